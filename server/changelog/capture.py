@@ -1,0 +1,213 @@
+"""Capture triggers, generated from the entity registry for both engines, so that no write can bypass the log (I-3).
+
+PostgreSQL: statement triggers with transition tables upsert one log row per changed row, and one `change_commit` row per
+transaction, whose deferred constraint trigger takes the next position at commit. The head row's lock is held from there
+to the end of the commit, so positions are dense and in order of commit, and no transaction waits for a long one.
+
+SQLite: one writer at a time. Row triggers write under position head + 1; `changelog.log.seal` moves the head. What a
+foreign program wrote is sealed by whoever comes next, before anything is read.
+
+A row whose synced columns stay the same is not a change. Ids never change and synced tables are never truncated: the
+triggers refuse both.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import sqlalchemy as sa
+
+from sync_protocol.entities import SYNCED, Synced
+
+_NOW_MS_SQLITE: Final = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
+
+_POSTGRES_FUNCTIONS: Final = (
+    "CREATE SEQUENCE IF NOT EXISTS change_sequence",
+    """
+    CREATE OR REPLACE FUNCTION capture_change() RETURNS bigint LANGUAGE plpgsql AS $$
+    DECLARE
+        known text := current_setting('roadbook.change', true);
+        fresh bigint;
+    BEGIN
+        IF known IS NOT NULL AND known <> '' THEN
+            RETURN known::bigint;
+        END IF;
+        fresh := nextval('change_sequence');
+        PERFORM set_config('roadbook.change', fresh::text, true);
+        INSERT INTO change_commit (change) VALUES (fresh);
+        RETURN fresh;
+    END $$
+    """,
+    """
+    CREATE OR REPLACE FUNCTION capture_seal() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        place bigint;
+    BEGIN
+        UPDATE change_head SET head = head + 1 WHERE id = 1 RETURNING head INTO STRICT place;
+        UPDATE change_commit
+           SET commit_seq = place, committed_at_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+         WHERE change = NEW.change;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE OR REPLACE FUNCTION capture_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation';
+    END $$
+    """,
+    "DROP TRIGGER IF EXISTS capture_seal ON change_commit",
+    """
+    CREATE CONSTRAINT TRIGGER capture_seal AFTER INSERT ON change_commit
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION capture_seal()
+    """,
+)
+
+
+def install_capture(connection: sa.Connection) -> None:
+    """Make the triggers of every synced table, replacing older ones. Run after each migration to the newest schema."""
+    statements = _sqlite_statements(connection) if connection.dialect.name == "sqlite" else _postgres_statements()
+    for statement in statements:
+        connection.exec_driver_sql(statement)
+
+
+def _columns(synced: Synced) -> tuple[str, ...]:
+    return synced.row.__struct_fields__
+
+
+def _postgres_bucket(synced: Synced, row: str) -> str:
+    if synced.bucket.key is None:
+        return f"'{synced.bucket.kind}'"
+    return f"'{synced.bucket.kind}:' || encode(uuid_send({row}.{synced.bucket.key}), 'hex')"
+
+
+def _postgres_statements() -> Iterator[str]:
+    yield from _POSTGRES_FUNCTIONS
+    for synced in SYNCED:
+        yield from _postgres_entity(synced)
+
+
+def _postgres_log(synced: Synced, rows: str, row: str, *, deleted: int) -> str:
+    return f"""
+        INSERT INTO change_log (entity, row_id, bucket, change, deleted)
+        SELECT {synced.number}, {row}.id, {_postgres_bucket(synced, row)}, made_by, {deleted} FROM {rows}
+        ON CONFLICT (entity, row_id) DO UPDATE
+           SET bucket = excluded.bucket, change = excluded.change, deleted = excluded.deleted;
+    """  # noqa: S608  # made of the registry, not of input
+
+
+def _postgres_leave(synced: Synced, rows: str, bucket: str) -> str:
+    return f"""
+        INSERT INTO change_leave (entity, row_id, bucket, change)
+        SELECT {synced.number}, new_row.id, {bucket}, made_by FROM {rows}
+        ON CONFLICT (entity, row_id, bucket) DO UPDATE SET change = excluded.change;
+    """  # noqa: S608  # made of the registry, not of input
+
+
+def _postgres_entity(synced: Synced) -> Iterator[str]:
+    name, number = synced.name, synced.number
+    new_bucket, old_bucket = _postgres_bucket(synced, "new_row"), _postgres_bucket(synced, "old_row")
+    old_columns = ", ".join(f"old_row.{column}" for column in _columns(synced))
+    new_columns = ", ".join(f"new_row.{column}" for column in _columns(synced))
+    known = f"new_rows new_row JOIN change_log logged ON logged.entity = {number} AND logged.row_id = new_row.id"
+    returned = f"{known} AND logged.bucket <> {new_bucket}"
+    changed = (
+        f"new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id AND ({old_columns}) IS DISTINCT FROM ({new_columns})"
+    )
+    moved = f"new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id AND {old_bucket} <> {new_bucket}"
+    insert_leave = update_leave = ""
+    if synced.bucket.key is not None:
+        insert_leave = _postgres_leave(synced, returned, "logged.bucket")
+        update_leave = _postgres_leave(synced, moved, old_bucket)
+    bodies = {
+        "insert": ("new_rows", insert_leave + _postgres_log(synced, "new_rows new_row", "new_row", deleted=0)),
+        "update": (changed, update_leave + _postgres_log(synced, changed, "new_row", deleted=0)),
+        "delete": ("old_rows", _postgres_log(synced, "old_rows old_row", "old_row", deleted=1)),
+    }
+    tables = {
+        "insert": "REFERENCING NEW TABLE AS new_rows",
+        "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+        "delete": "REFERENCING OLD TABLE AS old_rows",
+    }
+    for act, (touched, body) in bodies.items():
+        yield f"""
+            CREATE OR REPLACE FUNCTION capture_{name}_{act}() RETURNS trigger LANGUAGE plpgsql AS $$
+            DECLARE
+                made_by bigint;
+            BEGIN
+                IF NOT EXISTS (SELECT 1 FROM {touched}) THEN
+                    RETURN NULL;
+                END IF;
+                made_by := capture_change();
+                {body}
+                RETURN NULL;
+            END $$
+        """  # noqa: S608  # made of the registry, not of input
+        yield f"DROP TRIGGER IF EXISTS capture_{act} ON {name}"
+        yield (
+            f"CREATE TRIGGER capture_{act} AFTER {act.upper()} ON {name} {tables[act]} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION capture_{name}_{act}()"
+        )
+    yield f"DROP TRIGGER IF EXISTS capture_id ON {name}"
+    yield (
+        f"CREATE TRIGGER capture_id BEFORE UPDATE OF id ON {name} FOR EACH ROW WHEN (OLD.id IS DISTINCT FROM NEW.id) "
+        f"EXECUTE FUNCTION capture_refuse('{name}: an id never changes; delete the row and insert another')"
+    )
+    yield f"DROP TRIGGER IF EXISTS capture_truncate ON {name}"
+    yield (
+        f"CREATE TRIGGER capture_truncate BEFORE TRUNCATE ON {name} FOR EACH STATEMENT "
+        f"EXECUTE FUNCTION capture_refuse('{name}: use DELETE, which the change log sees; TRUNCATE would pass it by')"
+    )
+
+
+def _sqlite_statements(connection: sa.Connection) -> Iterator[str]:
+    old = (
+        connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'capture_%'")
+        .scalars()
+        .all()
+    )
+    yield from (f"DROP TRIGGER {name}" for name in old)
+    for synced in SYNCED:
+        yield from _sqlite_entity(synced)
+
+
+def _sqlite_bucket(synced: Synced, row: str) -> str:
+    if synced.bucket.key is None:
+        return f"'{synced.bucket.kind}'"
+    return f"'{synced.bucket.kind}:' || lower(hex({row}.{synced.bucket.key}))"
+
+
+def _sqlite_log(synced: Synced, row: str, *, deleted: int) -> str:
+    return f"""
+        INSERT INTO change_commit (change, commit_seq, committed_at_ms)
+        SELECT head + 1, head + 1, {_NOW_MS_SQLITE} FROM change_head
+         WHERE NOT EXISTS (SELECT 1 FROM change_commit WHERE change = head + 1);
+        INSERT INTO change_log (entity, row_id, bucket, change, deleted)
+        VALUES ({synced.number}, {row}.id, {_sqlite_bucket(synced, row)}, (SELECT head + 1 FROM change_head), {deleted})
+        ON CONFLICT (entity, row_id) DO UPDATE
+           SET bucket = excluded.bucket, change = excluded.change, deleted = excluded.deleted;
+    """  # noqa: S608  # made of the registry, not of input
+
+
+def _sqlite_leave(synced: Synced, source: str, bucket: str) -> str:
+    return f"""
+        INSERT INTO change_leave (entity, row_id, bucket, change)
+        SELECT {synced.number}, NEW.id, {bucket}, head + 1 FROM change_head{source}
+        ON CONFLICT (entity, row_id, bucket) DO UPDATE SET change = excluded.change;
+    """  # noqa: S608  # made of the registry, not of input
+
+
+def _sqlite_entity(synced: Synced) -> Iterator[str]:
+    name = synced.name
+    new_bucket, old_bucket = _sqlite_bucket(synced, "NEW"), _sqlite_bucket(synced, "OLD")
+    differs = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in _columns(synced))
+    insert_leave = update_leave = ""
+    if synced.bucket.key is not None:
+        known = f", change_log WHERE entity = {synced.number} AND row_id = NEW.id AND bucket <> {new_bucket}"
+        insert_leave = _sqlite_leave(synced, known, "change_log.bucket")
+        update_leave = _sqlite_leave(synced, f" WHERE {old_bucket} <> {new_bucket}", old_bucket)
+    refuse = f"SELECT RAISE(ABORT, '{name}: an id never changes; delete the row and insert another')"
+    yield f"CREATE TRIGGER capture_{name}_id BEFORE UPDATE OF id ON {name} WHEN OLD.id IS NOT NEW.id BEGIN {refuse}; END"
+    entered = _sqlite_log(synced, "NEW", deleted=0)
+    yield f"CREATE TRIGGER capture_{name}_insert AFTER INSERT ON {name} BEGIN {insert_leave} {entered} END"
+    yield (f"CREATE TRIGGER capture_{name}_update AFTER UPDATE ON {name} WHEN {differs} BEGIN {update_leave} {entered} END")
+    yield f"CREATE TRIGGER capture_{name}_delete AFTER DELETE ON {name} BEGIN {_sqlite_log(synced, 'OLD', deleted=1)} END"

@@ -1,0 +1,85 @@
+"""The log's head, its sealing, its epoch and its retention."""
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from server.changelog.models import ChangeCommitModel, ChangeHeadModel, ChangeLeaveModel, ChangeLogModel
+from server.runtime.database import Database, ReadSession, WriteSession
+
+_DAY_MS: Final = 86_400_000
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where the log stands: its identity, its last position and the oldest cursor it can serve."""
+
+    epoch: UUID
+    head: int
+    floor: int
+
+
+async def seal(session: WriteSession) -> int:
+    """Give the transaction its place in the log and return the head; the transaction's last statement.
+
+    A transaction that changed no synced row takes no place. On PostgreSQL the deferred trigger would do it at commit;
+    asking for it here lets the caller learn the place before it commits.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(sa.text("SET CONSTRAINTS capture_seal IMMEDIATE"))
+        made_here = sa.text(
+            "SELECT commit_seq FROM change_commit WHERE change = nullif(current_setting('roadbook.change', true), '')::bigint"
+        )
+        place = (await session.execute(made_here)).scalar()
+        return int(place) if place is not None else (await read_head(session)).head
+    pending = sa.exists().where(ChangeCommitModel.change == ChangeHeadModel.head + 1)
+    await session.execute(sa.update(ChangeHeadModel).where(pending).values(head=ChangeHeadModel.head + 1))
+    return (await read_head(session)).head
+
+
+async def seal_before_commit(session: WriteSession) -> None:
+    """For `Database`: seal on SQLite; PostgreSQL's own trigger does it at commit, holding the lock for less long."""
+    if session.get_bind().dialect.name == "sqlite":
+        await seal(session)
+
+
+async def read_head(session: ReadSession) -> Head:
+    """The head as this session's snapshot shows it."""
+    row = (await session.execute(sa.select(ChangeHeadModel.epoch, ChangeHeadModel.head, ChangeHeadModel.floor))).one()
+    return Head(row.epoch, row.head, row.floor)
+
+
+async def seal_foreign_writes(database: Database) -> None:
+    """On SQLite, give what another program wrote its place. Called before the log is read; one look-up where there is nothing."""
+    if not database.is_sqlite:
+        return
+    unsealed = sa.select(sa.exists().where(ChangeCommitModel.change == ChangeHeadModel.head + 1)).select_from(ChangeHeadModel)
+    async with database.read() as session:
+        found = (await session.execute(unsealed)).scalar_one()
+    if found:
+        async with database.write() as session:
+            await seal(session)
+
+
+async def rotate_epoch(session: WriteSession, epoch: UUID) -> None:
+    """Make this another log, after a restore: every device resyncs and offers again what it had acknowledged."""
+    await session.execute(sa.update(ChangeHeadModel).values(epoch=epoch))
+
+
+async def age_out(session: WriteSession, *, now_ms: int, retention_days: int) -> int:
+    """Forget tombstones and leaves older than the retention, raise the floor, and return how many were forgotten."""
+    cutoff = now_ms - retention_days * _DAY_MS
+    old = sa.select(sa.func.max(ChangeCommitModel.commit_seq)).where(ChangeCommitModel.committed_at_ms < cutoff)
+    floor = (await session.execute(old)).scalar()
+    if floor is None:
+        return 0
+    expired = sa.select(ChangeCommitModel.change).where(ChangeCommitModel.commit_seq <= floor)
+    tombstones = await session.execute(
+        sa.delete(ChangeLogModel).where(ChangeLogModel.deleted == 1, ChangeLogModel.change.in_(expired))
+    )
+    leaves = await session.execute(sa.delete(ChangeLeaveModel).where(ChangeLeaveModel.change.in_(expired)))
+    needed = sa.exists().where(ChangeLogModel.change == ChangeCommitModel.change)
+    await session.execute(sa.delete(ChangeCommitModel).where(ChangeCommitModel.commit_seq <= floor, ~needed))
+    await session.execute(sa.update(ChangeHeadModel).where(ChangeHeadModel.floor < floor).values(floor=floor))
+    return tombstones.rowcount + leaves.rowcount

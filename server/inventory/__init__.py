@@ -1,0 +1,1 @@
+"""What is there: stock locations, levels, allocations."""

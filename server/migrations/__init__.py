@@ -1,0 +1,31 @@
+"""The schema's history, and the way to its newest state."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+
+from server.changelog.capture import install_capture
+from server.runtime.database import Database
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, without a file."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+async def migrate(database: Database, revision: str = "head") -> None:
+    """Bring the database to `revision`, in one transaction; at the newest, install the capture triggers too."""
+    async with database.engine.begin() as connection:
+        await connection.run_sync(_upgrade, revision)
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    command.upgrade(alembic_config(connection), revision)
+    if revision == "head":
+        install_capture(connection)

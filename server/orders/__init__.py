@@ -1,0 +1,1 @@
+"""What was ordered: the one aggregate of every channel."""

@@ -1,0 +1,1 @@
+"""What slices stand on, and knows none of them."""

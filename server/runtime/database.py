@@ -1,0 +1,165 @@
+"""The authoritative store: one engine, read sessions on a snapshot, write sessions that commit once, at the edge.
+
+PostgreSQL and SQLite behave alike here: a read session sees one snapshot and cannot write; a write session is a
+transaction whose last statement, before the commit, is what `before_commit` adds (the change log seals there).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final, cast
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Dialect, LargeBinary, MetaData, Text, event
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+SQLITE_BUSY_MS: Final = 10_000
+READ_ONLY: Final = "roadbook_read_only"
+
+
+class Identifier(TypeDecorator[UUID]):
+    """A UUID: `uuid` on PostgreSQL, sixteen bytes on SQLite, as it is on the wire and on the device."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.UUID(as_uuid=True))
+        return dialect.type_descriptor(LargeBinary(16))
+
+    def process_bind_param(self, value: UUID | bytes | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        identifier = value if isinstance(value, UUID) else UUID(bytes=value)
+        return identifier if dialect.name == "postgresql" else identifier.bytes
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:  # noqa: ARG002  # SQLAlchemy's signature
+        if value is None or isinstance(value, UUID):
+            return value
+        return UUID(bytes=value)
+
+
+class Base(DeclarativeBase):
+    """All tables. A synced table is checked, column by column, against its row in `sync_protocol.entities`."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {UUID: Identifier, int: BigInteger, str: Text, bytes: LargeBinary}  # noqa: RUF012  # SQLAlchemy's own form
+
+
+class ReadSession(AsyncSession):
+    """A session on one snapshot that cannot write."""
+
+
+class WriteSession(ReadSession):
+    """A session in a transaction that its opener commits. Nothing below the edge does."""
+
+
+BeforeCommit = Callable[[WriteSession], Awaitable[None]]
+
+
+def engine_url(database_url: str) -> URL:
+    """The engine's URL for a setting such as `sqlite:///path` or `postgresql://…`. Raises ValueError that says so."""
+    url = make_url(database_url)
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+    name = url.get_backend_name() if url.drivername != "postgres" else "postgres"
+    if name not in drivers:
+        raise ValueError(f"ROADBOOK_DATABASE_URL: {name!r} is not served; use sqlite:///path or postgresql://user@host/name")
+    return url.set(drivername=drivers[name])
+
+
+class Database:
+    """The store behind a URL. Make it in the event loop that uses it, and `close` it."""
+
+    def __init__(self, database_url: str, *, before_commit: BeforeCommit | None = None, pool_size: int = 10) -> None:
+        self.url = engine_url(database_url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._before_commit = before_commit
+        self._writing = asyncio.Lock()
+        self.engine = _sqlite_engine(self.url, pool_size) if self.is_sqlite else _postgres_engine(self.url, pool_size)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadSession]:
+        """A read-only session on one snapshot, taken by its first statement."""
+        options: dict[str, Any] = {READ_ONLY: True}
+        if not self.is_sqlite:
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        async with self.engine.connect() as connection:
+            await connection.execution_options(**options)
+            async with ReadSession(bind=connection, expire_on_commit=False) as session:
+                yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[WriteSession]:
+        """A transaction: committed where the block ends, rolled back where it raises.
+
+        On SQLite writers of this process wait in line here rather than in SQLite's busy handler, which is unfair.
+        """
+        async with AsyncExitStack() as stack:
+            if self.is_sqlite:
+                await stack.enter_async_context(self._writing)
+            session = await stack.enter_async_context(WriteSession(bind=self.engine, expire_on_commit=False))
+            yield session
+            await session.flush()
+            if self._before_commit is not None:
+                await self._before_commit(session)
+            await session.commit()
+
+
+def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
+    settings = {"application_name": "roadbook", "idle_in_transaction_session_timeout": "60000"}
+    return create_async_engine(
+        url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, connect_args={"server_settings": settings}
+    )
+
+
+def _sqlite_engine(url: URL, pool_size: int) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=pool_size, max_overflow=pool_size, connect_args={"timeout": SQLITE_BUSY_MS / 1000})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in _SQLITE_PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        read_only = connection.get_execution_options().get(READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+_SQLITE_PRAGMAS: Final = (
+    f"busy_timeout={SQLITE_BUSY_MS}",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "recursive_triggers=ON",
+    "secure_delete=ON",
+    "cache_size=-65536",
+)
+
+
+async def driver_connection(session: ReadSession) -> Any:
+    """The driver's own connection (asyncpg's or aiosqlite's) inside the session's transaction, for bulk reads."""
+    connection = await session.connection()
+    raw = await connection.get_raw_connection()
+    return cast("Any", raw.driver_connection)

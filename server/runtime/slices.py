@@ -1,0 +1,59 @@
+"""What a slice hands to the application: its name, its routes, its intent handlers and its jobs."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from server.runtime.clock import Clock, IdSource
+from server.runtime.database import Database, WriteSession
+from sync_protocol.intents import Intent
+from sync_protocol.verdicts import Verdict
+
+
+class IntentContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, when, and with what at hand. `territory_ids` are those of the rep, `customer_id` the buyer's company.
+
+    `incoming_prefix` is the number prefix of the asking device.
+    """
+
+    intent_id: UUID
+    captured_at_ms: int
+    time_zone: str
+    now_ms: int
+    ids: IdSource
+    user_id: UUID
+    role: str
+    number_prefix: str
+    rep_id: UUID | None = None
+    customer_id: UUID | None = None
+    territory_ids: frozenset[UUID] = frozenset()
+
+
+IntentHandler = Callable[[WriteSession, Any, IntentContext], Awaitable[Verdict]]
+
+
+class JobContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job stands on."""
+
+    database: Database
+    clock: Clock
+    retention_days: int
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the installation does by itself, on one process at a time, every so many seconds."""
+
+    name: str
+    interval_seconds: int
+    run: Callable[[JobContext], Awaitable[None]]
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """A slice of the server, as `app` wires it."""
+
+    name: str
+    routes: tuple[Any, ...] = ()
+    intents: Mapping[type[Intent], IntentHandler] = {}
+    jobs: tuple[Job, ...] = ()

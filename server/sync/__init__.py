@@ -1,0 +1,1 @@
+"""The protocol's server end: bytes in, bytes out."""

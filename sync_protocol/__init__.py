@@ -1,0 +1,1 @@
+"""What server and device share: rows, intents, rules and the wire. No I/O, no clock, no chance."""

@@ -1,0 +1,66 @@
+"""What there is. `SYNCED` is the registry: a synced entity is one row class and one line here.
+
+From a line come the device's table and indexes, the wire conversion, the capture triggers, pull, the round-trip
+tests and the simulated workload. The server's table is hand-written and checked against the row.
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from sync_protocol.entities.catalog import Category, Pack, Product, Unit
+from sync_protocol.entities.customers import Address, Contact, Customer, Rep, Territory
+from sync_protocol.entities.inventory import StockLevel, StockLocation
+from sync_protocol.entities.orders import NumberSeries, Order, OrderLine
+from sync_protocol.entities.pricing import PriceEntry, PriceList
+from sync_protocol.values import Row
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """Which bucket a row is in, as a function of its own columns: the kind alone, or `kind:hex of the key column`."""
+
+    kind: str
+    key: str | None = None
+
+
+class Synced(msgspec.Struct, frozen=True):
+    """One synced entity.
+
+    `number` stands for it in the log and never changes. `indexes` are the device's. An order of `numbers` is an order
+    in which referenced rows come before the rows that refer to them.
+    """
+
+    number: int
+    name: str
+    row: type[Row]
+    bucket: Bucket
+    indexes: tuple[tuple[str, ...], ...] = ()
+    since_protocol: int = 1
+
+
+CATALOG: Final = Bucket("catalog")
+ACCOUNT: Final = Bucket("account", "customer_id")
+
+SYNCED: Final = (
+    Synced(1, "unit", Unit, CATALOG),
+    Synced(2, "category", Category, CATALOG),
+    Synced(3, "product", Product, CATALOG, (("sku",), ("category_id",), ("variant_of_id",), ("barcode",))),
+    Synced(4, "pack", Pack, CATALOG, (("product_id",),)),
+    Synced(5, "stock_location", StockLocation, CATALOG),
+    Synced(6, "price_list", PriceList, Bucket("pricelist", "id")),
+    Synced(7, "price_entry", PriceEntry, Bucket("pricelist", "price_list_id"), (("product_id", "price_list_id", "min_quantity"),)),
+    Synced(8, "territory", Territory, CATALOG),
+    Synced(9, "rep", Rep, CATALOG),
+    Synced(10, "customer", Customer, Bucket("account", "id"), (("name",), ("code",))),
+    Synced(11, "address", Address, ACCOUNT, (("customer_id",),)),
+    Synced(12, "contact", Contact, ACCOUNT, (("customer_id",),)),
+    Synced(13, "stock_level", StockLevel, Bucket("stock", "stock_location_id"), (("product_id", "stock_location_id"),)),
+    Synced(14, "sales_order", Order, ACCOUNT, (("customer_id", "captured_at_ms"), ("number",))),
+    Synced(15, "sales_order_line", OrderLine, ACCOUNT, (("order_id",), ("customer_id",))),
+    Synced(16, "number_series", NumberSeries, Bucket("rep", "holder_id")),
+)
+
+BY_NAME: Final = MappingProxyType({synced.name: synced for synced in SYNCED})
+BY_ROW: Final = MappingProxyType({synced.row: synced for synced in SYNCED})
+BY_NUMBER: Final = MappingProxyType({synced.number: synced for synced in SYNCED})

@@ -1,0 +1,119 @@
+"""What a device may ask: one tagged union. Every intent names the aggregates it touches, its lanes.
+
+An intent is one class here, one handler in a server slice and one effect in the device's overlay. Unknown fields are
+refused: what is not declared here cannot be asked. Every class carries the roles that may ask it.
+"""
+
+from typing import Annotated, ClassVar, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from sync_protocol.values import (
+    Country,
+    Currency,
+    EnteredCode,
+    EnteredLabel,
+    EnteredName,
+    EnteredNote,
+    Quantity,
+    Revision,
+    UnitPrice,
+)
+
+LINES_MAX: Final = 2_000
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="intent"):
+    """Something a device asks for."""
+
+    schema_version: ClassVar[int] = 1
+    roles: ClassVar[frozenset[str]] = frozenset()
+
+    def lanes(self) -> tuple[UUID, ...]:
+        """The aggregates whose order of intents must be kept, the one that the intent is about first."""
+        raise NotImplementedError
+
+
+class RequestedLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line as it was captured: `unit_price` is what the device quoted, a quotation and not an authority."""
+
+    line_id: UUID
+    product_id: UUID
+    quantity: Quantity
+    unit_price: UnitPrice
+
+
+RequestedLines = Annotated[tuple[RequestedLine, ...], Meta(min_length=1, max_length=LINES_MAX)]
+
+
+class CreateCustomer(Intent, kw_only=True, tag="CreateCustomer"):
+    """A prospect taken on the road: a customer of the given territory, with its first address and contact."""
+
+    roles: ClassVar[frozenset[str]] = frozenset({"rep"})
+
+    customer_id: UUID
+    address_id: UUID
+    contact_id: UUID
+    territory_id: UUID
+    name: EnteredName
+    street: EnteredLabel
+    postal_code: EnteredLabel
+    city: EnteredLabel
+    country: Country
+    contact_name: EnteredName
+    email: EnteredLabel = ""
+    phone: EnteredLabel = ""
+    note: EnteredNote = ""
+
+    def lanes(self) -> tuple[UUID, ...]:
+        return (self.customer_id,)
+
+
+class SubmitOrder(Intent, kw_only=True, tag="SubmitOrder"):
+    """An order captured on the device, numbered from the device's own series."""
+
+    roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
+
+    order_id: UUID
+    number: EnteredCode
+    customer_id: UUID
+    currency: Currency
+    lines: RequestedLines
+    address_id: UUID | None = None
+    purchase_order_number: EnteredLabel = ""
+    note: EnteredNote = ""
+
+    def lanes(self) -> tuple[UUID, ...]:
+        return (self.order_id, self.customer_id)
+
+
+class AmendOrder(Intent, kw_only=True, tag="AmendOrder"):
+    """Other lines for an order that is not yet completed. `revision` is the one that the user saw."""
+
+    roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
+
+    order_id: UUID
+    revision: Revision
+    lines: RequestedLines
+    note: EnteredNote = ""
+
+    def lanes(self) -> tuple[UUID, ...]:
+        return (self.order_id,)
+
+
+class CancelOrder(Intent, kw_only=True, tag="CancelOrder"):
+    """No order after all; what it had allocated flows back."""
+
+    roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
+
+    order_id: UUID
+    reason: EnteredNote = ""
+
+    def lanes(self) -> tuple[UUID, ...]:
+        return (self.order_id,)
+
+
+AnyIntent = CreateCustomer | SubmitOrder | AmendOrder | CancelOrder
+INTENTS: Final[tuple[type[Intent], ...]] = (CreateCustomer, SubmitOrder, AmendOrder, CancelOrder)

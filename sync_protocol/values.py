@@ -1,0 +1,78 @@
+"""Every scalar that travels, with its limits.
+
+An amount is an integer of the currency's minor unit (cents for EUR, yen for JPY, fils for BHD). A unit price is an
+integer of ten-thousandths of the *major* unit, whatever the currency. A quantity is an integer of the product's base
+unit. An instant is milliseconds since 1970-01-01 UTC. Nothing here is ever a float.
+"""
+
+import unicodedata
+from typing import Annotated, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+UNIT_PRICE_SCALE: Final = 10_000
+BASIS_POINTS: Final = 10_000
+INT64_MAX: Final = 2**63 - 1
+
+_TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]*$"
+
+CommitSeq = Annotated[int, Meta(ge=0, le=INT64_MAX, description="position of a server transaction in the change log")]
+Instant = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="milliseconds since 1970-01-01 UTC")]
+Skew = Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX, description="milliseconds the device clock is ahead")]
+Quantity = Annotated[int, Meta(ge=1, le=10_000_000, description="base units")]
+StockQuantity = Annotated[int, Meta(ge=-(10**12), le=10**12, description="base units")]
+MinorAmount = Annotated[int, Meta(ge=-(10**15), le=10**15, description="minor units of the currency")]
+UnitPrice = Annotated[int, Meta(ge=0, le=10**13, description="ten-thousandths of the major unit")]
+BasisPoints = Annotated[int, Meta(ge=0, le=BASIS_POINTS, description="hundredths of a percent")]
+LineNumber = Annotated[int, Meta(ge=1, le=100_000)]
+Revision = Annotated[int, Meta(ge=0, le=1_000_000)]
+
+Code = Annotated[str, Meta(min_length=1, max_length=64)]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Label = Annotated[str, Meta(max_length=200)]
+Note = Annotated[str, Meta(max_length=4_000)]
+Currency = Annotated[str, Meta(min_length=3, max_length=3, description="ISO 4217")]
+Country = Annotated[str, Meta(min_length=2, max_length=2, description="ISO 3166-1 alpha-2")]
+TimeZone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name")]
+
+# What a person typed: the same limits, and no control characters (PostgreSQL cannot store NUL; a lone surrogate is no text).
+EnteredCode = Annotated[str, Meta(min_length=1, max_length=64, pattern=_TEXT)]
+EnteredName = Annotated[str, Meta(min_length=1, max_length=200, pattern=_TEXT)]
+EnteredLabel = Annotated[str, Meta(max_length=200, pattern=_TEXT)]
+EnteredNote = Annotated[str, Meta(max_length=4_000, pattern=_TEXT)]
+
+_MINOR_DIGITS: Final = {
+    **dict.fromkeys(
+        ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0
+    ),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+
+
+def minor_digits(currency: str) -> int:
+    """How many decimals the currency's minor unit has, after ISO 4217: 0, 2 or 3."""
+    return _MINOR_DIGITS.get(currency, 2)
+
+
+def normal_text(text: str) -> str:
+    """Text in one spelling: Unicode NFC without surrounding white space, so that "Café" is one name on every device."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def uuid7(unix_ms: int, random_bits: int) -> UUID:
+    """A UUID version 7 (RFC 9562, 5.7) of a clock reading in milliseconds and 74 random bits, both handed in."""
+    assert 0 <= unix_ms < 2**48
+    assert 0 <= random_bits < 2**74
+    high, low = random_bits >> 62, random_bits & (2**62 - 1)
+    return UUID(int=(unix_ms << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low)
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A synced row: as it travels, as the device stores it, as the rules read it. Every row has a UUIDv7 `id`.
+
+    A field is a UUID, an int, a str or a StrEnum, or one of these or None. New fields come last, with a default.
+    """
+
+    id: UUID

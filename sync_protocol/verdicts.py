@@ -1,0 +1,116 @@
+"""What the server decided of an intent, for ever.
+
+`Code` is listed in order of precedence. Where several rejections apply only the first is given; holds and changes are
+given all, in this order. docs/PROTOCOL.md has a section for each code; `REMEDIES` is what the user can do about it.
+"""
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from sync_protocol.values import Instant
+
+
+class Outcome(StrEnum):
+    """The four kinds of verdict."""
+
+    ACCEPTED = "accepted"
+    ACCEPTED_WITH_CHANGES = "accepted_with_changes"
+    HELD = "held"
+    REJECTED = "rejected"
+
+
+class Code(StrEnum):
+    """Why a verdict is not a plain «accepted», in order of precedence."""
+
+    QUARANTINED = "quarantined"
+    MALFORMED = "malformed"
+    NOT_PERMITTED = "not_permitted"
+    DEPENDENCY_REFUSED = "dependency_refused"
+    UNKNOWN_TERRITORY = "unknown_territory"
+    CUSTOMER_EXISTS = "customer_exists"
+    UNKNOWN_CUSTOMER = "unknown_customer"
+    CUSTOMER_CLOSED = "customer_closed"
+    ORDER_EXISTS = "order_exists"
+    UNKNOWN_ORDER = "unknown_order"
+    ORDER_STATE_FORBIDS = "order_state_forbids"
+    ORDER_CHANGED_MEANWHILE = "order_changed_meanwhile"
+    UNKNOWN_ADDRESS = "unknown_address"
+    UNKNOWN_PRODUCT = "unknown_product"
+    PRODUCT_DISCONTINUED = "product_discontinued"
+    NO_PRICE = "no_price"
+    CURRENCY_DIFFERS = "currency_differs"
+    TOTAL_TOO_LARGE = "total_too_large"
+    CUSTOMER_ON_HOLD = "customer_on_hold"
+    CUSTOMER_IS_PROSPECT = "customer_is_prospect"
+    ABOVE_REVIEW_LIMIT = "above_review_limit"
+    NUMBER_CHANGED = "number_changed"
+    PRICE_CHANGED = "price_changed"
+    BACKORDERED = "backordered"
+
+
+PRECEDENCE: Final = MappingProxyType({code: place for place, code in enumerate(Code)})
+
+REMEDIES: Final = MappingProxyType(
+    {
+        Code.QUARANTINED: "The server failed on this five times and set it aside for support. Nothing to do; it is not lost.",
+        Code.MALFORMED: "The request breaks the protocol. Update the app, then enter it again.",
+        Code.NOT_PERMITTED: "It is outside your territory or role. Ask your manager to assign it to you.",
+        Code.DEPENDENCY_REFUSED: "It needs something that was refused before. Mend that first, then submit this again.",
+        Code.UNKNOWN_TERRITORY: "The territory is not one of yours any more. Sync, choose another and enter it again.",
+        Code.CUSTOMER_EXISTS: "A customer with this id exists already. Sync and use that one.",
+        Code.UNKNOWN_CUSTOMER: "The customer was removed. Sync, choose another customer and submit again.",
+        Code.CUSTOMER_CLOSED: "The account is closed. Ask your manager to reopen it, then submit again.",
+        Code.ORDER_EXISTS: "An order with this id exists already. Amend that one.",
+        Code.UNKNOWN_ORDER: "The order is not known to the server. Submit it again as a new order.",
+        Code.ORDER_STATE_FORBIDS: "The order has moved on and cannot be changed. Call the office.",
+        Code.ORDER_CHANGED_MEANWHILE: "The order was changed since you saw it. Sync, look at it and amend it again.",
+        Code.UNKNOWN_ADDRESS: "The delivery address was removed. Choose another and submit again.",
+        Code.UNKNOWN_PRODUCT: "A product was removed from the catalogue. Remove the line and submit again.",
+        Code.PRODUCT_DISCONTINUED: "A product is no longer sold. Remove or replace the line and submit again.",
+        Code.NO_PRICE: "A product has no price for this customer. Remove the line or ask for a price.",
+        Code.CURRENCY_DIFFERS: "The customer buys in another currency now. Sync and enter the order again.",
+        Code.TOTAL_TOO_LARGE: "The order's total is beyond what one order may hold. Split it.",
+        Code.CUSTOMER_ON_HOLD: "The account is on hold. A manager decides; you will see it after the next sync.",
+        Code.CUSTOMER_IS_PROSPECT: "The customer is not approved yet. A manager decides; you will see it after the next sync.",
+        Code.ABOVE_REVIEW_LIMIT: "The order is above the account's review limit. A manager decides.",
+        Code.NUMBER_CHANGED: "The number was taken already. Tell the customer the new one.",
+        Code.PRICE_CHANGED: "The price changed since you quoted it. Tell the customer, or amend or cancel the order.",
+        Code.BACKORDERED: "Part of it is not in stock and follows later. Tell the customer, or amend the quantity.",
+    }
+)
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that differs from what was asked, or stands in its way: of a line where `line_id` is given.
+
+    `before` and `after` are unit prices for `price_changed`; asked and backordered base units for `backordered`; and
+    texts for `number_changed`. They are None where the code says it all.
+    """
+
+    code: Code
+    line_id: UUID | None = None
+    before: int | str | None = None
+    after: int | str | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The terminal answer to one intent. `detail` is for people; only the codes are for programs.
+
+    `refused_intent_id` names, for `dependency_refused`, the intent that was refused before.
+    """
+
+    intent_id: UUID
+    outcome: Outcome
+    decided_at_ms: Instant
+    codes: tuple[Code, ...] = ()
+    changes: tuple[Change, ...] = ()
+    detail: str = ""
+    refused_intent_id: UUID | None = None
+
+    def remedies(self) -> tuple[str, ...]:
+        """What the user can do, one sentence for each code."""
+        return tuple(REMEDIES[code] for code in self.codes)

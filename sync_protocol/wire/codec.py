@@ -1,0 +1,200 @@
+"""Bytes and messages. Bodies are MessagePack with 16-byte ids; a page is a zstd stream of length-prefixed frames."""
+
+import hashlib
+import types
+import typing
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+from backports import zstd
+
+from sync_protocol.entities import Synced
+from sync_protocol.intents import AnyIntent
+from sync_protocol.values import CommitSeq, Row
+from sync_protocol.verdicts import Verdict
+from sync_protocol.wire.messages import PageMessage
+
+PAGE_MEDIA_TYPE: Final = "application/vnd.roadbook.page"
+MESSAGE_MEDIA_TYPE: Final = "application/vnd.msgpack"
+FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
+ZSTD_LEVEL: Final = 1
+_LENGTH_BYTES: Final = 4
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Row)
+
+_encoder = msgspec.msgpack.Encoder(uuid_format="bytes", order="deterministic")
+_page_decoder = msgspec.msgpack.Decoder(PageMessage)
+_intent_decoder = msgspec.msgpack.Decoder(AnyIntent)
+_verdict_decoder = msgspec.msgpack.Decoder(Verdict)
+
+IdBytes = typing.Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+
+
+class WireError(ValueError):
+    """Bytes that are not what the protocol says: cut off, garbled, or of something else."""
+
+
+def encode(message: object) -> bytes:
+    """A message as canonical MessagePack: the same message always gives the same bytes."""
+    return _encoder.encode(message)
+
+
+def decode(body: bytes, message: type[T]) -> T:
+    """A message from its bytes. Raises WireError that names the field."""
+    try:
+        return msgspec.msgpack.decode(body, type=message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(str(error)) from error
+
+
+def decode_intent(body: bytes) -> AnyIntent:
+    """An intent from its canonical bytes. Raises WireError that names the field; an unknown field is one."""
+    try:
+        return _intent_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(str(error)) from error
+
+
+def decode_verdict(body: bytes) -> Verdict:
+    """A verdict from its stored bytes."""
+    try:
+        return _verdict_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(str(error)) from error
+
+
+def digest(body: bytes) -> bytes:
+    """BLAKE2b-128, of an intent's bytes or of a page's frames."""
+    return hashlib.blake2b(body, digest_size=16).digest()
+
+
+def columns(synced: Synced, protocol_version: int) -> tuple[str, ...]:
+    """The columns of a row on the wire for a reader of `protocol_version`: the row's version, then its fields."""
+    known = (field.name for field in msgspec.structs.fields(synced.row) if _since(field) <= protocol_version)
+    return ("commit_seq", *known)
+
+
+def _since(field: msgspec.structs.FieldInfo) -> int:
+    """The protocol version that brought a field, from `Meta(extra={"since": n})`; 1 where it is not said."""
+    extra = next((meta.extra for meta in typing.get_args(field.type) if isinstance(meta, msgspec.Meta) and meta.extra), None)
+    return int(extra["since"]) if extra else 1
+
+
+@cache
+def _rows_decoder(row: type[Row]) -> msgspec.msgpack.Decoder[list[tuple[Any, ...]]]:
+    """Decodes rows into tuples that SQLite takes as they are: ids stay bytes, enums stay text, limits are checked."""
+    fields = tuple(_stored(field.type) for field in msgspec.structs.fields(row))
+    return msgspec.msgpack.Decoder(list[tuple[(CommitSeq, *fields)]])  # type: ignore[misc,return-value]  # built at run time
+
+
+def _stored(field_type: Any) -> Any:
+    """The type under which a field is stored: UUID as 16 bytes, an enum as its text, anything else as it is."""
+    if isinstance(field_type, types.UnionType):
+        parts = [_stored(part) for part in typing.get_args(field_type)]
+        return typing.Union[tuple(parts)]  # noqa: UP007  # the members are only known at run time
+    if field_type is UUID:
+        return IdBytes
+    if isinstance(field_type, type) and issubclass(field_type, StrEnum):
+        return typing.Literal[tuple(str(member) for member in field_type)]
+    return field_type
+
+
+def decode_rows(synced: Synced, rows: msgspec.Raw) -> list[tuple[Any, ...]]:
+    """The rows of a chunk that has all columns of `synced`, as (commit_seq, *stored fields). Raises WireError."""
+    try:
+        return _rows_decoder(synced.row).decode(rows)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        message = f"{synced.name}: {error}"
+        raise WireError(message) from error
+
+
+def stored_values(row: Row) -> tuple[Any, ...]:
+    """A row as the values that SQLite and the wire hold, in the order of its fields."""
+    return tuple(value.bytes if isinstance(value, UUID) else value for value in msgspec.structs.astuple(row))
+
+
+def row_from_stored(row: type[R], values: tuple[Any, ...]) -> R:
+    """A row from its stored values, in the order of its fields. Raises WireError where they do not fit."""
+    names = row.__struct_fields__
+    try:
+        return msgspec.convert(dict(zip(names, values, strict=True)), row, builtin_types=(bytes,), strict=True)
+    except msgspec.ValidationError as error:
+        message = f"{row.__name__}: {error}"
+        raise WireError(message) from error
+
+
+class PageWriter:
+    """Builds a page: frames in, pieces of one zstd stream out."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._compressor = zstd.ZstdCompressor(level=ZSTD_LEVEL)
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of all frames so far, as the trailer carries it."""
+        return self._hash.digest()
+
+    def frame(self, message: object) -> bytes:
+        """The next piece of the stream; empty while the compressor gathers."""
+        body = _encoder.encode(message)
+        assert len(body) <= FRAME_BYTES_MAX
+        framed = len(body).to_bytes(_LENGTH_BYTES, "big") + body
+        self._hash.update(framed)
+        return self._compressor.compress(framed)
+
+    def close(self) -> bytes:
+        """The end of the stream."""
+        return self._compressor.flush()
+
+
+class PageReader:
+    """Takes a page apart as its bytes come in, whatever the sizes of the pieces; memory stays within one frame."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._digest = self._hash.digest()
+        self._decompressor = zstd.ZstdDecompressor()
+        self._buffer = bytearray()
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of all frames before the one that was read last."""
+        return self._digest
+
+    def feed(self, piece: bytes) -> Iterator[PageMessage]:
+        """The messages that `piece` completes. Raises WireError."""
+        pending = piece
+        while pending or not self._decompressor.needs_input:
+            try:
+                decompressed = self._decompressor.decompress(pending, FRAME_BYTES_MAX)
+            except (zstd.ZstdError, EOFError) as error:
+                raise WireError(str(error)) from error
+            pending = b""
+            self._buffer += decompressed
+            yield from self._messages()
+            if self._decompressor.eof or not decompressed:
+                return
+
+    def _messages(self) -> Iterator[PageMessage]:
+        while len(self._buffer) >= _LENGTH_BYTES:
+            length = int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
+            if length > FRAME_BYTES_MAX:
+                message = f"a frame of {length} bytes is over the limit of {FRAME_BYTES_MAX}"
+                raise WireError(message)
+            end = _LENGTH_BYTES + length
+            if len(self._buffer) < end:
+                return
+            framed = bytes(self._buffer[:end])
+            del self._buffer[:end]
+            self._digest = self._hash.digest()
+            self._hash.update(framed)
+            try:
+                yield _page_decoder.decode(framed[_LENGTH_BYTES:])
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise WireError(str(error)) from error

@@ -1,0 +1,26 @@
+"""The protocol as one interface: the server implements it, the device calls it, tests break it."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
+
+
+class SyncEndpoint(Protocol):
+    """The server as a device sees it. A caller is authenticated by its device token, given when the endpoint is made."""
+
+    async def enrol(self, request: EnrolRequest) -> Enrolment:
+        """Turn a single-use code into a device."""
+        ...
+
+    async def fork(self, request: ForkRequest) -> Enrolment:
+        """Become a new device because another holds the same identity."""
+        ...
+
+    def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
+        """One page, as pieces of a zstd stream of frames; `wire.codec.PageReader` takes them apart."""
+        ...
+
+    async def push(self, request: PushRequest) -> PushReply:
+        """Ask for verdicts."""
+        ...
