@@ -1,0 +1,82 @@
+"""Databases for every test: a real PostgreSQL and a real SQLite, migrated, fresh, dropped afterwards."""
+
+import server  # noqa: F401  # first of all, so that its SQLite takes the place of the standard library's
+
+# isort: split
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from server.runtime.database import Database
+from tests.support.databases import migrate_database, open_database, postgres_database, sqlite_copy
+from tests.support.postgres import postgres_server
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A server of this process's own; it ends with the process, however that ends."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> Iterator[str]:
+    with postgres_database(postgres_url) as url:
+        migrate_database(url)
+        yield str(make_url(url).database)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "roadbook.db"
+    migrate_database(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def postgres_database_url(postgres_url: str, postgres_template: str) -> Iterator[str]:
+    with postgres_database(postgres_url, template=postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_database_url(sqlite_template: Path, tmp_path: Path) -> str:
+    return sqlite_copy(sqlite_template, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database on each engine in turn."""
+    name = "sqlite_database_url" if request.param == "sqlite" else "postgres_database_url"
+    return str(request.getfixturevalue(name))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without tables on each engine in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    with postgres_database(request.getfixturevalue("postgres_url")) as url:
+        yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = open_database(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def postgres(postgres_database_url: str) -> AsyncIterator[Database]:
+    opened = open_database(postgres_database_url, pool_size=30)
+    yield opened
+    await opened.close()
