@@ -1,0 +1,53 @@
+# The commands of this project. `make` lists them.
+PYTHON ?= python3
+MINUTES ?= 10
+BIN := .venv/bin
+INSTALLED := .venv/installed
+COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo serve test lint bench soak lock
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Install everything into .venv, from the lock, hashes checked
+
+demo: $(INSTALLED) ## Run the whole story in one minute: a server, two devices, a network that fails
+	$(BIN)/roadbook demo
+
+serve: $(INSTALLED) ## Migrate the database and serve
+	$(BIN)/roadbook migrate
+	$(BIN)/roadbook serve
+
+test: $(INSTALLED) ## Run all tests, on SQLite and on a real PostgreSQL
+	$(BIN)/python -m pytest -n 2
+
+lint: $(INSTALLED) ## Check format, style, types and the directions of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED) ## Measure every budget against a physical limit of this machine
+	$(BIN)/python -m benchmarks
+
+soak: $(INSTALLED) ## Run the property tests for a long time: MINUTES=10
+	ROADBOOK_SOAK_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/python -m pytest $(wildcard tests/rules tests/sync tests/simulation)
+
+lock: $(INSTALLED) ## Write the lock files anew, after a change of the dependencies in pyproject.toml
+	$(COMPILE) --output-file requirements.lock
+	printf 'uv\neditables\n' | $(COMPILE) - --extra dev --output-file requirements-dev.lock
+
+# pip alone can do it all; uv, of the same lock, does it several times faster where it can reach an index.
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Roadbook needs Python 3.11 or newer; say make PYTHON=python3.x")'
+	$(PYTHON) -m venv .venv
+	sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > .venv/uv.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock || \
+		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
