@@ -75,3 +75,13 @@ class NumberPrefixModel(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     last: Mapped[int]
+
+
+class AttemptModel(Base):
+    """How often something that takes a secret failed since a moment, by what was tried and from where."""
+
+    __tablename__ = "attempt"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    since_ms: Mapped[int] = mapped_column(index=True)

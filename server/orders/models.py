@@ -63,3 +63,17 @@ class NumberSeriesModel(Base):
     holder_id: Mapped[UUID]
     device_id: Mapped[UUID] = mapped_column(ForeignKey("device.id"))
     prefix: Mapped[str] = mapped_column(unique=True)
+
+
+class OrderDecisionModel(Base):
+    """What a manager decided of a held order. Rows are only ever added: this is the audit trail."""
+
+    __tablename__ = "order_decision"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("sales_order.id"), index=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user_account.id"))
+    decided_at_ms: Mapped[int]
+    from_status: Mapped[str]
+    to_status: Mapped[str]
+    reason: Mapped[str]

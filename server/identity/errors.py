@@ -1,0 +1,149 @@
+"""What can be wrong with a user, a password, a code, a token or a device."""
+
+from uuid import UUID
+
+from server.identity.principals import Role
+from server.runtime.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+    ProblemError,
+    UnauthenticatedError,
+)
+from server.runtime.instants import iso
+
+
+class SignInRefusedError(UnauthenticatedError):
+    """The same for an unknown login, a wrong password and a deactivated user."""
+
+    title = "Sign-in refused"
+    code = "sign_in_refused"
+
+    def __init__(self) -> None:
+        super().__init__("login and password do not match an active user; check both, or ask an administrator")
+
+
+class TokenMissingError(UnauthenticatedError):
+    code = "token_missing"
+
+    def __init__(self) -> None:
+        super().__init__("the request has no token; sign in at POST /session and send «Authorization: Bearer <token>»")
+
+
+class TokenInvalidError(UnauthenticatedError):
+    """Unknown, expired, signed out, or of a user who was deactivated."""
+
+    code = "token_invalid"
+
+    def __init__(self) -> None:
+        super().__init__("the token is not valid (any more); sign in again at POST /session")
+
+
+class DeviceRevokedError(UnauthenticatedError):
+    """The token is of a device that was revoked. The device wipes what it holds."""
+
+    title = "Device revoked"
+    code = "device_revoked"
+
+    def __init__(self, device_id: UUID, reason: str) -> None:
+        super().__init__(f"the device {device_id} was revoked ({reason}); ask your manager for a new enrolment code")
+        self.device_id = device_id
+        self.reason = reason
+
+
+class RoleForbidsError(ForbiddenError):
+    code = "role_forbids"
+
+    def __init__(self, role: Role, allowed: frozenset[Role]) -> None:
+        who = ", ".join(sorted(allowed))
+        super().__init__(f"a {role} may not do this; it takes one of these roles: {who}")
+        self.role = role
+        self.allowed = allowed
+
+
+class DeviceForbidsError(ForbiddenError):
+    code = "sign_in_needed"
+
+    def __init__(self) -> None:
+        super().__init__("a device's token is not enough for this; sign in with your password at POST /session")
+
+
+class RouteClosedError(ForbiddenError):
+    """A route that states nothing about its callers: nobody is let in."""
+
+    code = "route_closed"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"the route {path} does not say who may call it, so nobody may; this is a defect of the server")
+
+
+class TooManyAttemptsError(ProblemError):
+    """Too many failures for this login or from this network."""
+
+    status = 429
+    title = "Too many attempts"
+    code = "too_many_attempts"
+    retry = True
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many attempts failed; wait {retry_after_seconds} seconds and try again")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class LoginTakenError(ConflictError):
+    code = "login_taken"
+
+    def __init__(self, login: str) -> None:
+        super().__init__(f"the login {login!r} is taken; choose another", fields={"login": "is taken; choose another"})
+        self.login = login
+
+
+class UserNotFoundError(NotFoundError):
+    code = "user_not_found"
+
+    def __init__(self, who: UUID | str) -> None:
+        super().__init__(f"there is no user {who}; GET /users or «roadbook users list» shows all")
+        self.who = who
+
+
+class DeviceNotFoundError(NotFoundError):
+    code = "device_not_found"
+
+    def __init__(self, device_id: UUID) -> None:
+        super().__init__(f"there is no device {device_id}; GET /devices or «roadbook devices list» shows all")
+        self.device_id = device_id
+
+
+class EnrolmentCodeInvalidError(UnauthenticatedError):
+    """Unknown, used, expired, or of a user who was deactivated: the caller is not told which."""
+
+    title = "Enrolment code refused"
+    code = "enrolment_code_invalid"
+
+    def __init__(self) -> None:
+        super().__init__("the enrolment code is unknown, used or expired; check the spelling or ask for a new one")
+
+
+class DeviceAlreadyRevokedError(ConflictError):
+    code = "device_already_revoked"
+
+    def __init__(self, device_id: UUID, reason: str, revoked_at_ms: int) -> None:
+        super().__init__(f"the device {device_id} was revoked as {reason} at {iso(revoked_at_ms)}; nothing was changed")
+        self.device_id = device_id
+        self.reason = reason
+
+
+class UnfitUserError(InvalidRequestError):
+    """A user whose parts do not go together; `fields` names each with its remedy."""
+
+    code = "unfit_user"
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{field} {remedy}" for field, remedy in fields.items()), fields=fields)
+
+
+class NotYoursToDoError(ForbiddenError):
+    """The role may do it, but not to this user."""
+
+    code = "not_yours_to_do"

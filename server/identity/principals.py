@@ -1,0 +1,53 @@
+"""Who is asking, and which routes say that they may."""
+
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+
+class Role(StrEnum):
+    """What a user is to the company. Every route and every intent names the roles that may use it."""
+
+    REP = "rep"
+    BUYER = "buyer"
+    MANAGER = "manager"
+    ADMIN = "admin"
+    INTEGRATION = "integration"
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """An authenticated caller: a user, signed in or through the device `device_id`."""
+
+    user_id: UUID
+    login: str
+    name: str
+    role: Role
+    rep_id: UUID | None = None
+    customer_id: UUID | None = None
+    device_id: UUID | None = None
+
+
+class Access(msgspec.Struct, frozen=True):
+    """Who may call a route: anybody, or these roles. `devices` says whether a device's token is taken as well."""
+
+    roles: frozenset[Role] = frozenset()
+    public: bool = False
+    devices: bool = True
+
+
+ACCESS_KEY: Final = "access"
+PUBLIC: Final[dict[str, Any]] = {ACCESS_KEY: Access(public=True)}
+
+
+def allow(*roles: Role) -> dict[str, Any]:
+    """For a route's `opt`: these roles may call it, signed in or through one of their devices."""
+    assert roles
+    return {ACCESS_KEY: Access(frozenset(roles))}
+
+
+def allow_signed_in(*roles: Role) -> dict[str, Any]:
+    """For a route's `opt`: these roles, signed in with their password. A stolen device cannot call it."""
+    assert roles
+    return {ACCESS_KEY: Access(frozenset(roles), devices=False)}
