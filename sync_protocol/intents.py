@@ -48,7 +48,7 @@ class RequestedLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 RequestedLines = Annotated[tuple[RequestedLine, ...], Meta(min_length=1, max_length=LINES_MAX)]
 
 
-class CreateCustomer(Intent, kw_only=True, tag="CreateCustomer"):
+class CreateCustomer(Intent, frozen=True, kw_only=True, tag="CreateCustomer"):
     """A prospect taken on the road: a customer of the given territory, with its first address and contact."""
 
     roles: ClassVar[frozenset[str]] = frozenset({"rep"})
@@ -71,7 +71,7 @@ class CreateCustomer(Intent, kw_only=True, tag="CreateCustomer"):
         return (self.customer_id,)
 
 
-class SubmitOrder(Intent, kw_only=True, tag="SubmitOrder"):
+class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
     """An order captured on the device, numbered from the device's own series."""
 
     roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
@@ -89,7 +89,7 @@ class SubmitOrder(Intent, kw_only=True, tag="SubmitOrder"):
         return (self.order_id, self.customer_id)
 
 
-class AmendOrder(Intent, kw_only=True, tag="AmendOrder"):
+class AmendOrder(Intent, frozen=True, kw_only=True, tag="AmendOrder"):
     """Other lines for an order that is not yet completed. `revision` is the one that the user saw."""
 
     roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
@@ -103,7 +103,7 @@ class AmendOrder(Intent, kw_only=True, tag="AmendOrder"):
         return (self.order_id,)
 
 
-class CancelOrder(Intent, kw_only=True, tag="CancelOrder"):
+class CancelOrder(Intent, frozen=True, kw_only=True, tag="CancelOrder"):
     """No order after all; what it had allocated flows back."""
 
     roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})

@@ -8,14 +8,15 @@ import msgspec
 
 from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database, WriteSession
+from sync_protocol.entities.customers import Customer
 from sync_protocol.intents import Intent
-from sync_protocol.verdicts import Verdict
+from sync_protocol.verdicts import Change, Code, Outcome, Verdict
 
 
 class IntentContext(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, when, and with what at hand. `territory_ids` are those of the rep, `customer_id` the buyer's company.
 
-    `incoming_prefix` is the number prefix of the asking device.
+    `number_prefix` is that of the asking device.
     """
 
     intent_id: UUID
@@ -29,6 +30,26 @@ class IntentContext(msgspec.Struct, frozen=True, kw_only=True):
     rep_id: UUID | None = None
     customer_id: UUID | None = None
     territory_ids: frozenset[UUID] = frozenset()
+
+    @property
+    def holder_id(self) -> UUID:
+        """Whose number series it is: the rep's, or the user's who is none."""
+        return self.rep_id or self.user_id
+
+    def may_serve(self, customer: Customer) -> bool:
+        """Whether the customer is in the asker's scope."""
+        return customer.id == self.customer_id or (self.rep_id is not None and customer.territory_id in self.territory_ids)
+
+    def rejected(self, code: Code, detail: str = "", changes: tuple[Change, ...] = ()) -> Verdict:
+        """A rejection of the intent."""
+        return Verdict(
+            intent_id=self.intent_id,
+            outcome=Outcome.REJECTED,
+            decided_at_ms=self.now_ms,
+            codes=(code,),
+            changes=changes,
+            detail=detail,
+        )
 
 
 IntentHandler = Callable[[WriteSession, Any, IntentContext], Awaitable[Verdict]]

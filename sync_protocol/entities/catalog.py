@@ -13,7 +13,7 @@ class ProductStatus(StrEnum):
     DISCONTINUED = "discontinued"
 
 
-class Category(Row, kw_only=True):
+class Category(Row, frozen=True, kw_only=True):
     """A node of the catalogue's tree."""
 
     code: Code
@@ -21,14 +21,14 @@ class Category(Row, kw_only=True):
     parent_id: UUID | None = None
 
 
-class Unit(Row, kw_only=True):
+class Unit(Row, frozen=True, kw_only=True):
     """A unit of measure, such as piece, box or metre."""
 
     code: Code
     name: Name
 
 
-class Product(Row, kw_only=True):
+class Product(Row, frozen=True, kw_only=True):
     """A thing with a SKU. A variant names the product it varies and what makes it different."""
 
     sku: Code
@@ -42,7 +42,7 @@ class Product(Row, kw_only=True):
     barcode: Code | None = None
 
 
-class Pack(Row, kw_only=True):
+class Pack(Row, frozen=True, kw_only=True):
     """A pack in which a product is handled: so many base units in one of `unit_id`."""
 
     product_id: UUID

@@ -15,7 +15,7 @@ class CustomerStatus(StrEnum):
     CLOSED = "closed"
 
 
-class Territory(Row, kw_only=True):
+class Territory(Row, frozen=True, kw_only=True):
     """A part of the market: the price list, the stock location and the zone of its business date are its defaults."""
 
     code: Code
@@ -25,14 +25,14 @@ class Territory(Row, kw_only=True):
     stock_location_id: UUID | None = None
 
 
-class Rep(Row, kw_only=True):
+class Rep(Row, frozen=True, kw_only=True):
     """A sales representative."""
 
     code: Code
     name: Name
 
 
-class Customer(Row, kw_only=True):
+class Customer(Row, frozen=True, kw_only=True):
     """A company that buys. Orders above `review_above_minor` are held for a manager; None is no such limit."""
 
     code: Code
@@ -44,7 +44,7 @@ class Customer(Row, kw_only=True):
     note: Note = ""
 
 
-class Address(Row, kw_only=True):
+class Address(Row, frozen=True, kw_only=True):
     """A location of a customer, where goods or invoices go."""
 
     customer_id: UUID
@@ -56,7 +56,7 @@ class Address(Row, kw_only=True):
     region: Label = ""
 
 
-class Contact(Row, kw_only=True):
+class Contact(Row, frozen=True, kw_only=True):
     """A person at a customer."""
 
     customer_id: UUID

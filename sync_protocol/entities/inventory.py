@@ -5,14 +5,14 @@ from uuid import UUID
 from sync_protocol.values import Code, Instant, Name, Row, StockQuantity
 
 
-class StockLocation(Row, kw_only=True):
+class StockLocation(Row, frozen=True, kw_only=True):
     """A place that holds stock, such as a warehouse or a van."""
 
     code: Code
     name: Name
 
 
-class StockLevel(Row, kw_only=True):
+class StockLevel(Row, frozen=True, kw_only=True):
     """So many base units of a product at a location: physically there, and promised to orders."""
 
     product_id: UUID

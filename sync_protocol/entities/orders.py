@@ -41,7 +41,7 @@ class Channel(StrEnum):
     ONLINE = "online"
 
 
-class Order(Row, kw_only=True):
+class Order(Row, frozen=True, kw_only=True):
     """The header of an order. `revision` counts amendments; `hold_code` says why it is held, `reason` why it was decided."""
 
     number: Code
@@ -66,7 +66,7 @@ class Order(Row, kw_only=True):
     reason: Note = ""
 
 
-class OrderLine(Row, kw_only=True):
+class OrderLine(Row, frozen=True, kw_only=True):
     """A line of an order. `allocated` is promised from stock, `backordered` waits for it; neither counts what was imported."""
 
     order_id: UUID
@@ -81,7 +81,7 @@ class OrderLine(Row, kw_only=True):
     backordered: StockQuantity = 0
 
 
-class NumberSeries(Row, kw_only=True):
+class NumberSeries(Row, frozen=True, kw_only=True):
     """A prefix leased to one device for ever: the device numbers its orders `{prefix}-000001` and on, offline."""
 
     holder_id: UUID

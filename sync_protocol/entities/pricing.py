@@ -5,7 +5,7 @@ from uuid import UUID
 from sync_protocol.values import Code, Currency, Name, Quantity, Row, UnitPrice
 
 
-class PriceList(Row, kw_only=True):
+class PriceList(Row, frozen=True, kw_only=True):
     """A named list of prices in one currency."""
 
     code: Code
@@ -13,7 +13,7 @@ class PriceList(Row, kw_only=True):
     currency: Currency
 
 
-class PriceEntry(Row, kw_only=True):
+class PriceEntry(Row, frozen=True, kw_only=True):
     """The unit price of a product on a list from `min_quantity` base units upwards.
 
     There is no upper bound: the deepest break that the quantity reaches wins, so breaks cannot overlap or leave gaps.

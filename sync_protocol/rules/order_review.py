@@ -26,7 +26,7 @@ class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What one end knows when it decides.
 
     `price_lists` are nearest first, `currency` is that of the nearest; `entries` and `available` (base units that may
-    be promised, never negative) are by product; a product that is absent from `products` is unknown.
+    be promised; negative counts as none) are by product; a product that is absent from `products` is unknown.
     """
 
     customer: Customer

@@ -29,7 +29,7 @@ R = TypeVar("R", bound=Row)
 
 _encoder = msgspec.msgpack.Encoder(uuid_format="bytes", order="deterministic")
 _page_decoder = msgspec.msgpack.Decoder(PageMessage)
-_intent_decoder = msgspec.msgpack.Decoder(AnyIntent)
+_intent_decoder: msgspec.msgpack.Decoder[AnyIntent] = msgspec.msgpack.Decoder(AnyIntent)
 _verdict_decoder = msgspec.msgpack.Decoder(Verdict)
 
 IdBytes = typing.Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
@@ -89,7 +89,8 @@ def _since(field: msgspec.structs.FieldInfo) -> int:
 def _rows_decoder(row: type[Row]) -> msgspec.msgpack.Decoder[list[tuple[Any, ...]]]:
     """Decodes rows into tuples that SQLite takes as they are: ids stay bytes, enums stay text, limits are checked."""
     fields = tuple(_stored(field.type) for field in msgspec.structs.fields(row))
-    return msgspec.msgpack.Decoder(list[tuple[(CommitSeq, *fields)]])  # type: ignore[misc,return-value]  # built at run time
+    row_type = types.GenericAlias(tuple, (CommitSeq, *fields))
+    return msgspec.msgpack.Decoder(types.GenericAlias(list, (row_type,)))
 
 
 def _stored(field_type: Any) -> Any:

@@ -23,7 +23,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A message. Readers ignore fields that they do not know; new fields have a default."""
 
 
-class PullPosition(Message, kw_only=True):
+class PullPosition(Message, frozen=True, kw_only=True):
     """Where a walk over the log stands: the pass covers (pass_from, pass_to], and everything up to here was sent."""
 
     pass_from: CommitSeq
@@ -33,7 +33,7 @@ class PullPosition(Message, kw_only=True):
     row_id: UUID
 
 
-class PullRequest(Message, kw_only=True):
+class PullRequest(Message, frozen=True, kw_only=True):
     """Ask for the next page. `scope_digest` says which buckets the device holds or stages, `gained` which of them it
     holds nothing of below `cursor`. `position` is given back from the last page of an unfinished pass.
     """
@@ -57,7 +57,7 @@ class ResyncReason(StrEnum):
     BELOW_RETENTION = "below_retention"
 
 
-class PageHeader(Message, kw_only=True, tag="header"):
+class PageHeader(Message, frozen=True, kw_only=True, tag="header"):
     """Opens a page: whose it is, of which log, and what a progress bar may count towards.
 
     `rows_expected` is an estimate of the rows of the whole pass, 0 where it is not known. Where `resync` is set the
@@ -71,14 +71,14 @@ class PageHeader(Message, kw_only=True, tag="header"):
     resync: ResyncReason | None = None
 
 
-class ScopeChunk(Message, kw_only=True, tag="scope"):
+class ScopeChunk(Message, frozen=True, kw_only=True, tag="scope"):
     """The whole scope, sent instead of rows whenever the device's digest is not the scope's."""
 
     digest: Digest
     buckets: Annotated[tuple[BucketName, ...], Meta(max_length=BUCKETS_MAX)]
 
 
-class RowChunk(Message, kw_only=True, tag="rows"):
+class RowChunk(Message, frozen=True, kw_only=True, tag="rows"):
     """Rows of one entity: arrays of `columns`, the first of which is `commit_seq`, the version of the row."""
 
     entity: str
@@ -86,14 +86,14 @@ class RowChunk(Message, kw_only=True, tag="rows"):
     rows: msgspec.Raw
 
 
-class GoneChunk(Message, kw_only=True, tag="gone"):
+class GoneChunk(Message, frozen=True, kw_only=True, tag="gone"):
     """Rows of one entity that were deleted or left a bucket: pairs of `commit_seq` and id. Older versions go."""
 
     entity: str
     rows: tuple[tuple[CommitSeq, bytes], ...]
 
 
-class PageTrailer(Message, kw_only=True, tag="trailer"):
+class PageTrailer(Message, frozen=True, kw_only=True, tag="trailer"):
     """Closes a page; without it, or where it does not fit, the page does not exist.
 
     `rows` counts the rows of all chunks, `digest` is BLAKE2b-128 of every frame before this one. `position` is where
@@ -113,7 +113,7 @@ class PageTrailer(Message, kw_only=True, tag="trailer"):
 PageMessage = PageHeader | ScopeChunk | RowChunk | GoneChunk | PageTrailer
 
 
-class IntentEnvelope(Message, kw_only=True):
+class IntentEnvelope(Message, frozen=True, kw_only=True):
     """An intent as it is kept in the outbox and sent: `body` is the canonical bytes, `digest` their BLAKE2b-128."""
 
     id: UUID
@@ -128,7 +128,7 @@ class IntentEnvelope(Message, kw_only=True):
     rules_version: Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
-class PushRequest(Message, kw_only=True):
+class PushRequest(Message, frozen=True, kw_only=True):
     """Up to 100 intents in the order in which they were made. `next_incarnation` replaces `incarnation` by this push."""
 
     protocol_version: int
@@ -147,7 +147,7 @@ class PushStatus(StrEnum):
     CONFLICT = "conflict"
 
 
-class PushResult(Message, kw_only=True):
+class PushResult(Message, frozen=True, kw_only=True):
     """The answer to one envelope: the verdict's stored bytes, the same whenever asked, and the commit that holds the effect."""
 
     intent_id: UUID
@@ -157,7 +157,7 @@ class PushResult(Message, kw_only=True):
     detail: str = ""
 
 
-class PushReply(Message, kw_only=True):
+class PushReply(Message, frozen=True, kw_only=True):
     """One result for each envelope, in the same order."""
 
     audience: UUID
@@ -166,7 +166,7 @@ class PushReply(Message, kw_only=True):
     server_time_ms: Instant
 
 
-class EnrolRequest(Message, kw_only=True):
+class EnrolRequest(Message, frozen=True, kw_only=True):
     """Exchange a single-use code for a device of one's own."""
 
     protocol_version: int
@@ -174,7 +174,7 @@ class EnrolRequest(Message, kw_only=True):
     device_name: EnteredName
 
 
-class ForkRequest(Message, kw_only=True):
+class ForkRequest(Message, frozen=True, kw_only=True):
     """Become a new device, after `device_forked`: the outbox is kept, the number series is a new one."""
 
     protocol_version: int
@@ -182,7 +182,7 @@ class ForkRequest(Message, kw_only=True):
     device_name: EnteredName
 
 
-class Enrolment(Message, kw_only=True):
+class Enrolment(Message, frozen=True, kw_only=True):
     """A device's identity: the token authenticates, the incarnation tells it from its copies, the prefix numbers."""
 
     device_id: UUID

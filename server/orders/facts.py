@@ -1,0 +1,60 @@
+"""What the server knows when it decides an order, gathered for the shared rules."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+import msgspec
+
+from server.inventory.levels import lock_available
+from server.runtime.database import WriteSession
+from server.runtime.rows import fetch_row, fetch_rows, table_of
+from sync_protocol.entities.catalog import Product
+from sync_protocol.entities.customers import Customer, Territory
+from sync_protocol.entities.pricing import PriceEntry, PriceList
+from sync_protocol.rules.order_review import OrderFacts
+from sync_protocol.rules.prices import price_list_order
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """On which terms a customer buys: the lists, nearest first, their currency, and from where it is served."""
+
+    customer: Customer
+    price_lists: tuple[UUID, ...]
+    currency: str
+    stock_location_id: UUID | None
+
+    def at(self, stock_location_id: UUID | None) -> "Terms":
+        """The same, served from another location."""
+        return msgspec.structs.replace(self, stock_location_id=stock_location_id)
+
+
+async def terms_of(session: WriteSession, customer: Customer) -> Terms:
+    """The terms of a customer now; a customer without any list has no currency and no prices."""
+    territory = await fetch_row(session, Territory, customer.territory_id) if customer.territory_id else None
+    lists = price_list_order(customer, territory)
+    nearest = await fetch_row(session, PriceList, lists[0]) if lists else None
+    return Terms(customer, lists, nearest.currency if nearest else "", territory.stock_location_id if territory else None)
+
+
+async def gather_facts(
+    session: WriteSession, terms: Terms, product_ids: Collection[UUID], own: Mapping[UUID, int] | None = None
+) -> OrderFacts:
+    """The facts about these products, their stock locked. `own` is what the order itself has promised already."""
+    products = await fetch_rows(session, Product, table_of(Product).c.id.in_(list(product_ids)))
+    entries: defaultdict[UUID, list[PriceEntry]] = defaultdict(list)
+    prices = table_of(PriceEntry).c
+    wanted = (prices.product_id.in_(list(product_ids)), prices.price_list_id.in_(terms.price_lists))
+    for entry in await fetch_rows(session, PriceEntry, *wanted):
+        entries[entry.product_id].append(entry)
+    available = await lock_available(session, terms.stock_location_id, product_ids)
+    for product_id, promised in (own or {}).items():
+        available[product_id] = available.get(product_id, 0) + promised
+    return OrderFacts(
+        customer=terms.customer,
+        currency=terms.currency,
+        price_lists=terms.price_lists,
+        products={product.id: product for product in products},
+        entries=entries,
+        available=available,
+    )

@@ -1,0 +1,166 @@
+"""What a device may ask about orders. Each is executed anew with the server's rules and data; the device only quoted."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from server.inventory.levels import change_allocated
+from server.orders.allocations import allocated_by_product, release
+from server.orders.facts import Terms, gather_facts, terms_of
+from server.orders.models import OrderLineModel, OrderModel
+from server.orders.numbers import free_number, is_leased_to
+from server.runtime.database import WriteSession
+from server.runtime.rows import fetch_row, fetch_rows, insert_rows, table_of
+from server.runtime.slices import IntentContext
+from sync_protocol.entities.customers import Address, Customer
+from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
+from sync_protocol.intents import AmendOrder, CancelOrder, SubmitOrder
+from sync_protocol.rules.documents import decided_status, order_line_rows, order_row
+from sync_protocol.rules.order_review import OrderDecision, review_order
+from sync_protocol.rules.order_states import Actor, may_amend, may_move
+from sync_protocol.verdicts import PRECEDENCE, Change, Code, Outcome, Verdict
+
+
+async def submit_order(session: WriteSession, intent: SubmitOrder, context: IntentContext) -> Verdict:
+    """Decide a new order, promise stock for it and write it down."""
+    customer = await fetch_row(session, Customer, intent.customer_id)
+    refusal = await _submission_refusal(session, intent, context, customer)
+    if refusal is not None or customer is None:
+        return context.rejected(refusal or Code.UNKNOWN_CUSTOMER)
+    if not await is_leased_to(session, intent.number, context.holder_id):
+        return context.rejected(Code.MALFORMED, f"number: {intent.number} is not from a series of yours")
+    terms = await terms_of(session, customer)
+    facts = await gather_facts(session, terms, {line.product_id for line in intent.lines})
+    decision = review_order(intent.currency, intent.lines, facts)
+    if decision.outcome is Outcome.REJECTED:
+        return _verdict(context, decision)
+    number = await free_number(session, intent.number)
+    await _write_order(session, intent, context, decision, number, terms)
+    return _verdict(context, decision, _number_change(intent.number, number))
+
+
+async def _submission_refusal(
+    session: WriteSession, intent: SubmitOrder, context: IntentContext, customer: Customer | None
+) -> Code | None:
+    if customer is None:
+        return Code.UNKNOWN_CUSTOMER
+    if not context.may_serve(customer):
+        return Code.NOT_PERMITTED
+    if await fetch_row(session, Order, intent.order_id) is not None:
+        return Code.ORDER_EXISTS
+    if intent.address_id is not None:
+        address = await fetch_row(session, Address, intent.address_id)
+        if address is None or address.customer_id != customer.id:
+            return Code.UNKNOWN_ADDRESS
+    return None
+
+
+async def _write_order(
+    session: WriteSession, intent: SubmitOrder, context: IntentContext, decision: OrderDecision, number: str, terms: Terms
+) -> None:
+    order = order_row(
+        intent,
+        decision,
+        number=number,
+        channel=Channel.REP if context.rep_id else Channel.BUYER,
+        status=decided_status(decision),
+        captured_at_ms=context.captured_at_ms,
+        time_zone=context.time_zone,
+        received_at_ms=context.now_ms,
+        rep_id=context.rep_id,
+        stock_location_id=terms.stock_location_id,
+    )
+    lines = order_line_rows(order.id, order.customer_id, decision.lines)
+    await insert_rows(session, [order])
+    await insert_rows(session, lines)
+    await change_allocated(session, terms.stock_location_id, allocated_by_product(lines), context.now_ms)
+
+
+async def amend_order(session: WriteSession, intent: AmendOrder, context: IntentContext) -> Verdict:
+    """Decide an order anew with other lines; what it had promised is its own to promise again."""
+    order = await fetch_row(session, Order, intent.order_id, lock=True)
+    refusal = await _change_refusal(session, order, context)
+    if refusal is not None or order is None:
+        return context.rejected(refusal or Code.UNKNOWN_ORDER)
+    if not may_amend(order.status):
+        return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
+    if order.revision != intent.revision:
+        return context.rejected(Code.ORDER_CHANGED_MEANWHILE, f"it is at revision {order.revision}, you saw {intent.revision}")
+    if await _foreign_line(session, order.id, [line.line_id for line in intent.lines]):
+        return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another order")
+    customer = await fetch_row(session, Customer, order.customer_id)
+    assert customer is not None
+    promised = allocated_by_product(await fetch_rows(session, OrderLine, table_of(OrderLine).c.order_id == order.id))
+    terms = (await terms_of(session, customer)).at(order.stock_location_id)
+    facts = await gather_facts(session, terms, {*promised, *(line.product_id for line in intent.lines)}, promised)
+    decision = review_order(order.currency, intent.lines, facts)
+    if decision.outcome is not Outcome.REJECTED:
+        await _rewrite_order(session, order, intent, decision, context.now_ms)
+    return _verdict(context, decision)
+
+
+async def _foreign_line(session: WriteSession, order_id: UUID, line_ids: Sequence[UUID]) -> bool:
+    foreign = sa.exists().where(OrderLineModel.id.in_(line_ids), OrderLineModel.order_id != order_id)
+    return bool((await session.execute(sa.select(foreign))).scalar_one())
+
+
+async def _rewrite_order(session: WriteSession, order: Order, intent: AmendOrder, decision: OrderDecision, now_ms: int) -> None:
+    await release(session, order.id, now_ms)
+    await session.execute(sa.delete(OrderLineModel).where(OrderLineModel.order_id == order.id))
+    lines = order_line_rows(order.id, order.customer_id, decision.lines)
+    await insert_rows(session, lines)
+    await change_allocated(session, order.stock_location_id, allocated_by_product(lines), now_ms)
+    await session.execute(
+        sa.update(OrderModel)
+        .where(OrderModel.id == order.id)
+        .values(
+            status=decided_status(decision),
+            subtotal_minor=decision.total_minor,
+            total_minor=decision.total_minor + order.tax_minor + order.freight_minor,
+            hold_code=decision.hold_code,
+            revision=order.revision + 1,
+            note=intent.note or order.note,
+            reason="",
+        )
+    )
+
+
+async def cancel_order(session: WriteSession, intent: CancelOrder, context: IntentContext) -> Verdict:
+    """Cancel an order that has not gone too far, and give back what it had promised."""
+    order = await fetch_row(session, Order, intent.order_id, lock=True)
+    refusal = await _change_refusal(session, order, context)
+    if refusal is not None or order is None:
+        return context.rejected(refusal or Code.UNKNOWN_ORDER)
+    if not may_move(Actor.CAPTURER, order.status, OrderStatus.CANCELLED):
+        return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
+    await release(session, order.id, context.now_ms)
+    await session.execute(
+        sa.update(OrderModel)
+        .where(OrderModel.id == order.id)
+        .values(status=OrderStatus.CANCELLED, hold_code=None, reason=intent.reason)
+    )
+    return Verdict(intent_id=context.intent_id, outcome=Outcome.ACCEPTED, decided_at_ms=context.now_ms)
+
+
+async def _change_refusal(session: WriteSession, order: Order | None, context: IntentContext) -> Code | None:
+    if order is None:
+        return Code.UNKNOWN_ORDER
+    customer = await fetch_row(session, Customer, order.customer_id)
+    return None if customer is not None and context.may_serve(customer) else Code.NOT_PERMITTED
+
+
+def _number_change(asked: str, given: str) -> tuple[Change, ...]:
+    return () if asked == given else (Change(code=Code.NUMBER_CHANGED, before=asked, after=given),)
+
+
+def _verdict(context: IntentContext, decision: OrderDecision, further: tuple[Change, ...] = ()) -> Verdict:
+    codes = tuple(sorted({*decision.codes, *(change.code for change in further)}, key=PRECEDENCE.__getitem__))
+    outcome = Outcome.ACCEPTED_WITH_CHANGES if decision.outcome is Outcome.ACCEPTED and further else decision.outcome
+    return Verdict(
+        intent_id=context.intent_id,
+        outcome=outcome,
+        decided_at_ms=context.now_ms,
+        codes=codes,
+        changes=(*further, *decision.changes),
+    )

@@ -1,0 +1,74 @@
+"""The device that asks: its token's, not revoked, and the only one of its kind."""
+
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from server.identity.models import DeviceModel
+from server.identity.principals import Principal
+from server.identity.service import principal_of_token
+from server.runtime.database import ReadSession, WriteSession
+from server.sync.errors import DeviceForkedError, DeviceMismatchError, NotADeviceError, NothingToHoldError, ProtocolNotServedError
+from sync_protocol.wire.messages import PushRequest
+from sync_protocol.wire.version import OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
+    """A device with its user."""
+
+    principal: Principal
+    device_id: UUID
+    number_prefix: str
+    incarnation: bytes
+    previous_incarnation: bytes
+
+    @property
+    def holder_id(self) -> UUID:
+        """Whose number series it uses: the rep's, or the user's who is none."""
+        return self.principal.rep_id or self.principal.user_id
+
+
+def require_served(version: int) -> None:
+    """Refuse a protocol version that this server does not speak."""
+    if not OLDEST_PROTOCOL_SERVED <= version <= PROTOCOL_VERSION:
+        raise ProtocolNotServedError(version)
+
+
+async def asker_of(session: ReadSession, token: str, device_id: UUID, now_ms: int, *, lock: bool = False) -> Asker:
+    """Who asks with this token, which must be that of `device_id`. Raises a ProblemError that says what to do."""
+    principal = await principal_of_token(session, token, now_ms)
+    if principal.device_id is None:
+        raise NotADeviceError
+    if principal.device_id != device_id:
+        raise DeviceMismatchError(device_id)
+    if principal.rep_id is None and principal.customer_id is None:
+        raise NothingToHoldError(principal.role)
+    query = sa.select(DeviceModel).where(DeviceModel.id == device_id)
+    device = (await session.execute(query.with_for_update() if lock else query)).scalar_one()
+    return Asker(
+        principal=principal,
+        device_id=device.id,
+        number_prefix=device.number_prefix,
+        incarnation=device.incarnation,
+        previous_incarnation=device.previous_incarnation,
+    )
+
+
+def require_known(asker: Asker, incarnation: bytes) -> None:
+    """Refuse a copy on a pull; one that missed the reply to its last push still shows the incarnation before."""
+    if incarnation not in {asker.incarnation, asker.previous_incarnation}:
+        raise DeviceForkedError(asker.device_id)
+
+
+async def rotate_incarnation(session: WriteSession, asker: Asker, request: PushRequest, now_ms: int) -> None:
+    """Move the device to its next incarnation, or refuse a copy (design rule 19).
+
+    The same pair again is the same push again: its reply was lost.
+    """
+    again = request.next_incarnation == asker.incarnation and request.incarnation == asker.previous_incarnation
+    if not again and request.incarnation != asker.incarnation:
+        raise DeviceForkedError(asker.device_id)
+    values = {"last_seen_ms": now_ms}
+    rotated = {} if again else {"incarnation": request.next_incarnation, "previous_incarnation": request.incarnation}
+    await session.execute(sa.update(DeviceModel).where(DeviceModel.id == asker.device_id).values(**values, **rotated))

@@ -1,0 +1,72 @@
+"""The protocol, implemented by the authority: what the routes call, and what a device in the same process calls."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from typing import Final
+
+from server.changelog.log import seal_foreign_writes
+from server.runtime.clock import Clock, IdSource
+from server.runtime.database import Database
+from server.runtime.errors import BusyError
+from server.sync.devices import asker_of, require_known, require_served
+from server.sync.enrolment import enrol, fork
+from server.sync.pull import build_page, pieces
+from server.sync.push import Handlers, Pusher, TransientDatabaseError
+from server.sync.scope import scope_of
+from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
+
+PUSH_TRIES_MAX: Final = 5
+
+
+class ServerEndpoint:
+    """A `SyncEndpoint` for the holder of `token`, which is empty before enrolment."""
+
+    def __init__(self, database: Database, handlers: Handlers, clock: Clock, ids: IdSource, token: str = "") -> None:
+        self._database = database
+        self._handlers = handlers
+        self._clock = clock
+        self._ids = ids
+        self._token = token
+
+    async def enrol(self, request: EnrolRequest) -> Enrolment:
+        """Raises EnrolmentCodeInvalidError, NothingToHoldError, ProtocolNotServedError."""
+        require_served(request.protocol_version)
+        async with self._database.write() as session:
+            return await enrol(session, request, self._ids, self._clock.now_ms())
+
+    async def fork(self, request: ForkRequest) -> Enrolment:
+        """Raises what `asker_of` raises."""
+        require_served(request.protocol_version)
+        async with self._database.write() as session:
+            return await fork(session, self._token, request, self._ids, self._clock.now_ms())
+
+    async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
+        """Raises what `page` raises, before the first piece."""
+        async for piece in pieces(await self.page(request)):
+            yield piece
+
+    async def page(self, request: PullRequest) -> bytes:
+        """The whole page. Raises what `asker_of` raises, and DeviceForkedError."""
+        require_served(request.protocol_version)
+        await seal_foreign_writes(self._database)
+        now_ms = self._clock.now_ms()
+        async with self._database.read() as session:
+            asker = await asker_of(session, self._token, request.device_id, now_ms)
+            require_known(asker, request.incarnation)
+            principal = asker.principal
+            scope = await scope_of(session, rep_id=principal.rep_id, customer_id=principal.customer_id, holder_id=asker.holder_id)
+            return await build_page(session, request, scope, now_ms)
+
+    async def push(self, request: PushRequest) -> PushReply:
+        """Raises what `asker_of` raises, DeviceForkedError, EpochChangedError, and BusyError after five deadlocks."""
+        require_served(request.protocol_version)
+        for _ in range(PUSH_TRIES_MAX):
+            try:
+                async with self._database.write() as session:
+                    now_ms = self._clock.now_ms()
+                    asker = await asker_of(session, self._token, request.device_id, now_ms, lock=True)
+                    return await Pusher(session, self._handlers, asker, self._ids, now_ms).push(request)
+            except TransientDatabaseError:
+                await asyncio.sleep(secrets.randbelow(50) / 1000)
+        raise BusyError("other orders for the same products keep coming; try again in a minute")

@@ -1,0 +1,170 @@
+"""Rows down: one page of a walk, read from one snapshot, ended by a trailer (design rules 1 to 7).
+
+A page is built in memory and bounded by rows and bytes, and only then sent: a device on a slow link holds a few
+megabytes of the server, never a database transaction.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+
+from server.changelog.log import Head, read_head
+from server.runtime.database import ReadSession
+from server.sync.scope import Scope
+from server.sync.walk import FIRST_ID, STAGES, Reader, Stage, position_after, rows_expected, stage_sql, touched_stages
+from sync_protocol.wire.codec import PageWriter, columns, encode
+from sync_protocol.wire.messages import (
+    GoneChunk,
+    PageHeader,
+    PageTrailer,
+    PullPosition,
+    PullRequest,
+    ResyncReason,
+    RowChunk,
+    ScopeChunk,
+)
+from sync_protocol.wire.version import PROTOCOL_VERSION
+
+PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
+PIECE_BYTES: Final = 128 * 1024
+
+
+def resync_reason(request: PullRequest, head: Head) -> ResyncReason | None:
+    """Why the device must start anew, if it must."""
+    if request.epoch is not None and request.epoch != head.epoch:
+        return ResyncReason.EPOCH_CHANGED
+    reached = request.position.pass_to if request.position else request.cursor
+    if max(reached, request.cursor) > head.head:
+        return ResyncReason.CURSOR_AHEAD
+    started = request.cursor or (request.position.pass_to if request.position else head.floor)
+    return ResyncReason.BELOW_RETENTION if started < head.floor else None
+
+
+class Page:
+    """One page in the making."""
+
+    def __init__(self, request: PullRequest, head: Head, now_ms: int) -> None:
+        self._request = request
+        self._head = head
+        self._now_ms = now_ms
+        self._writer = PageWriter()
+        self._rows = 0
+        self.body = bytearray()
+
+    @property
+    def rows_left(self) -> int:
+        return 0 if len(self.body) >= PAGE_BYTES_MAX else self._request.page_rows - self._rows
+
+    def add(self, message: object, rows: int = 0) -> None:
+        self.body += self._writer.frame(message)
+        self._rows += rows
+
+    def open(self, *, expected: int = 0, resync: ResyncReason | None = None) -> None:
+        self.add(
+            PageHeader(
+                protocol_version=PROTOCOL_VERSION,
+                audience=self._request.device_id,
+                epoch=self._head.epoch,
+                rows_expected=expected,
+                resync=resync,
+            )
+        )
+
+    def close(self, *, cursor: int, complete: bool, position: PullPosition | None = None) -> bytes:
+        self.add(
+            PageTrailer(
+                audience=self._request.device_id,
+                epoch=self._head.epoch,
+                rows=self._rows,
+                digest=self._writer.digest,
+                cursor=cursor,
+                complete=complete,
+                server_time_ms=self._now_ms,
+                position=position,
+            )
+        )
+        self.body += self._writer.close()
+        return bytes(self.body)
+
+
+async def build_page(session: ReadSession, request: PullRequest, scope: Scope, now_ms: int) -> bytes:
+    """The page that answers `request`, for a principal of this scope. All is read from the session's one snapshot."""
+    head = await read_head(session)
+    page = Page(request, head, now_ms)
+    if (reason := resync_reason(request, head)) is not None:
+        page.open(resync=reason)
+        return page.close(cursor=0, complete=False)
+    if request.scope_digest != scope.digest:
+        page.open()
+        page.add(ScopeChunk(digest=scope.digest, buckets=scope.buckets))
+        return page.close(cursor=request.cursor, complete=False, position=request.position)
+    reader = await Reader.of(session)
+    position = request.position or PullPosition(pass_from=request.cursor, pass_to=head.head, stage=0, change=0, row_id=FIRST_ID)
+    is_first_of_all = position.pass_from == 0 and request.position is None
+    page.open(expected=await rows_expected(reader, scope) if is_first_of_all else 0)
+    rest = await _fill(page, reader, request, position, scope)
+    complete = rest is None and position.pass_to == head.head
+    return page.close(cursor=position.pass_to, complete=complete, position=rest)
+
+
+async def _fill(page: Page, reader: Reader, request: PullRequest, position: PullPosition, scope: Scope) -> PullPosition | None:
+    """Add what fits; return where to go on, or None where the pass is through."""
+    gained = sorted(set(request.gained) & set(scope.buckets))
+    wanted = None
+    if position.pass_from > 0 and not gained:
+        wanted = await touched_stages(reader, position.pass_from, position.pass_to)
+    for stage in STAGES:
+        if stage.number < position.stage or (wanted is not None and stage.number not in wanted):
+            continue
+        if stage.gone and position.pass_from == 0:
+            continue
+        reached = position if stage.number == position.stage else msgspec.structs.replace(position, change=0, row_id=FIRST_ID)
+        rest = await _fill_stage(page, reader, stage, reached, scope, gained)
+        if rest is not None:
+            return rest
+    return None
+
+
+async def _fill_stage(
+    page: Page, reader: Reader, stage: Stage, position: PullPosition, scope: Scope, gained: list[str]
+) -> PullPosition | None:
+    buckets = scope.of_kind(stage.synced.bucket.kind)
+    if not buckets:
+        return None
+    sql = stage_sql(reader, stage, PROTOCOL_VERSION, has_gained=bool(gained) and not stage.gone)
+    limit = max(0, page.rows_left)
+    parameters: list[Any] = [position.pass_from, position.pass_to, position.change, position.row_id, limit + 1, buckets]
+    if gained and not stage.gone:
+        parameters.append(gained)
+    sent, last = 0, None
+    async for chunk in reader.stream(sql, parameters):
+        fitting = chunk[: max(0, min(limit - sent, len(chunk)))]
+        if fitting:
+            page.add(_message(stage, fitting), len(fitting))
+            sent, last = sent + len(fitting), fitting[-1]
+        if len(fitting) < len(chunk) or page.rows_left <= 0:
+            return await _rest(reader, position, stage, last)
+    return None
+
+
+async def _rest(reader: Reader, position: PullPosition, stage: Stage, last: tuple[Any, ...] | None) -> PullPosition:
+    if last is None:
+        return msgspec.structs.replace(position, stage=stage.number)
+    return await position_after(reader, position, stage, last[0], last[1])
+
+
+def _message(stage: Stage, rows: list[tuple[Any, ...]]) -> RowChunk | GoneChunk:
+    if stage.gone:
+        return GoneChunk(entity=stage.synced.name, rows=tuple(rows))
+    return RowChunk(
+        entity=stage.synced.name,
+        columns=columns(stage.synced, PROTOCOL_VERSION),
+        rows=msgspec.Raw(encode(rows)),
+    )
+
+
+async def pieces(body: bytes) -> AsyncIterator[bytes]:
+    """A page in pieces of a size that the server sends well."""
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]

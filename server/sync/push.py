@@ -1,0 +1,231 @@
+"""Intents up: each in its own savepoint, exactly one verdict each, all in one commit (design rules 11 to 16).
+
+The record of an intent, whose key is the intent's id, is inserted before anything is done: it is the dedupe. Effect,
+record and verdict commit together. What the server itself fails on has no verdict: it is deferred, and set aside for
+support after five failures, so that it blocks nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from server.changelog.log import read_head, seal
+from server.changelog.models import IntentFailureModel, IntentRecordModel
+from server.runtime.clock import IdSource
+from server.runtime.database import WriteSession
+from server.runtime.slices import IntentContext, IntentHandler
+from server.sync.devices import Asker, rotate_incarnation
+from server.sync.errors import EpochChangedError
+from server.sync.scope import territories_of
+from sync_protocol.intents import AnyIntent, Intent
+from sync_protocol.verdicts import Code, Outcome, Verdict
+from sync_protocol.wire.codec import WireError, decode_intent, digest, encode
+from sync_protocol.wire.messages import IntentEnvelope, PushReply, PushRequest, PushResult, PushStatus
+
+FAILURES_MAX: Final = 5
+_UNDECIDED: Final = ""
+
+Handlers = Mapping[type[Intent], IntentHandler]
+
+
+class TransientDatabaseError(Exception):
+    """A deadlock or a serialisation failure: the whole push is tried again."""
+
+
+class Pusher:
+    """Decides the intents of one push, in one transaction."""
+
+    def __init__(self, session: WriteSession, handlers: Handlers, asker: Asker, ids: IdSource, now_ms: int) -> None:
+        self._session = session
+        self._handlers = handlers
+        self._asker = asker
+        self._ids = ids
+        self._now_ms = now_ms
+        self._deferred_lanes: dict[UUID, UUID] = {}
+        self._territories: frozenset[UUID] = frozenset()
+
+    async def push(self, request: PushRequest) -> PushReply:
+        """A result for each envelope, in order."""
+        head = await read_head(self._session)
+        if request.epoch is not None and request.epoch != head.epoch:
+            raise EpochChangedError
+        await rotate_incarnation(self._session, self._asker, request, self._now_ms)
+        self._territories = await territories_of(self._session, self._asker.principal.rep_id)
+        results = [await self._decide(envelope) for envelope in request.intents]
+        place = await seal(self._session)
+        decided_here = sa.and_(IntentRecordModel.device_id == self._asker.device_id, IntentRecordModel.commit_seq < 0)
+        await self._session.execute(sa.update(IntentRecordModel).where(decided_here).values(commit_seq=place))
+        return PushReply(
+            audience=self._asker.device_id,
+            epoch=head.epoch,
+            results=tuple(_at(result, place) for result in results),
+            server_time_ms=self._now_ms,
+        )
+
+    async def _decide(self, envelope: IntentEnvelope) -> PushResult:
+        if digest(envelope.body) != envelope.digest:
+            return PushResult(
+                intent_id=envelope.id, status=PushStatus.CONFLICT, detail="digest: it is not that of the body; send it again"
+            )
+        known = await self._known(envelope)
+        if known is not None:
+            return known
+        try:
+            intent: AnyIntent | None = decode_intent(envelope.body)
+            fault = ""
+        except WireError as error:
+            intent, fault = None, str(error)
+        lanes = intent.lanes() if intent is not None else ()
+        waiting = next((self._deferred_lanes[lane] for lane in lanes if lane in self._deferred_lanes), None)
+        if waiting is not None:
+            return self._defer(envelope, lanes, f"waits for intent {waiting}")
+        return await self._attempt(envelope, intent, fault, lanes)
+
+    async def _known(self, envelope: IntentEnvelope) -> PushResult | None:
+        """The stored answer to an id that was decided before."""
+        query = sa.select(
+            IntentRecordModel.digest, IntentRecordModel.verdict, IntentRecordModel.commit_seq, IntentRecordModel.user_id
+        )
+        record = (await self._session.execute(query.where(IntentRecordModel.id == envelope.id))).one_or_none()
+        if record is None:
+            return None
+        if record.digest != envelope.digest or record.user_id != self._asker.principal.user_id:
+            detail = "id: it was used before for another intent; nothing was done"
+            return PushResult(intent_id=envelope.id, status=PushStatus.CONFLICT, detail=detail)
+        return PushResult(intent_id=envelope.id, status=PushStatus.DECIDED, verdict=record.verdict, commit_seq=record.commit_seq)
+
+    async def _attempt(self, envelope: IntentEnvelope, intent: AnyIntent | None, fault: str, lanes: tuple[UUID, ...]) -> PushResult:
+        """Decide in a savepoint; a failure of the server's own undoes it and defers the intent."""
+        try:
+            return await self._in_savepoint(envelope, intent, fault)
+        except IntegrityError:
+            return await self._after_clash(envelope, intent, lanes)
+        except DBAPIError as error:
+            if _is_transient(error):
+                raise TransientDatabaseError from error
+            return await self._failed(envelope, intent, lanes, error)
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises must not block the other intents
+            return await self._failed(envelope, intent, lanes, error)
+
+    async def _after_clash(self, envelope: IntentEnvelope, intent: AnyIntent | None, lanes: tuple[UUID, ...]) -> PushResult:
+        """A unique value is taken. Decided by another connection meanwhile? A number just taken? Else the ids are not new."""
+        try:
+            return await self._known(envelope) or await self._in_savepoint(envelope, intent, "")
+        except IntegrityError:
+            return await self._in_savepoint(envelope, None, "an id in it is in use by something else")
+        except Exception as error:  # noqa: BLE001  # as in _attempt
+            return await self._failed(envelope, intent, lanes, error)
+
+    async def _in_savepoint(self, envelope: IntentEnvelope, intent: AnyIntent | None, fault: str) -> PushResult:
+        async with self._session.begin_nested():
+            await self._insert_record(envelope, intent)
+            verdict = await self._verdict(envelope, intent, fault)
+            body = encode(verdict)
+            await self._session.execute(
+                sa.update(IntentRecordModel)
+                .where(IntentRecordModel.id == envelope.id)
+                .values(outcome=verdict.outcome, verdict=body)
+            )
+        return PushResult(intent_id=envelope.id, status=PushStatus.DECIDED, verdict=body, commit_seq=0)
+
+    async def _insert_record(self, envelope: IntentEnvelope, intent: AnyIntent | None) -> None:
+        lanes = intent.lanes() if intent is not None else ()
+        await self._session.execute(
+            sa.insert(IntentRecordModel).values(
+                **msgspec.structs.asdict(envelope),
+                subject_id=lanes[0] if lanes else None,
+                user_id=self._asker.principal.user_id,
+                device_id=self._asker.device_id,
+                received_at_ms=self._now_ms,
+                outcome=_UNDECIDED,
+                verdict=b"",
+                commit_seq=-1,
+            )
+        )
+
+    async def _verdict(self, envelope: IntentEnvelope, intent: AnyIntent | None, fault: str) -> Verdict:
+        context = self._context(envelope)
+        if intent is None:
+            return context.rejected(Code.MALFORMED, fault)
+        if self._asker.principal.role not in type(intent).roles:
+            return context.rejected(Code.NOT_PERMITTED, f"a {self._asker.principal.role} may not ask this")
+        verdict = await self._handlers[type(intent)](self._session, intent, context)
+        if verdict.codes and verdict.codes[0] in {Code.UNKNOWN_CUSTOMER, Code.UNKNOWN_ORDER}:
+            return await self._name_dependency(intent, verdict)
+        return verdict
+
+    async def _name_dependency(self, intent: AnyIntent, verdict: Verdict) -> Verdict:
+        """Where what is missing was refused before, say by which intent."""
+        refused = sa.select(IntentRecordModel.id).where(
+            IntentRecordModel.subject_id.in_(intent.lanes()),
+            IntentRecordModel.outcome == Outcome.REJECTED,
+            IntentRecordModel.id != verdict.intent_id,
+        )
+        first = (await self._session.execute(refused.order_by(IntentRecordModel.received_at_ms).limit(1))).scalar_one_or_none()
+        if first is None:
+            return verdict
+        return msgspec.structs.replace(verdict, codes=(Code.DEPENDENCY_REFUSED,), refused_intent_id=first)
+
+    def _context(self, envelope: IntentEnvelope) -> IntentContext:
+        principal = self._asker.principal
+        return IntentContext(
+            intent_id=envelope.id,
+            captured_at_ms=envelope.captured_at_ms,
+            time_zone=envelope.time_zone,
+            now_ms=self._now_ms,
+            ids=self._ids,
+            user_id=principal.user_id,
+            role=principal.role,
+            number_prefix=self._asker.number_prefix,
+            rep_id=principal.rep_id,
+            customer_id=principal.customer_id,
+            territory_ids=self._territories,
+        )
+
+    async def _failed(
+        self, envelope: IntentEnvelope, intent: AnyIntent | None, lanes: tuple[UUID, ...], error: Exception
+    ) -> PushResult:
+        """Count a failure of the server's own; the fifth sets the intent aside with a verdict, so that it blocks nothing."""
+        query = sa.select(IntentFailureModel).where(IntentFailureModel.intent_id == envelope.id)
+        failure = (await self._session.execute(query)).scalar_one_or_none()
+        if failure is None:
+            failure = IntentFailureModel(intent_id=envelope.id, failures=0, last_error="")
+            self._session.add(failure)
+        failure.failures += 1
+        failure.last_error = repr(error)[:2_000]
+        await self._session.flush()
+        if failure.failures < FAILURES_MAX:
+            return self._defer(
+                envelope, lanes, f"the server failed on it ({failure.failures} of {FAILURES_MAX}); it will be tried again"
+            )
+        return await self._quarantine(envelope, intent)
+
+    async def _quarantine(self, envelope: IntentEnvelope, intent: AnyIntent | None) -> PushResult:
+        verdict = self._context(envelope).rejected(Code.QUARANTINED)
+        body = encode(verdict)
+        await self._insert_record(envelope, intent)
+        await self._session.execute(
+            sa.update(IntentRecordModel).where(IntentRecordModel.id == envelope.id).values(outcome=verdict.outcome, verdict=body)
+        )
+        return PushResult(intent_id=envelope.id, status=PushStatus.DECIDED, verdict=body, commit_seq=0)
+
+    def _defer(self, envelope: IntentEnvelope, lanes: tuple[UUID, ...], detail: str) -> PushResult:
+        for lane in lanes:
+            self._deferred_lanes.setdefault(lane, envelope.id)
+        return PushResult(intent_id=envelope.id, status=PushStatus.DEFERRED, detail=detail)
+
+
+def _at(result: PushResult, place: int) -> PushResult:
+    """A result that was decided here stands where the transaction stands."""
+    decided_here = result.status is PushStatus.DECIDED and result.commit_seq == 0
+    return msgspec.structs.replace(result, commit_seq=place) if decided_here else result
+
+
+def _is_transient(error: DBAPIError) -> bool:
+    """Deadlock or serialisation failure on PostgreSQL; SQLite has one writer and neither."""
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    return state in {"40P01", "40001"}

@@ -1,0 +1,67 @@
+"""The protocol over HTTP: bodies are MessagePack, a page is a zstd stream; everything else is `ServerEndpoint`."""
+
+from typing import Any, Final, TypeVar
+
+from litestar import Request, Response, post
+from litestar.datastructures import State
+from litestar.response import Stream
+
+from server.identity.principals import PUBLIC, Role, allow
+from server.runtime.errors import InvalidRequestError
+from server.sync.endpoint import ServerEndpoint
+from server.sync.pull import pieces
+from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, encode
+from sync_protocol.wire.messages import EnrolRequest, ForkRequest, PullRequest, PushRequest
+
+T = TypeVar("T")
+
+PUSH_BYTES_MAX: Final = 8 * 1024 * 1024
+PULL_BYTES_MAX: Final = 8 * 1024 * 1024
+_DEVICES: Final = allow(Role.REP, Role.BUYER)
+
+SyncRequest = Request[Any, Any, State]
+
+
+async def _message(request: SyncRequest, kind: type[T]) -> T:
+    try:
+        return decode(await request.body(), kind)
+    except WireError as error:
+        raise InvalidRequestError(f"the body is not a valid {kind.__name__}: {error}") from error
+
+
+def _endpoint(request: SyncRequest) -> ServerEndpoint:
+    state = request.app.state
+    token = request.headers.get("authorization", "").removeprefix("Bearer ")
+    return ServerEndpoint(state.database, state.intent_handlers, state.clock, state.ids, token)
+
+
+def _reply(message: object) -> Response[bytes]:
+    return Response(encode(message), media_type=MESSAGE_MEDIA_TYPE, status_code=200)
+
+
+@post("/sync/enrol", opt=PUBLIC, status_code=200, summary="Turn a single-use code into a device")
+async def enrol(request: SyncRequest) -> Response[bytes]:
+    """Body: EnrolRequest. Answer: Enrolment. docs/PROTOCOL.md has both."""
+    return _reply(await _endpoint(request).enrol(await _message(request, EnrolRequest)))
+
+
+@post("/sync/fork", opt=_DEVICES, status_code=200, summary="Become a new device, after device_forked")
+async def fork(request: SyncRequest) -> Response[bytes]:
+    """Body: ForkRequest. Answer: Enrolment."""
+    return _reply(await _endpoint(request).fork(await _message(request, ForkRequest)))
+
+
+@post("/sync/pull", opt=_DEVICES, status_code=200, request_max_body_size=PULL_BYTES_MAX, summary="One page of rows")
+async def pull(request: SyncRequest) -> Stream:
+    """Body: PullRequest. Answer: a page, which is a zstd stream of frames that ends in a PageTrailer."""
+    body = await _endpoint(request).page(await _message(request, PullRequest))
+    return Stream(pieces(body), media_type=PAGE_MEDIA_TYPE)
+
+
+@post("/sync/push", opt=_DEVICES, status_code=200, request_max_body_size=PUSH_BYTES_MAX, summary="Verdicts for intents")
+async def push(request: SyncRequest) -> Response[bytes]:
+    """Body: PushRequest. Answer: PushReply, with one result for each intent."""
+    return _reply(await _endpoint(request).push(await _message(request, PushRequest)))
+
+
+ROUTES: Final = (enrol, fork, pull, push)

@@ -1,0 +1,59 @@
+"""Which buckets a principal may hold now: a function of the authoritative tables, read in the same snapshot as the rows."""
+
+import hashlib
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from server.customers.models import CustomerModel, RepTerritoryModel, TerritoryModel
+from server.runtime.database import ReadSession
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """The buckets, sorted, and their digest. Two scopes are the same exactly where their digests are."""
+
+    buckets: tuple[str, ...]
+    digest: bytes
+
+    def of_kind(self, kind: str) -> list[str]:
+        """The buckets of one kind."""
+        return [bucket for bucket in self.buckets if bucket.partition(":")[0] == kind]
+
+
+def make_scope(buckets: set[str]) -> Scope:
+    """A scope of these buckets."""
+    ordered = tuple(sorted(buckets))
+    return Scope(ordered, hashlib.blake2b("\n".join(ordered).encode(), digest_size=16).digest())
+
+
+async def territories_of(session: ReadSession, rep_id: UUID | None) -> frozenset[UUID]:
+    """The territories that a rep works now."""
+    query = sa.select(RepTerritoryModel.territory_id).where(RepTerritoryModel.rep_id == rep_id)
+    return frozenset((await session.execute(query)).scalars())
+
+
+async def scope_of(session: ReadSession, *, rep_id: UUID | None, customer_id: UUID | None, holder_id: UUID) -> Scope:
+    """A rep holds the catalogue, the lists and stock of its territories and their accounts; a buyer its company's."""
+    accounts: sa.ColumnElement[bool]
+    territories: sa.ColumnElement[bool]
+    if rep_id is not None:
+        accounts = CustomerModel.territory_id.in_(
+            sa.select(RepTerritoryModel.territory_id).where(RepTerritoryModel.rep_id == rep_id)
+        )
+        territories = TerritoryModel.id.in_(await territories_of(session, rep_id))
+    else:
+        accounts = CustomerModel.id == customer_id
+        territories = TerritoryModel.id.in_(sa.select(CustomerModel.territory_id).where(CustomerModel.id == customer_id))
+    buckets = {"catalog", f"rep:{holder_id.hex}"}
+    for account, price_list in await session.execute(sa.select(CustomerModel.id, CustomerModel.price_list_id).where(accounts)):
+        buckets.add(f"account:{account.hex}")
+        if price_list is not None:
+            buckets.add(f"pricelist:{price_list.hex}")
+    defaults = sa.select(TerritoryModel.price_list_id, TerritoryModel.stock_location_id).where(territories)
+    for price_list, stock_location in await session.execute(defaults):
+        if price_list is not None:
+            buckets.add(f"pricelist:{price_list.hex}")
+        if stock_location is not None:
+            buckets.add(f"stock:{stock_location.hex}")
+    return make_scope(buckets)

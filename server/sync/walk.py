@@ -1,0 +1,148 @@
+"""The walk over the log that a pull is made of: which rows, in which order, from which place on.
+
+A *pass* covers the commits in (pass_from, pass_to]. It goes entity by entity, and within one by (change, row id), an
+order that nothing can disturb: a row that changes meanwhile leaves the pass and is found by the next one. Tombstones
+and leaves of an entity come before its rows. SQL is written once; `$n` and `?n` both number their parameters.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from server.runtime.database import ReadSession, driver_connection
+from server.sync.scope import Scope
+from sync_protocol.entities import SYNCED, Synced
+from sync_protocol.wire.codec import columns
+from sync_protocol.wire.messages import PullPosition
+
+CHUNK_ROWS: Final = 2_000
+FIRST_ID: Final = UUID(int=0)
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One step of a pass: what is gone of an entity, or its rows."""
+
+    number: int
+    synced: Synced
+    gone: bool
+
+
+STAGES: Final = tuple(
+    Stage(2 * synced.number + (0 if gone else 1), synced, gone)
+    for synced in sorted(SYNCED, key=lambda each: each.number)
+    for gone in (True, False)
+)
+
+
+class Reader:
+    """Reads the log through the driver itself, on the session's snapshot: three times as fast as through SQLAlchemy."""
+
+    def __init__(self, connection: Any, *, is_sqlite: bool) -> None:
+        self._connection = connection
+        self.is_sqlite = is_sqlite
+
+    @classmethod
+    async def of(cls, session: ReadSession) -> "Reader":
+        is_sqlite = session.get_bind().dialect.name == "sqlite"
+        return cls(await driver_connection(session), is_sqlite=is_sqlite)
+
+    async def stream(self, sql: str, parameters: Sequence[Any]) -> AsyncIterator[list[tuple[Any, ...]]]:
+        """The records, a chunk at a time."""
+        if self.is_sqlite:
+            cursor = await self._connection.execute(sql.replace("$", "?"), self._bound(parameters))
+            while chunk := await cursor.fetchmany(CHUNK_ROWS):
+                yield chunk
+            await cursor.close()
+            return
+        cursor = await self._connection.cursor(sql, *parameters)
+        while chunk := await cursor.fetch(CHUNK_ROWS):
+            yield [tuple(record) for record in chunk]
+
+    async def all(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All records of a small answer."""
+        if self.is_sqlite:
+            return list(await self._connection.execute_fetchall(sql.replace("$", "?"), self._bound(parameters)))
+        return [tuple(record) for record in await self._connection.fetch(sql, *parameters)]
+
+    def _bound(self, parameters: Sequence[Any]) -> list[Any]:
+        return [
+            json.dumps(value) if isinstance(value, list) else value.bytes if isinstance(value, UUID) else value
+            for value in parameters
+        ]
+
+    def among(self, column: str, parameter: str) -> str:
+        """SQL for «column is one of the texts in the list parameter»."""
+        if self.is_sqlite:
+            return f"{column} IN (SELECT value FROM json_each({parameter}))"
+        return f"{column} = ANY({parameter}::text[])"
+
+    def identifier(self, column: str) -> str:
+        """SQL for an id as sixteen bytes."""
+        return column if self.is_sqlite else f"uuid_send({column})"
+
+
+def stage_sql(reader: Reader, stage: Stage, protocol_version: int, *, has_gained: bool) -> str:
+    """The rows of a stage. Parameters: pass_from, pass_to, change, row id, limit, buckets, and the gained buckets."""
+    beyond = "c.commit_seq > $1"
+    if has_gained:
+        beyond = f"(c.commit_seq > $1 OR {reader.among('l.bucket', '$7')})"
+    common = (
+        f"l.entity = {stage.synced.number} AND (l.change, l.row_id) > ($3, $4) "
+        f"AND c.commit_seq <= $2 AND {reader.among('l.bucket', '$6')}"
+    )
+    if stage.gone:
+        return f"""
+            SELECT commit_seq, {reader.identifier("row_id")} FROM (
+                SELECT c.commit_seq, l.change, l.row_id FROM change_log l JOIN change_commit c ON c.change = l.change
+                 WHERE l.deleted = 1 AND c.commit_seq > $1 AND {common}
+                UNION ALL
+                SELECT c.commit_seq, l.change, l.row_id FROM change_leave l JOIN change_commit c ON c.change = l.change
+                 WHERE c.commit_seq > $1 AND {common}
+            ) AS gone
+            ORDER BY change, row_id LIMIT $5
+        """  # noqa: S608  # made of the registry, not of input
+    selected = ", ".join(_column(reader, stage.synced, column) for column in columns(stage.synced, protocol_version))
+    return f"""
+        SELECT {selected}
+          FROM change_log l
+          JOIN change_commit c ON c.change = l.change
+          JOIN {stage.synced.name} t ON t.id = l.row_id
+         WHERE l.deleted = 0 AND {beyond} AND {common}
+         ORDER BY l.change, l.row_id LIMIT $5
+    """  # noqa: S608  # made of the registry, not of input
+
+
+def _column(reader: Reader, synced: Synced, column: str) -> str:
+    if column == "commit_seq":
+        return "c.commit_seq"
+    annotation = synced.row.__annotations__.get(column, UUID)
+    is_id = annotation is UUID or annotation == (UUID | None)
+    return reader.identifier(f"t.{column}") if is_id else f"t.{column}"
+
+
+async def touched_stages(reader: Reader, pass_from: int, pass_to: int) -> frozenset[int]:
+    """The stages that have anything between two places; a short look-up for the short passes that most pulls are."""
+    sql = """
+        SELECT DISTINCT 2 * l.entity + 1 - l.deleted FROM change_commit c JOIN change_log l ON l.change = c.change
+         WHERE c.commit_seq > $1 AND c.commit_seq <= $2
+        UNION
+        SELECT DISTINCT 2 * l.entity FROM change_commit c JOIN change_leave l ON l.change = c.change
+         WHERE c.commit_seq > $1 AND c.commit_seq <= $2
+    """
+    return frozenset(int(number) for (number,) in await reader.all(sql, [pass_from, pass_to]))
+
+
+async def rows_expected(reader: Reader, scope: Scope) -> int:
+    """How many rows the scope holds, for a progress bar."""
+    sql = f"SELECT count(*) FROM change_log l WHERE l.deleted = 0 AND {reader.among('l.bucket', '$1')}"  # noqa: S608  # no input in it
+    ((count,),) = await reader.all(sql, [list(scope.buckets)])
+    return int(count)
+
+
+async def position_after(reader: Reader, position: PullPosition, stage: Stage, commit_seq: int, row_id: bytes) -> PullPosition:
+    """The place right behind a row that was sent."""
+    ((change,),) = await reader.all("SELECT change FROM change_commit WHERE commit_seq = $1", [commit_seq])
+    return msgspec.structs.replace(position, stage=stage.number, change=change, row_id=UUID(bytes=row_id))
