@@ -7,11 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy.engine import make_url
 
 from server.runtime.database import Database
 from tests.support.databases import migrate_database, open_database, postgres_database, sqlite_copy
 from tests.support.postgres import postgres_server
+
+# A shared machine may be slow; that is no failure. ROADBOOK_SOAK_SECONDS is read by the tests that can run for long.
+settings.register_profile("roadbook", deadline=None, print_blob=True)
+settings.load_profile("roadbook")
 
 
 @pytest.fixture(scope="session")
