@@ -81,6 +81,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+async def sqlite_database(sqlite_database_url: str) -> AsyncIterator[Database]:
+    opened = open_database(sqlite_database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
 async def postgres(postgres_database_url: str) -> AsyncIterator[Database]:
     opened = open_database(postgres_database_url, pool_size=30)
     yield opened

@@ -1,0 +1,96 @@
+"""The schema's history, on both engines."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import server.app  # noqa: F401  # every slice's tables
+from server.changelog.log import read_head
+from server.customers.models import RepModel
+from server.migrations import alembic_config, migrate
+from server.runtime.database import Base, Database
+from tests.support.change_log import IDS, entries, positions
+from tests.support.databases import open_database
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+
+
+def differences(connection: sa.Connection) -> list[Any]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return list(compare_metadata(context, Base.metadata))
+
+
+async def add_rep(database: Database, code: str) -> None:
+    async with database.write() as session:
+        session.add(RepModel(id=IDS.new(), code=code, name="A rep"))
+
+
+async def downgrade_to_base(database: Database) -> None:
+    async with database.engine.begin() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
+
+
+async def test_the_newest_schema_equals_the_models(database: Database) -> None:
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+def test_history_has_one_end() -> None:
+    assert len(ScriptDirectory.from_config(alembic_config()).get_heads()) == 1
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+async def test_every_earlier_schema_comes_up_to_the_newest(empty_database_url: str, revision: str) -> None:
+    database = open_database(empty_database_url)
+    try:
+        await migrate(database, revision)
+        await migrate(database)
+        async with database.engine.connect() as connection:
+            assert await connection.run_sync(differences) == []
+        await add_rep(database, "R1")
+        assert await positions(database) == [1]
+    finally:
+        await database.close()
+
+
+async def test_migrating_again_changes_nothing(database: Database) -> None:
+    await add_rep(database, "R1")
+    async with database.read() as session:
+        before = await read_head(session)
+    logged = await entries(database)
+    await migrate(database)
+    async with database.read() as session:
+        assert await read_head(session) == before
+    assert await entries(database) == logged
+
+
+async def test_capture_goes_on_after_migrating_again(database: Database) -> None:
+    await add_rep(database, "R1")
+    await migrate(database)
+    await add_rep(database, "R2")
+    assert await positions(database) == [1, 2]
+
+
+async def test_every_log_has_an_identity_of_its_own(empty_database_url: str, database: Database) -> None:
+    other = open_database(empty_database_url)
+    try:
+        await migrate(other)
+        async with database.read() as one, other.read() as another:
+            assert (await read_head(one)).epoch != (await read_head(another)).epoch
+    finally:
+        await other.close()
+
+
+async def test_the_schema_goes_down_to_nothing_and_up_again(database: Database) -> None:
+    await add_rep(database, "R1")
+    await downgrade_to_base(database)
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names()) == ["alembic_version"]
+    await migrate(database)
+    await add_rep(database, "R1")
+    assert await positions(database) == [1]
