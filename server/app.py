@@ -1,9 +1,153 @@
 """The application: the only module that knows every slice."""
 
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any, Final
+
+from litestar import Litestar, Request
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+
 import server.catalog.models
-import server.changelog.models
-import server.customers.models
-import server.identity.models
 import server.inventory.models
-import server.orders.models
-import server.pricing.models  # noqa: F401  # their tables
+import server.pricing.models  # noqa: F401  # slices that have tables and nothing to serve yet
+from server.changelog.jobs import JOBS as CHANGELOG_JOBS
+from server.changelog.log import seal_before_commit
+from server.customers.intents import create_customer
+from server.identity.authentication import authorize, principal_of_request
+from server.identity.principals import Principal
+from server.identity.routes import ROUTES as IDENTITY_ROUTES
+from server.orders.intents import amend_order, cancel_order, submit_order
+from server.orders.routes import ROUTES as ORDER_ROUTES
+from server.runtime.clock import Clock, IdSource, SystemClock
+from server.runtime.database import Database
+from server.runtime.errors import ProblemError
+from server.runtime.jobs import election_of, run_jobs
+from server.runtime.slices import IntentHandler, JobContext, Slice
+from server.settings import Settings, settings_from_environment
+from server.sync.routes import ROUTES as SYNC_ROUTES
+from server.web.problems import answer_http_exception, answer_problem, answer_unexpected
+from server.web.requests import BODY_BYTES_MAX, BodyDeadline, StrictRequest, add_headers
+from server.web.routes import ROUTES as WEB_ROUTES
+from server.web.routes import openapi_config
+from sync_protocol.intents import AmendOrder, CancelOrder, CreateCustomer, Intent, SubmitOrder
+
+SLICES: Final = (
+    Slice(name="changelog", jobs=CHANGELOG_JOBS),
+    Slice(name="identity", routes=IDENTITY_ROUTES),
+    Slice(name="customers", intents={CreateCustomer: create_customer}),
+    Slice(
+        name="orders",
+        routes=ORDER_ROUTES,
+        intents={SubmitOrder: submit_order, AmendOrder: amend_order, CancelOrder: cancel_order},
+    ),
+    Slice(name="sync", routes=SYNC_ROUTES),
+    Slice(name="web", routes=WEB_ROUTES),
+)
+
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+
+def app_from_environment() -> Litestar:
+    """The application as `ROADBOOK_…` variables configure it; what the server process runs."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    return create_app(settings_from_environment())
+
+
+def create_app(settings: Settings, *, clock: Clock | None = None, database: Database | None = None) -> Litestar:
+    """The application. A database that is handed in stays its owner's to close."""
+    time = clock or SystemClock()
+    state = {
+        "settings": settings,
+        "clock": time,
+        "ids": IdSource(time),
+        "intent_handlers": intent_handlers(),
+        "database": database,
+    }
+    return Litestar(
+        route_handlers=[route for each in SLICES for route in each.routes],
+        state=State(state),
+        lifespan=[_lifespan(settings, time)],
+        dependencies={
+            "database": Provide(_database, sync_to_thread=False),
+            "now_ms": Provide(_now_ms, sync_to_thread=False),
+            "ids": Provide(_ids, sync_to_thread=False),
+            "settings": Provide(_settings, sync_to_thread=False),
+            "principal": Provide(_principal, sync_to_thread=False),
+        },
+        guards=[authorize],
+        middleware=[BodyDeadline()],
+        request_class=StrictRequest,
+        request_max_body_size=BODY_BYTES_MAX,
+        exception_handlers={
+            ProblemError: answer_problem,
+            HTTPException: answer_http_exception,
+            Exception: answer_unexpected,
+        },
+        before_send=[add_headers],
+        openapi_config=openapi_config(),
+        logging_config=None,
+        debug=False,
+    )
+
+
+def intent_handlers() -> dict[type[Intent], IntentHandler]:
+    """Who decides each intent."""
+    return {intent: handler for each in SLICES for intent, handler in each.intents.items()}
+
+
+def _lifespan(settings: Settings, clock: Clock) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        """Open the database in the loop that serves, run the jobs, and close both in turn."""
+        handed_in = app.state.database is not None
+        if not handed_in:
+            app.state.database = Database(settings.database_url, before_commit=seal_before_commit, pool_size=settings.pool_size)
+        jobs = asyncio.create_task(_run_jobs(app.state.database, settings, clock))
+        try:
+            yield
+        finally:
+            jobs.cancel()
+            with suppress(asyncio.CancelledError):
+                await jobs
+            if not handed_in:
+                await app.state.database.close()
+                app.state.database = None
+
+    return lifespan
+
+
+async def _run_jobs(database: Database, settings: Settings, clock: Clock) -> None:
+    jobs = [job for each in SLICES for job in each.jobs]
+    context = JobContext(database=database, clock=clock, retention_days=settings.retention_days)
+    if settings.jobs:
+        await run_jobs(jobs, context, election_of(database))
+
+
+def _database(state: State) -> Database:
+    database = state.database
+    assert isinstance(database, Database), "the application is not started: its lifespan opens the database"
+    return database
+
+
+def _now_ms(state: State) -> int:
+    """The instant of the request: one for all that it does."""
+    clock: Clock = state.clock
+    return clock.now_ms()
+
+
+def _ids(state: State) -> IdSource:
+    ids: IdSource = state.ids
+    return ids
+
+
+def _settings(state: State) -> Settings:
+    settings: Settings = state.settings
+    return settings
+
+
+def _principal(request: Request[Any, Any, Any]) -> Principal:
+    return principal_of_request(request)

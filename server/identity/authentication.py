@@ -19,6 +19,8 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 async def authorize(connection: Connection, route: BaseRouteHandler) -> None:
     """Let the caller in or raise; afterwards `request.user` is the Principal (None on a public route)."""
+    if connection.scope.get("method") == "OPTIONS":
+        return  # Litestar's own answer, which names the methods of a path and nothing else
     access = route.opt.get(ACCESS_KEY)
     if not isinstance(access, Access):
         raise RouteClosedError(connection.scope["path"])

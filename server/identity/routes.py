@@ -1,0 +1,344 @@
+"""Signing in and out, users, devices and enrolment codes over HTTP."""
+
+from typing import Annotated, Any, Final, Self
+from uuid import UUID
+
+import msgspec
+from litestar import Request, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import Meta
+
+from server.identity import devices, service
+from server.identity.authentication import bearer_token
+from server.identity.credentials import hash_password, verify_password
+from server.identity.devices import RevocationReason
+from server.identity.errors import NotYoursToDoError, SignInRefusedError
+from server.identity.models import DeviceModel, UserModel
+from server.identity.principals import PUBLIC, Principal, Role, allow, allow_signed_in
+from server.runtime.clock import IdSource
+from server.runtime.database import Database, ReadSession
+from server.runtime.instants import iso, iso_or_none
+from server.settings import Settings
+from sync_protocol.values import EnteredLabel, EnteredName
+
+PAGE_MAX: Final = 200
+_EVERYBODY: Final = tuple(Role)
+_OFFICE: Final = (Role.MANAGER, Role.ADMIN)
+_FIELD: Final = frozenset({Role.REP, Role.BUYER})
+
+NewPassword = Annotated[str, Meta(min_length=service.PASSWORD_CHARACTERS_MIN, max_length=service.PASSWORD_CHARACTERS_MAX)]
+GivenPassword = Annotated[str, Meta(max_length=service.PASSWORD_CHARACTERS_MAX)]
+Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request: what is not declared cannot be sent."""
+
+
+class SignIn(Asked, frozen=True, kw_only=True):
+    login: EnteredName
+    password: GivenPassword
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """An open session. The token is shown this once; send it as `Authorization: Bearer <token>`."""
+
+    token: str
+    name: str
+    role: Role
+    expires_at: str
+
+
+class NewUser(Asked, frozen=True, kw_only=True):
+    """A rep names its `rep_id`, a buyer its `customer_id`. Without a password the user can only enrol devices."""
+
+    login: EnteredName
+    name: EnteredName
+    role: Role
+    password: NewPassword | None = None
+    rep_id: UUID | None = None
+    customer_id: UUID | None = None
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    login: str
+    name: str
+    role: Role
+    active: bool
+    created_at: str
+    rep_id: UUID | None
+    customer_id: UUID | None
+
+    @classmethod
+    def of(cls, user: UserModel) -> Self:
+        return cls(
+            id=user.id,
+            login=user.login,
+            name=user.name,
+            role=Role(user.role),
+            active=user.active,
+            created_at=iso(user.created_at_ms),
+            rep_id=user.rep_id,
+            customer_id=user.customer_id,
+        )
+
+
+class Users(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of users by login. Ask again with `after=<next>` until `next` is null."""
+
+    items: list[User]
+    next: str | None
+
+
+class PasswordChange(Asked, frozen=True, kw_only=True):
+    """Who changes their own password gives the current one; an administrator changes anybody's without."""
+
+    password: NewPassword
+    current_password: GivenPassword | None = None
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+    user_id: UUID
+    user_login: str
+    number_prefix: str
+    enrolled_at: str
+    last_seen_at: str | None
+    revoked_at: str | None
+    revoked_reason: RevocationReason | None
+
+    @classmethod
+    def of(cls, device: DeviceModel, user: UserModel) -> Self:
+        return cls(
+            id=device.id,
+            name=device.name,
+            user_id=user.id,
+            user_login=user.login,
+            number_prefix=device.number_prefix,
+            enrolled_at=iso(device.enrolled_at_ms),
+            last_seen_at=iso_or_none(device.last_seen_ms),
+            revoked_at=iso_or_none(device.revoked_at_ms),
+            revoked_reason=RevocationReason(device.revoked_reason) if device.revoked_reason else None,
+        )
+
+
+class Devices(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of devices in the order of enrolment. Ask again with `after=<next>` until `next` is null."""
+
+    items: list[Device]
+    next: UUID | None
+
+
+class Revocation(Asked, frozen=True, kw_only=True):
+    """*lost*: what the device still sends is refused. *left*: it waits for a manager. *replaced*: another took its place."""
+
+    reason: RevocationReason
+
+
+class CodeRequest(Asked, frozen=True, kw_only=True):
+    """For whom the code is; for the caller where nobody is named."""
+
+    user_id: UUID | None = None
+
+
+class EnrolmentCode(msgspec.Struct, frozen=True, kw_only=True):
+    """A code that turns into one device, once. It is shown this once."""
+
+    code: str
+    user_id: UUID
+    expires_at: str
+
+
+@post("/session", opt=PUBLIC, summary="Sign in", tags=["identity"])
+async def sign_in(
+    *,
+    request: Request[Any, Any, Any],
+    data: JSONBody[SignIn],
+    database: NamedDependency[Database],
+    now_ms: NamedDependency[int],
+    ids: NamedDependency[IdSource],
+    settings: NamedDependency[Settings],
+) -> Session:
+    """Open a session with login and password. Ten failures from one network close a login to it for 15 minutes."""
+    signed_in = await service.sign_in(
+        database,
+        ids=ids,
+        now_ms=now_ms,
+        login=data.login,
+        password=data.password,
+        address=request.client.host if request.client else "unknown",
+        session_hours=settings.session_hours,
+    )
+    return Session(
+        token=signed_in.token,
+        name=signed_in.user.name,
+        role=Role(signed_in.user.role),
+        expires_at=iso(signed_in.expires_at_ms),
+    )
+
+
+@delete("/session", opt=allow_signed_in(*_EVERYBODY), summary="Sign out", tags=["identity"])
+async def sign_out(request: Request[Any, Any, Any], database: NamedDependency[Database]) -> None:
+    """End the session whose token the request carries."""
+    async with database.write() as session:
+        await service.sign_out(session, bearer_token(request))
+
+
+@get("/me", opt=allow(*_EVERYBODY), summary="Who am I", tags=["identity"])
+async def me(principal: NamedDependency[Principal]) -> Principal:
+    """The user that the token stands for, with the device where it is a device's."""
+    return principal
+
+
+@get("/users", opt=allow_signed_in(*_OFFICE), summary="List users", tags=["identity"])
+async def list_users(database: NamedDependency[Database], after: FromQuery[EnteredLabel] = "", limit: Limit = PAGE_MAX) -> Users:
+    """Users by login, deactivated ones too."""
+    async with database.read() as session:
+        found = await service.list_users(session, after_login=after, limit=limit)
+    return Users(items=[User.of(user) for user in found], next=found[-1].login if len(found) == limit else None)
+
+
+@post("/users", opt=allow_signed_in(Role.ADMIN), summary="Create a user", tags=["identity"])
+async def create_user(
+    data: JSONBody[NewUser],
+    database: NamedDependency[Database],
+    now_ms: NamedDependency[int],
+    ids: NamedDependency[IdSource],
+) -> User:
+    password_hash = await hash_password(data.password) if data.password is not None else None
+    async with database.write() as session:
+        user = await service.create_user(
+            session,
+            ids=ids,
+            now_ms=now_ms,
+            login=data.login,
+            name=data.name,
+            role=data.role,
+            password_hash=password_hash,
+            rep_id=data.rep_id,
+            customer_id=data.customer_id,
+        )
+    return User.of(user)
+
+
+@post(
+    "/users/{user_id:uuid}/password", opt=allow_signed_in(*_EVERYBODY), status_code=204, summary="Set a password", tags=["identity"]
+)
+async def set_password(
+    user_id: FromPath[UUID],
+    data: JSONBody[PasswordChange],
+    principal: NamedDependency[Principal],
+    database: NamedDependency[Database],
+) -> None:
+    """Set a user's password and end all their sessions; one's own with the current password, another's as administrator."""
+    if principal.user_id == user_id:
+        async with database.read() as session:
+            known = (await service.user_of_id(session, user_id)).password_hash
+        if not await verify_password(known, data.current_password or ""):
+            raise SignInRefusedError
+    elif principal.role is not Role.ADMIN:
+        raise NotYoursToDoError("only an administrator sets the password of somebody else")
+    password_hash = await hash_password(data.password)
+    async with database.write() as session:
+        await service.set_password(session, user_id, password_hash)
+
+
+@post(
+    "/users/{user_id:uuid}/deactivation",
+    opt=allow_signed_in(Role.ADMIN),
+    status_code=200,
+    summary="Deactivate a user",
+    tags=["identity"],
+)
+async def deactivate_user(
+    user_id: FromPath[UUID],
+    principal: NamedDependency[Principal],
+    database: NamedDependency[Database],
+    now_ms: NamedDependency[int],
+) -> User:
+    """End a user: sessions and devices are refused from their next request on."""
+    if principal.user_id == user_id:
+        raise NotYoursToDoError("nobody deactivates themselves; ask another administrator, so that one remains")
+    async with database.write() as session:
+        return User.of(await service.deactivate_user(session, user_id, now_ms))
+
+
+@get("/devices", opt=allow_signed_in(*_OFFICE), summary="List devices", tags=["identity"])
+async def list_devices(
+    database: NamedDependency[Database],
+    user_id: FromQuery[UUID | None] = None,
+    after: FromQuery[UUID | None] = None,
+    limit: Limit = PAGE_MAX,
+) -> Devices:
+    """Devices with their users, revoked ones too."""
+    async with database.read() as session:
+        found = await devices.list_devices(session, user_id=user_id, after_id=after, limit=limit)
+    items = [Device.of(device, user) for device, user in found]
+    return Devices(items=items, next=items[-1].id if len(items) == limit else None)
+
+
+@post("/enrolment-codes", opt=allow_signed_in(*_OFFICE, Role.REP, Role.BUYER), summary="Issue an enrolment code", tags=["identity"])
+async def create_enrolment_code(
+    data: JSONBody[CodeRequest],
+    principal: NamedDependency[Principal],
+    database: NamedDependency[Database],
+    now_ms: NamedDependency[int],
+    settings: NamedDependency[Settings],
+) -> EnrolmentCode:
+    """A single-use code for one device: managers and administrators for any rep or buyer, a rep or buyer for itself."""
+    async with database.write() as session:
+        user_id = await _code_holder(session, data, principal)
+        issued = await service.create_enrolment_code(
+            session,
+            user_id=user_id,
+            created_by_id=principal.user_id,
+            now_ms=now_ms,
+            valid_minutes=settings.enrolment_minutes,
+        )
+    return EnrolmentCode(code=issued.code, user_id=issued.user_id, expires_at=iso(issued.expires_at_ms))
+
+
+async def _code_holder(session: ReadSession, asked: CodeRequest, principal: Principal) -> UUID:
+    """For whom a code may be issued. Nobody can make a device of someone who may do more than a rep or a buyer."""
+    user = await service.user_of_id(session, asked.user_id or principal.user_id)
+    if principal.role in _FIELD and user.id != principal.user_id:
+        raise NotYoursToDoError("a rep or buyer issues codes for itself only; ask your manager")
+    if user.role not in _FIELD:
+        raise NotYoursToDoError(f"devices are for reps and buyers; {user.login} is a {user.role}")
+    return user.id
+
+
+@post(
+    "/devices/{device_id:uuid}/revocation",
+    opt=allow_signed_in(*_OFFICE),
+    status_code=200,
+    summary="Revoke a device",
+    tags=["identity"],
+)
+async def revoke_device(
+    device_id: FromPath[UUID],
+    data: JSONBody[Revocation],
+    database: NamedDependency[Database],
+    now_ms: NamedDependency[int],
+) -> Device:
+    """Refuse a device from its next request on, on every process."""
+    async with database.write() as session:
+        device = await devices.revoke_device(session, device_id, data.reason, now_ms)
+        return Device.of(device, await service.user_of_id(session, device.user_id))
+
+
+ROUTES: Final = (
+    sign_in,
+    sign_out,
+    me,
+    list_users,
+    create_user,
+    set_password,
+    deactivate_user,
+    list_devices,
+    create_enrolment_code,
+    revoke_device,
+)

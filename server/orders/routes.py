@@ -1,0 +1,148 @@
+"""Orders and verdicts over HTTP: the manager's list, one order with its history, and the two decisions."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import Meta
+
+from server.identity.principals import Principal, Role, allow, allow_signed_in
+from server.orders import service
+from server.orders.answers import OrderDetail, OrderPage, VerdictPage, order_detail, order_page, verdict_page
+from server.orders.listing import Cursor, OrderFilter, outcomes_of, page_of_orders, page_of_verdicts
+from server.runtime.clock import IdSource
+from server.runtime.database import Database
+from server.runtime.instants import milliseconds
+from sync_protocol.entities.orders import OrderStatus
+from sync_protocol.values import EnteredNote
+from sync_protocol.verdicts import Outcome
+
+PAGE_MAX: Final = 200
+_PAGE: Final = 50
+_OFFICE: Final = (Role.MANAGER, Role.ADMIN)
+
+Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why the order is released or refused; the rep reads it on the next sync. A refusal needs one."""
+
+    reason: EnteredNote = ""
+
+
+@get("/orders", opt=allow(*_OFFICE, Role.BUYER), summary="List orders", tags=["orders"])
+async def list_orders(
+    *,
+    principal: NamedDependency[Principal],
+    database: NamedDependency[Database],
+    status: FromQuery[OrderStatus | None] = None,
+    customer_id: FromQuery[UUID | None] = None,
+    rep_id: FromQuery[UUID | None] = None,
+    received_from: FromQuery[Moment | None] = None,
+    received_to: FromQuery[Moment | None] = None,
+    after: FromQuery[str | None] = None,
+    limit: Limit = _PAGE,
+) -> OrderPage:
+    """Orders, newest first; a buyer sees those of their own company. Times are ISO 8601 with an offset, [from, to)."""
+    chosen = OrderFilter(
+        status=status,
+        customer_id=customer_id,
+        rep_id=rep_id,
+        received_from_ms=milliseconds(received_from) if received_from else None,
+        received_to_ms=milliseconds(received_to) if received_to else None,
+    )
+    company_id = own_company(principal)
+    if company_id is not None and customer_id not in {None, company_id}:
+        return OrderPage(items=[], next=None)
+    if company_id is not None:
+        chosen = msgspec.structs.replace(chosen, customer_id=company_id)
+    async with database.read() as session:
+        found = await page_of_orders(session, chosen, after=Cursor.read(after) if after else None, limit=limit)
+        outcomes = await outcomes_of(session, [row.OrderModel.id for row in found])
+    return order_page(found, outcomes, limit)
+
+
+@get("/orders/{order_id:uuid}", opt=allow(*_OFFICE, Role.BUYER), summary="Open an order", tags=["orders"])
+async def open_order(
+    order_id: FromPath[UUID], principal: NamedDependency[Principal], database: NamedDependency[Database]
+) -> OrderDetail:
+    """An order with its lines, what was asked and decided of it, verdict by verdict, and who released or refused it."""
+    async with database.read() as session:
+        return order_detail(await service.open_order(session, order_id, customer_id=own_company(principal)))
+
+
+@post(
+    "/orders/{order_id:uuid}/release",
+    opt=allow_signed_in(*_OFFICE),
+    status_code=200,
+    summary="Release a held order",
+    tags=["orders"],
+)
+async def release_order(
+    *,
+    order_id: FromPath[UUID],
+    data: JSONBody[Decision],
+    principal: NamedDependency[Principal],
+    database: NamedDependency[Database],
+    now_ms: NamedDependency[int],
+    ids: NamedDependency[IdSource],
+) -> OrderDetail:
+    """Confirm a held order as it stands. Of two managers at once the second is told who was first (409)."""
+    asked: dict[str, Any] = {"user_id": principal.user_id, "reason": data.reason, "ids": ids, "now_ms": now_ms}
+    async with database.write() as session:
+        await service.release_order(session, order_id, **asked)
+        await session.flush()
+        return order_detail(await service.open_order(session, order_id))
+
+
+@post(
+    "/orders/{order_id:uuid}/refusal",
+    opt=allow_signed_in(*_OFFICE),
+    status_code=200,
+    summary="Refuse a held order",
+    tags=["orders"],
+)
+async def refuse_order(
+    *,
+    order_id: FromPath[UUID],
+    data: JSONBody[Decision],
+    principal: NamedDependency[Principal],
+    database: NamedDependency[Database],
+    now_ms: NamedDependency[int],
+    ids: NamedDependency[IdSource],
+) -> OrderDetail:
+    """Refuse a held order; what it had promised from stock flows back."""
+    asked: dict[str, Any] = {"user_id": principal.user_id, "reason": data.reason, "ids": ids, "now_ms": now_ms}
+    async with database.write() as session:
+        await service.refuse_order(session, order_id, **asked)
+        await session.flush()
+        return order_detail(await service.open_order(session, order_id))
+
+
+@get("/verdicts", opt=allow(*_OFFICE), summary="List verdicts", tags=["orders"])
+async def list_verdicts(
+    database: NamedDependency[Database],
+    outcome: FromQuery[Outcome | None] = None,
+    after: FromQuery[str | None] = None,
+    limit: Limit = _PAGE,
+) -> VerdictPage:
+    """What devices asked and what became of it, newest first: rejected submissions too, which made no order."""
+    async with database.read() as session:
+        found = await page_of_verdicts(session, outcome, after=Cursor.read(after) if after else None, limit=limit)
+    return verdict_page(found, limit)
+
+
+def own_company(principal: Principal) -> UUID | None:
+    """The only company whose orders the caller may see; None where all are theirs to see."""
+    if principal.role is not Role.BUYER:
+        return None
+    assert principal.customer_id is not None
+    return principal.customer_id
+
+
+ROUTES: Final = (list_orders, open_order, release_order, refuse_order, list_verdicts)

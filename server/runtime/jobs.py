@@ -1,0 +1,144 @@
+"""What the installation does by itself, on one of its processes at a time.
+
+A lock of the database elects the process: it is gone when its holder dies, however that happens, and another takes
+over. A holder that loses the lock stops its jobs. A job may therefore run a little late, and never on two at once by
+more than one poll; jobs must be safe to repeat.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.runtime.database import Database
+from server.runtime.slices import Job, JobContext
+
+POLL_SECONDS: Final = 5.0
+_LOCK_NUMBER: Final = 0x526F6164626F6F6B  # "Roadbook"
+_log = logging.getLogger(__name__)
+
+
+class Election(Protocol):
+    """Says whether this process is the one. `hold` wins, or finds that it still holds; `resign` lets go."""
+
+    async def hold(self) -> bool: ...
+
+    async def resign(self) -> None: ...
+
+
+class PostgresElection:
+    """A session's advisory lock, on a connection of its own: it lasts as long as the connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: AsyncConnection | None = None
+        self._held = False
+
+    async def hold(self) -> bool:
+        try:
+            if self._connection is None:
+                connection = await self._database.engine.connect()
+                self._connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            if self._held:
+                await self._connection.execute(sa.text("SELECT 1"))
+            else:
+                asked = sa.text("SELECT pg_try_advisory_lock(:number)")
+                self._held = bool((await self._connection.execute(asked, {"number": _LOCK_NUMBER})).scalar_one())
+        except (SQLAlchemyError, OSError) as error:
+            _log.warning("the lock for jobs is lost: %s", error)
+            await self.resign()
+        return self._held
+
+    async def resign(self) -> None:
+        connection, self._connection, self._held = self._connection, None, False
+        if connection is None:
+            return
+        try:
+            await connection.invalidate()
+        finally:
+            await connection.close()
+
+
+class SqliteElection:
+    """An exclusive lock on a small database beside the real one; the operating system frees it when its holder dies."""
+
+    def __init__(self, path: str) -> None:
+        self._path = f"{path}.jobs"
+        self._connection: sqlite3.Connection | None = None
+
+    async def hold(self) -> bool:
+        if self._connection is not None:
+            return True
+        connection = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            connection.close()
+            return False
+        self._connection = connection
+        return True
+
+    async def resign(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def election_of(database: Database) -> Election:
+    """The election that goes with this database."""
+    if database.is_sqlite:
+        return SqliteElection(database.url.database or "roadbook")
+    return PostgresElection(database)
+
+
+async def run_jobs(jobs: Sequence[Job], context: JobContext, election: Election, *, poll_seconds: float = POLL_SECONDS) -> None:
+    """Run the jobs whenever this process is the one, until cancelled."""
+    scheduler: AsyncIOScheduler | None = None
+    try:
+        while True:
+            held = await election.hold()
+            if held and scheduler is None:
+                scheduler = _start(jobs, context)
+            elif not held and scheduler is not None:
+                scheduler.shutdown(wait=False)
+                scheduler = None
+            await asyncio.sleep(poll_seconds)
+    finally:
+        if scheduler is not None:
+            scheduler.shutdown(wait=False)
+        await election.resign()
+
+
+def _start(jobs: Sequence[Job], context: JobContext) -> AsyncIOScheduler:
+    """A scheduler whose jobs run at once and then at their intervals."""
+    _log.info("this process runs the jobs: %s", ", ".join(job.name for job in jobs))
+    now = datetime.fromtimestamp(context.clock.now_ms() / 1000, UTC)
+    scheduler = AsyncIOScheduler(timezone=UTC)
+    for job in jobs:
+        scheduler.add_job(
+            partial(_run_one, job.name, job.run, context),
+            IntervalTrigger(seconds=job.interval_seconds, timezone=UTC),
+            id=job.name,
+            next_run_time=now,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+    scheduler.start()
+    return scheduler
+
+
+async def _run_one(name: str, run: Callable[[JobContext], Awaitable[None]], context: JobContext) -> None:
+    try:
+        await run(context)
+    except Exception:  # noqa: BLE001  # one job must not end the others; it is logged and runs again
+        _log.exception("the job %s failed; it runs again at its next interval", name)

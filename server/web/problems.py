@@ -1,0 +1,107 @@
+"""Every failure as RFC 9457 problem details, whoever raised it: a slice, Litestar, msgspec or nobody who meant to."""
+
+import logging
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from server.identity.errors import TooManyAttemptsError
+from server.runtime.errors import InvalidRequestError, Problem, ProblemError, TooLargeError
+from server.web.requests import request_id
+
+MEDIA_TYPE: Final = "application/problem+json"
+_log = logging.getLogger(__name__)
+
+_CODES: Final = {
+    HTTPStatus.BAD_REQUEST: ("invalid_request", "Invalid request"),
+    HTTPStatus.NOT_FOUND: ("no_such_route", "No such route"),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "Method not allowed"),
+}
+_REMEDIES: Final = (
+    (re.compile(r"^Object missing required field `(?P<field>[^`]+)`"), "is missing; add it"),
+    (re.compile(r"^Object contains unknown field `(?P<field>[^`]+)`"), "is not known here; remove it"),
+    (re.compile(r"^'(?P<field>data)'$"), "is missing; send a JSON object"),
+    (re.compile(r"^Missing required query parameter '(?P<field>[^']+)'"), "is missing; add it to the query"),
+)
+_AT: Final = re.compile(r" - at `(?P<place>\$[^`]*)`$")
+
+
+def answer_problem(_request: Request[Any, Any, Any], error: ProblemError) -> Response[Problem]:
+    """An error that says what is wrong by itself."""
+    return _response(error.problem(), _headers_of(error))
+
+
+def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """What Litestar refuses: no route, no such method, a body that is too large or does not fit."""
+    if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return answer_unexpected(request, error)
+    if isinstance(error, ValidationException):
+        return answer_problem(request, _invalid(error))
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return answer_problem(request, TooLargeError("the body is larger than this route takes; send less at once"))
+    status = HTTPStatus(error.status_code)
+    code, title = _CODES.get(status, (status.name.lower(), status.phrase))
+    detail = _details(request, status) or error.detail
+    return _response(_problem(status, code, title, detail), error.headers or {})
+
+
+def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """A defect: the log has it under the request's id; the caller gets the id and nothing of the inside."""
+    identifier = request_id(request.scope)
+    _log.error("request %s failed: %s %s", identifier, request.method, request.scope["path"], exc_info=error)
+    detail = f"the server failed on this request; report it with the request id {identifier}"
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return _response(_problem(status, ProblemError.code, ProblemError.title, detail), {})
+
+
+def _problem(status: HTTPStatus, code: str, title: str, detail: str) -> Problem:
+    return Problem(type=f"urn:roadbook:problem:{code}", title=title, status=int(status), detail=detail, code=code)
+
+
+def _details(request: Request[Any, Any, Any], status: HTTPStatus) -> str:
+    path = request.scope["path"][:200]
+    return {
+        HTTPStatus.NOT_FOUND: f"there is nothing at {path}; /docs lists every route",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{path} does not take {request.method}; /docs lists what it takes",
+    }.get(status, "")
+
+
+def _invalid(error: ValidationException) -> InvalidRequestError:
+    """The fields that do not fit, each with what to do; a path such as `lines[0].quantity` says where."""
+    found = [each for each in error.extra or [] if isinstance(each, Mapping)]
+    fields = dict(_field(str(each.get("key") or ""), str(each.get("message", ""))) for each in found)
+    detail = "; ".join(f"{field}: {remedy}" if field else remedy for field, remedy in fields.items())
+    return InvalidRequestError(detail or error.detail, fields=fields)
+
+
+def _field(key: str, message: str) -> tuple[str, str]:
+    """A field's path and remedy from a message of msgspec's."""
+    place = _AT.search(message)
+    path = place["place"].removeprefix("$").removeprefix(".") if place else ""
+    text = _AT.sub("", message)
+    if key and not path.startswith(key) and key != "data":
+        path = f"{key}.{path}" if path and not path.startswith("[") else f"{key}{path}"
+    for pattern, remedy in _REMEDIES:
+        named = pattern.match(text)
+        if named:
+            field = named["field"].replace("data", "body")
+            return (f"{path}.{field}" if path and not path.endswith(field) else path or field), remedy
+    return path or "body", f"{text[:1].lower()}{text[1:]}; correct it"
+
+
+def _headers_of(error: ProblemError) -> dict[str, str]:
+    if isinstance(error, TooManyAttemptsError):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": "Bearer"}
+    if error.status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
+        return {"Connection": "close"}
+    return {}
+
+
+def _response(problem: Problem, headers: Mapping[str, str]) -> Response[Problem]:
+    return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=dict(headers))

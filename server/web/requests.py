@@ -1,0 +1,118 @@
+"""What every request must be before a slice sees it: named, in time, and JSON that means one thing only."""
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from litestar import Request
+from litestar.datastructures import MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.runtime.clock import IdSource
+from server.runtime.errors import InvalidRequestError, ProblemError
+
+BODY_BYTES_MAX: Final = 2 * 1024 * 1024
+BODY_SECONDS_MAX: Final = 30.0
+BODY_SECONDS_KEY: Final = "body_seconds"
+_REQUEST_ID: Final = "roadbook_request_id"
+_GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class SlowBodyError(ProblemError):
+    """The body did not arrive in time."""
+
+    status = 408
+    title = "Request timeout"
+    code = "slow_body"
+    retry = True
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the body did not arrive within {seconds:.0f} seconds; send less at once or try again")
+        self.seconds = seconds
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose JSON is UTF-8, not too deep and free of duplicate keys: a proxy and we read the same thing."""
+
+    async def json(self) -> Any:
+        check_json(await self.body())
+        try:
+            return await super().json()
+        except RecursionError as error:
+            raise InvalidRequestError("the body is nested too deep; flatten it") from error
+
+
+def check_json(body: bytes) -> None:
+    """Raises InvalidRequestError for JSON that no two readers agree on, or that a parser could fall over."""
+    if not body:
+        return
+    try:
+        json.loads(body.decode("utf-8"), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"the body is not UTF-8 at byte {error.start}; encode it as UTF-8") from error
+    except RecursionError as error:
+        raise InvalidRequestError("the body is nested too deep; flatten it") from error
+    except ValueError as error:
+        raise InvalidRequestError(f"the body is not JSON: {error}; correct it") from error
+
+
+def _refuse_duplicates(pairs: Sequence[tuple[str, Any]]) -> None:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InvalidRequestError(
+            f"the body has the key {twice[:100]!r} twice; send it once", fields={twice[:100]: "is given twice; send it once"}
+        )
+
+
+def _refuse_constant(name: str) -> None:
+    raise InvalidRequestError(f"the body has {name}, which is not JSON; send a number or null")
+
+
+class BodyDeadline(ASGIMiddleware):
+    """A body arrives in time, or the connection is given up. A route may state other `body_seconds` in its `opt`."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        seconds = float(scope["route_handler"].opt.get(BODY_SECONDS_KEY, BODY_SECONDS_MAX))
+        deadline = asyncio.get_running_loop().time() + seconds
+        arrived = False
+
+        async def receive_in_time() -> Any:
+            nonlocal arrived
+            if arrived:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                raise SlowBodyError(seconds) from error
+            arrived = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        await next_app(scope, receive_in_time, send)
+
+
+def request_id(scope: Scope) -> str:
+    """The request's id: the caller's `X-Request-Id` where it is harmless, else one of ours."""
+    state = scope["state"]
+    if _REQUEST_ID not in state:
+        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
+        ids = cast("IdSource", scope["litestar_app"].state.ids)
+        state[_REQUEST_ID] = given if _GIVEN_ID.fullmatch(given) else ids.new().hex
+    return str(state[_REQUEST_ID])
+
+
+async def add_headers(message: Message, scope: Scope) -> None:
+    """What every response carries. What a route says of its own caching stays."""
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    headers["X-Request-Id"] = request_id(scope)
+    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("X-Content-Type-Options", "nosniff")
