@@ -8,7 +8,8 @@ SQLite: one writer at a time. Row triggers write under position head + 1; `chang
 foreign program wrote is sealed by whoever comes next, before anything is read.
 
 A row whose synced columns stay the same is not a change. Ids never change and synced tables are never truncated: the
-triggers refuse both.
+triggers refuse both. SQLite's OR REPLACE removes rows without telling delete triggers unless the connection has
+`recursive_triggers`, as the server's have; of another program's connection that has not, it is refused.
 """
 
 from collections.abc import Iterator
@@ -168,6 +169,7 @@ def _sqlite_statements(connection: sa.Connection) -> Iterator[str]:
     yield from (f"DROP TRIGGER {name}" for name in old)
     for synced in SYNCED:
         yield from _sqlite_entity(synced)
+        yield from _sqlite_replace(synced, _sqlite_keys(connection, synced))
 
 
 def _sqlite_bucket(synced: Synced, row: str) -> str:
@@ -211,3 +213,28 @@ def _sqlite_entity(synced: Synced) -> Iterator[str]:
     yield f"CREATE TRIGGER capture_{name}_insert AFTER INSERT ON {name} BEGIN {insert_leave} {entered} END"
     yield (f"CREATE TRIGGER capture_{name}_update AFTER UPDATE ON {name} WHEN {differs} BEGIN {update_leave} {entered} END")
     yield f"CREATE TRIGGER capture_{name}_delete AFTER DELETE ON {name} BEGIN {_sqlite_log(synced, 'OLD', deleted=1)} END"
+
+
+def _sqlite_keys(connection: sa.Connection, synced: Synced) -> list[tuple[str, ...]]:
+    """The columns of each unique key of the table, beside its id."""
+    keys: dict[str, tuple[str, ...]] = {}
+    found = connection.exec_driver_sql(
+        "SELECT key.name, part.name FROM pragma_index_list(?) key, pragma_index_info(key.name) part "
+        """WHERE key."unique" AND key.origin <> 'pk' ORDER BY key.name, part.seqno""",
+        (synced.name,),
+    )
+    for key, column in found:
+        keys[key] = (*keys.get(key, ()), column)
+    return list(keys.values())
+
+
+def _sqlite_replace(synced: Synced, keys: list[tuple[str, ...]]) -> Iterator[str]:
+    name = synced.name
+    refuse = f"SELECT RAISE(ABORT, '{name}: this key is taken; to replace or upsert, say PRAGMA recursive_triggers = ON first')"
+    for act, key in ((act, key) for act in ("INSERT", "UPDATE") for key in keys):
+        same = " AND ".join(f"{column} = NEW.{column}" for column in key)
+        taken = f"EXISTS (SELECT 1 FROM {name} WHERE {same} AND id IS NOT NEW.id)"  # noqa: S608  # made of the registry, not of input
+        unseen = "(SELECT recursive_triggers FROM pragma_recursive_triggers) = 0"
+        touched = f"UPDATE OF {', '.join(key)}" if act == "UPDATE" else act
+        trigger = f"capture_{name}_{act.lower()}_{'_'.join(key)}"
+        yield f"CREATE TRIGGER {trigger} BEFORE {touched} ON {name} WHEN {taken} AND {unseen} BEGIN {refuse}; END"

@@ -1,6 +1,6 @@
 """The log's head, its sealing, its epoch and its retention."""
 
-from typing import Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
@@ -75,11 +75,16 @@ async def age_out(session: WriteSession, *, now_ms: int, retention_days: int) ->
     if floor is None:
         return 0
     expired = sa.select(ChangeCommitModel.change).where(ChangeCommitModel.commit_seq <= floor)
-    tombstones = await session.execute(
-        sa.delete(ChangeLogModel).where(ChangeLogModel.deleted == 1, ChangeLogModel.change.in_(expired))
+    tombstones = await _forget(
+        session, sa.delete(ChangeLogModel).where(ChangeLogModel.deleted == 1, ChangeLogModel.change.in_(expired))
     )
-    leaves = await session.execute(sa.delete(ChangeLeaveModel).where(ChangeLeaveModel.change.in_(expired)))
+    leaves = await _forget(session, sa.delete(ChangeLeaveModel).where(ChangeLeaveModel.change.in_(expired)))
     needed = sa.exists().where(ChangeLogModel.change == ChangeCommitModel.change)
     await session.execute(sa.delete(ChangeCommitModel).where(ChangeCommitModel.commit_seq <= floor, ~needed))
     await session.execute(sa.update(ChangeHeadModel).where(ChangeHeadModel.floor < floor).values(floor=floor))
-    return tombstones.rowcount + leaves.rowcount
+    return tombstones + leaves
+
+
+async def _forget(session: WriteSession, statement: sa.Delete) -> int:
+    result = cast("sa.CursorResult[Any]", await session.execute(statement))
+    return result.rowcount

@@ -1,6 +1,7 @@
 """No write bypasses the log (I-3): whoever writes, on both engines, and nothing that is not a change is one."""
 
 import asyncio
+import sqlite3
 from uuid import UUID
 
 import pytest
@@ -155,6 +156,23 @@ async def test_a_row_replaced_by_another_leaves_a_tombstone(sqlite_database: Dat
         (replaced.id, 2, True),
         (fresh, 2, False),
     }
+
+
+@pytest.mark.parametrize(
+    "act",
+    ["INSERT OR REPLACE INTO category (id, code, name) VALUES (x'00', 'A', 'b')", "UPDATE OR REPLACE category SET code = 'A'"],
+)
+async def test_another_program_cannot_replace_a_row_unseen(sqlite_database: Database, act: str) -> None:
+    models = [category("A"), category("B")]
+    await add(sqlite_database, *models)
+    with pytest.raises(sqlite3.IntegrityError, match="recursive_triggers"):
+        await write_past_the_server(sqlite_database, act)
+    await write_past_the_server(sqlite_database, "UPDATE category SET code = 'C' WHERE code = 'B'")
+    await seal_foreign_writes(sqlite_database)
+    assert [(each.row_id, each.deleted) for each in await entries(sqlite_database)] == [
+        (models[0].id, False),
+        (models[1].id, False),
+    ]
 
 
 async def test_copy_is_in_the_log(postgres: Database) -> None:
