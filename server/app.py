@@ -54,6 +54,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 def app_from_environment() -> Litestar:
     """The application as `ROADBOOK_…` variables configure it; what the server process runs."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
     return create_app(settings_from_environment())
 
 

@@ -125,6 +125,15 @@ class EnrolmentCodeInvalidError(UnauthenticatedError):
         super().__init__("the enrolment code is unknown, used or expired; check the spelling or ask for a new one")
 
 
+class NoDevicesForRoleError(ConflictError):
+    code = "no_devices_for_role"
+
+    def __init__(self, login: str, role: str) -> None:
+        super().__init__(f"devices are for reps and buyers; {login} is a {role} and works through the API")
+        self.login = login
+        self.role = role
+
+
 class DeviceAlreadyRevokedError(ConflictError):
     code = "device_already_revoked"
 

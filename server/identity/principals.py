@@ -17,6 +17,10 @@ class Role(StrEnum):
     INTEGRATION = "integration"
 
 
+DEVICE_HOLDERS: Final = frozenset({Role.REP, Role.BUYER})
+"""Who has devices. Nobody can make one of a user who may do more, so a code is worth no more than a rep or a buyer."""
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated caller: a user, signed in or through the device `device_id`."""
 

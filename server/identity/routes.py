@@ -1,6 +1,6 @@
 """Signing in and out, users, devices and enrolment codes over HTTP."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
@@ -10,22 +10,21 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta
 
 from server.identity import devices, service
+from server.identity.answers import Device, Devices, EnrolmentCode, Session, User, Users
 from server.identity.authentication import bearer_token
 from server.identity.credentials import hash_password, verify_password
 from server.identity.devices import RevocationReason
 from server.identity.errors import NotYoursToDoError, SignInRefusedError
-from server.identity.models import DeviceModel, UserModel
-from server.identity.principals import PUBLIC, Principal, Role, allow, allow_signed_in
+from server.identity.principals import DEVICE_HOLDERS, PUBLIC, Principal, Role, allow, allow_signed_in
 from server.runtime.clock import IdSource
-from server.runtime.database import Database, ReadSession
-from server.runtime.instants import iso, iso_or_none
+from server.runtime.database import Database
+from server.runtime.instants import iso
 from server.settings import Settings
 from sync_protocol.values import EnteredLabel, EnteredName
 
 PAGE_MAX: Final = 200
 _EVERYBODY: Final = tuple(Role)
 _OFFICE: Final = (Role.MANAGER, Role.ADMIN)
-_FIELD: Final = frozenset({Role.REP, Role.BUYER})
 
 NewPassword = Annotated[str, Meta(min_length=service.PASSWORD_CHARACTERS_MIN, max_length=service.PASSWORD_CHARACTERS_MAX)]
 GivenPassword = Annotated[str, Meta(max_length=service.PASSWORD_CHARACTERS_MAX)]
@@ -41,15 +40,6 @@ class SignIn(Asked, frozen=True, kw_only=True):
     password: GivenPassword
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """An open session. The token is shown this once; send it as `Authorization: Bearer <token>`."""
-
-    token: str
-    name: str
-    role: Role
-    expires_at: str
-
-
 class NewUser(Asked, frozen=True, kw_only=True):
     """A rep names its `rep_id`, a buyer its `customer_id`. Without a password the user can only enrol devices."""
 
@@ -61,75 +51,11 @@ class NewUser(Asked, frozen=True, kw_only=True):
     customer_id: UUID | None = None
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True):
-    id: UUID
-    login: str
-    name: str
-    role: Role
-    active: bool
-    created_at: str
-    rep_id: UUID | None
-    customer_id: UUID | None
-
-    @classmethod
-    def of(cls, user: UserModel) -> Self:
-        return cls(
-            id=user.id,
-            login=user.login,
-            name=user.name,
-            role=Role(user.role),
-            active=user.active,
-            created_at=iso(user.created_at_ms),
-            rep_id=user.rep_id,
-            customer_id=user.customer_id,
-        )
-
-
-class Users(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of users by login. Ask again with `after=<next>` until `next` is null."""
-
-    items: list[User]
-    next: str | None
-
-
 class PasswordChange(Asked, frozen=True, kw_only=True):
     """Who changes their own password gives the current one; an administrator changes anybody's without."""
 
     password: NewPassword
     current_password: GivenPassword | None = None
-
-
-class Device(msgspec.Struct, frozen=True, kw_only=True):
-    id: UUID
-    name: str
-    user_id: UUID
-    user_login: str
-    number_prefix: str
-    enrolled_at: str
-    last_seen_at: str | None
-    revoked_at: str | None
-    revoked_reason: RevocationReason | None
-
-    @classmethod
-    def of(cls, device: DeviceModel, user: UserModel) -> Self:
-        return cls(
-            id=device.id,
-            name=device.name,
-            user_id=user.id,
-            user_login=user.login,
-            number_prefix=device.number_prefix,
-            enrolled_at=iso(device.enrolled_at_ms),
-            last_seen_at=iso_or_none(device.last_seen_ms),
-            revoked_at=iso_or_none(device.revoked_at_ms),
-            revoked_reason=RevocationReason(device.revoked_reason) if device.revoked_reason else None,
-        )
-
-
-class Devices(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of devices in the order of enrolment. Ask again with `after=<next>` until `next` is null."""
-
-    items: list[Device]
-    next: UUID | None
 
 
 class Revocation(Asked, frozen=True, kw_only=True):
@@ -142,14 +68,6 @@ class CodeRequest(Asked, frozen=True, kw_only=True):
     """For whom the code is; for the caller where nobody is named."""
 
     user_id: UUID | None = None
-
-
-class EnrolmentCode(msgspec.Struct, frozen=True, kw_only=True):
-    """A code that turns into one device, once. It is shown this once."""
-
-    code: str
-    user_id: UUID
-    expires_at: str
 
 
 @post("/session", opt=PUBLIC, summary="Sign in", tags=["identity"])
@@ -289,8 +207,8 @@ async def create_enrolment_code(
     settings: NamedDependency[Settings],
 ) -> EnrolmentCode:
     """A single-use code for one device: managers and administrators for any rep or buyer, a rep or buyer for itself."""
+    user_id = _code_holder(data, principal)
     async with database.write() as session:
-        user_id = await _code_holder(session, data, principal)
         issued = await service.create_enrolment_code(
             session,
             user_id=user_id,
@@ -301,14 +219,10 @@ async def create_enrolment_code(
     return EnrolmentCode(code=issued.code, user_id=issued.user_id, expires_at=iso(issued.expires_at_ms))
 
 
-async def _code_holder(session: ReadSession, asked: CodeRequest, principal: Principal) -> UUID:
-    """For whom a code may be issued. Nobody can make a device of someone who may do more than a rep or a buyer."""
-    user = await service.user_of_id(session, asked.user_id or principal.user_id)
-    if principal.role in _FIELD and user.id != principal.user_id:
+def _code_holder(asked: CodeRequest, principal: Principal) -> UUID:
+    if principal.role in DEVICE_HOLDERS and asked.user_id not in {None, principal.user_id}:
         raise NotYoursToDoError("a rep or buyer issues codes for itself only; ask your manager")
-    if user.role not in _FIELD:
-        raise NotYoursToDoError(f"devices are for reps and buyers; {user.login} is a {user.role}")
-    return user.id
+    return asked.user_id or principal.user_id
 
 
 @post(

@@ -23,13 +23,14 @@ from server.identity.errors import (
     DeviceRevokedError,
     EnrolmentCodeInvalidError,
     LoginTakenError,
+    NoDevicesForRoleError,
     SignInRefusedError,
     TokenInvalidError,
     UnfitUserError,
     UserNotFoundError,
 )
 from server.identity.models import DeviceModel, EnrolmentCodeModel, SessionModel, UserModel
-from server.identity.principals import Principal, Role
+from server.identity.principals import DEVICE_HOLDERS, Principal, Role
 from server.runtime.clock import IdSource
 from server.runtime.database import Database, Identifier, ReadSession, WriteSession
 from sync_protocol.values import normal_text
@@ -251,10 +252,12 @@ def principal_of(user: UserModel, device_id: UUID | None = None) -> Principal:
 async def create_enrolment_code(
     session: WriteSession, *, user_id: UUID, created_by_id: UUID, now_ms: int, valid_minutes: int
 ) -> IssuedCode:
-    """A code that turns into one device of this user, once, until it expires. Raises UserNotFoundError."""
+    """A code that turns into one device of this user, once, until it expires. Raises UserNotFoundError, NoDevicesForRoleError."""
     user = await user_of_id(session, user_id)
     if not user.active:
         raise UserNotFoundError(user_id)
+    if user.role not in DEVICE_HOLDERS:
+        raise NoDevicesForRoleError(user.login, user.role)
     code, ends = new_code(), now_ms + valid_minutes * _MINUTE_MS
     session.add(
         EnrolmentCodeModel(

@@ -128,6 +128,7 @@ def _start(jobs: Sequence[Job], context: JobContext) -> AsyncIOScheduler:
             partial(_run_one, job.name, job.run, context),
             IntervalTrigger(seconds=job.interval_seconds, timezone=UTC),
             id=job.name,
+            name=job.name,
             next_run_time=now,
             coalesce=True,
             max_instances=1,

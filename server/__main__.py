@@ -1,0 +1,174 @@
+"""The command line: `roadbook`. Every error is one line; exit code 1 is a refusal or a failure, 2 a wrong command."""
+
+import asyncio
+import os
+import socket
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+import click
+import sqlalchemy as sa
+import uvicorn
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+import server.app  # noqa: F401  # every slice's tables, which refer to each other
+from server.identity.commands import devices, users
+from server.migrations import alembic_config, migrate
+from server.runtime.database import Database, engine_url
+from server.runtime.errors import ProblemError
+from server.settings import PREFIX, InvalidSettingError, Settings, settings_from_environment
+
+COMMANDS_OF_OTHERS: Final = "roadbook.commands"
+GRACE_SECONDS: Final = 3
+"""How long a stopping server waits for streams that never end by themselves."""
+
+
+class CommandLine(click.Group):
+    """Commands of this package, and of others, which come through entry points. An error is a line, not a stack trace."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *(each.name for each in self._others())})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        other = next((each for each in self._others() if each.name == cmd_name), None)
+        if command is None and other is not None:
+            loaded = other.load()
+            assert isinstance(loaded, click.Command)
+            return loaded
+        return command
+
+    @staticmethod
+    def _others() -> tuple[EntryPoint, ...]:
+        return tuple(entry_points(group=COMMANDS_OF_OTHERS))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        _check_settings()
+        try:
+            return super().invoke(ctx)
+        except ProblemError as error:
+            raise click.ClickException(str(error)) from error
+        except (SQLAlchemyError, OSError) as error:
+            raise click.ClickException(_sentence(error)) from error
+
+
+def _check_settings() -> None:
+    """Refuse an environment that no command could work with."""
+    try:
+        engine_url(settings_from_environment().database_url)
+    except InvalidSettingError as error:
+        raise click.ClickException(str(error)) from error
+    except ArgumentError as error:
+        message = f"{PREFIX}DATABASE_URL: {error}; use sqlite:///path or postgresql://user@host/name"
+        raise click.ClickException(message) from error
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    cause = str(error.orig if isinstance(error, DBAPIError) and error.orig else error) or type(error).__name__
+    return f"{cause.splitlines()[0]} (is the database at {_shown_url(settings_from_environment())} the right one, and migrated?)"
+
+
+def _shown_url(settings: Settings) -> str:
+    return sa.make_url(settings.database_url).render_as_string(hide_password=True)
+
+
+@click.group(
+    cls=CommandLine,
+    epilog="\b\nExamples:\n  roadbook migrate\n  roadbook users add mia --name 'Mia Brandt' --role manager\n  roadbook serve",
+)
+def main() -> None:
+    """Order management on the road: the server and everything around it.
+
+    The database is the one that ROADBOOK_DATABASE_URL names: sqlite:///roadbook.db, or postgresql://user@host/name.
+    """
+
+
+@main.command("migrate", epilog="\b\nExample:\n  ROADBOOK_DATABASE_URL=sqlite:///roadbook.db roadbook migrate")
+def migrate_database() -> None:
+    """Bring the database to the newest schema, creating what is missing."""
+    settings = settings_from_environment()
+
+    async def run() -> None:
+        database = Database(settings.database_url, pool_size=1)
+        try:
+            await migrate(database)
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+    click.echo(f"{_shown_url(settings)} is at revision {_newest_revision()}")
+
+
+@main.command(
+    epilog="\b\nExamples:\n  roadbook serve\n  roadbook serve --host 0.0.0.0 --port 80 --workers 4 --behind-proxy 10.0.0.5"
+)
+@click.option("--host", help="Address to listen on.  [ROADBOOK_HOST, else 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [ROADBOOK_PORT, else 8321]")
+@click.option("--workers", type=click.IntRange(1, 64), help="Number of processes.  [ROADBOOK_WORKERS, else 1]")
+@click.option("--behind-proxy", metavar="ADDRESS", help="Believe what the proxy at this address says of its clients.")
+@click.option("--access-log", is_flag=True, help="Log every request.")
+def serve(*, host: str | None, port: int | None, workers: int | None, behind_proxy: str | None, access_log: bool) -> None:
+    """Serve the API and the devices until stopped."""
+    given = {"HOST": host, "PORT": port, "WORKERS": workers}
+    os.environ.update({f"{PREFIX}{name}": str(value) for name, value in given.items() if value is not None})
+    settings = settings_from_environment()
+    asyncio.run(_require_migrated(settings))
+    _require_free(settings.host, settings.port)
+    click.echo(f"Roadbook serves at http://{settings.host}:{settings.port} (API page: /docs); stop it with Ctrl-C")
+    uvicorn.run(
+        "server.app:app_from_environment",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        proxy_headers=behind_proxy is not None,
+        forwarded_allow_ips=behind_proxy or "",
+        server_header=False,
+        access_log=access_log,
+        log_level="info" if access_log else "warning",
+        lifespan="on",
+    )
+
+
+def _require_free(host: str, port: int) -> None:
+    """Refuse a port that somebody listens on: two servers on one port would share the requests silently."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            message = f"cannot listen on {host}:{port} ({error.strerror}); stop what runs there, or choose another with --port"
+            raise click.ClickException(message) from error
+
+
+async def _require_migrated(settings: Settings) -> None:
+    """Refuse a database of another schema than this code's."""
+    database = Database(settings.database_url, pool_size=1)
+    try:
+        async with database.engine.connect() as connection:
+            known = await connection.run_sync(lambda sync: sa.inspect(sync).has_table("alembic_version"))
+            found = (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar() if known else None
+    finally:
+        await database.close()
+    newest = _newest_revision()
+    if found != newest:
+        state = f"at revision {found}" if found else "empty"
+        raise click.ClickException(f"{_shown_url(settings)} is {state}, this server needs {newest}; run «roadbook migrate» first")
+
+
+def _newest_revision() -> str:
+    return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
+
+
+main.add_command(users)
+main.add_command(devices)
+# Here: main.add_command of server.integration.commands' import_command, when there is one.
+# Here: main.add_command of server.demo.commands' demo, when there is one.
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""`roadbook users …` and `roadbook devices …`: what an operator does at a terminal, without signing in."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import click
+import msgspec
+import sqlalchemy as sa
+from rich.console import Console
+from rich.table import Table
+
+from server.changelog.log import seal_before_commit
+from server.identity import devices as device_service
+from server.identity import service
+from server.identity.answers import Device, EnrolmentCode, User
+from server.identity.credentials import hash_password
+from server.identity.devices import RevocationReason
+from server.identity.principals import Role
+from server.runtime.clock import IdSource, SystemClock
+from server.runtime.database import Database, Identifier, ReadSession
+from server.runtime.instants import iso
+from server.settings import Settings, settings_from_environment
+
+T = TypeVar("T")
+OPERATOR_ID: Final = UUID(int=0)
+"""Stands for whoever sits at the server's terminal, where a record names who acted."""
+
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+_PASSWORD = click.option(
+    "--password", envvar="ROADBOOK_PASSWORD", help="The password; asked for where it is missing. Better in ROADBOOK_PASSWORD."
+)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings.database_url, before_commit=seal_before_commit, pool_size=1)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def _run(work: Callable[[Database, Settings], Awaitable[T]]) -> T:
+    """Do something with the database that the environment names."""
+    settings = settings_from_environment()
+
+    async def run() -> T:
+        async with _opened(settings) as database:
+            return await work(database, settings)
+
+    return asyncio.run(run())
+
+
+def _now_ms() -> int:
+    return SystemClock().now_ms()
+
+
+def _show(rows: Sequence[Any], columns: Mapping[str, Callable[[Any], object]], *, as_json: bool) -> None:
+    """Rows as a table for people, or as JSON for programs."""
+    if as_json:
+        click.echo(msgspec.json.encode(rows))
+        return
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(read(row) if read(row) is not None else "") for read in columns.values()))
+    Console().print(table)
+
+
+@click.group(epilog="\b\nExamples:\n  roadbook users add mia --name 'Mia Brandt' --role manager\n  roadbook users list")
+def users() -> None:
+    """Who may use the server: add, list, give a password, deactivate."""
+
+
+@users.command("add", epilog="\b\nExample:\n  roadbook users add femke --name 'Femke Vos' --role rep --rep R-07")
+@click.argument("login")
+@click.option("--name", required=True, help="The person's name.")
+@click.option("--role", required=True, type=click.Choice([str(role) for role in Role]), help="What they are to the company.")
+@click.option("--rep", help="Code of the rep that a rep's user stands for.")
+@click.option("--customer", help="Code of the company that a buyer's user buys for.")
+@_PASSWORD
+@click.option("--no-password", is_flag=True, help="Cannot sign in, only enrol devices.")
+def add_user(
+    *, login: str, name: str, role: str, rep: str | None, customer: str | None, password: str | None, no_password: bool
+) -> None:
+    """Add a user with LOGIN. A rep names its rep, a buyer its company."""
+    chosen = None if no_password else _asked(password)
+
+    async def work(database: Database, _settings: Settings) -> User:
+        password_hash = await hash_password(chosen) if chosen is not None else None
+        async with database.write() as session:
+            user = await service.create_user(
+                session,
+                ids=IdSource(SystemClock()),
+                now_ms=_now_ms(),
+                login=login,
+                name=name,
+                role=Role(role),
+                password_hash=password_hash,
+                rep_id=await _id_of("rep", rep, session),
+                customer_id=await _id_of("customer", customer, session),
+            )
+            return User.of(user)
+
+    user = _run(work)
+    click.echo(f"added {user.login} ({user.role}), {user.id}")
+
+
+def _asked(password: str | None) -> str:
+    """A password that is long enough, asked for where none was given."""
+    chosen = password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    if not service.PASSWORD_CHARACTERS_MIN <= len(chosen) <= service.PASSWORD_CHARACTERS_MAX:
+        bounds = f"{service.PASSWORD_CHARACTERS_MIN} to {service.PASSWORD_CHARACTERS_MAX}"
+        raise click.UsageError(f"the password has {len(chosen)} characters; give {bounds}")
+    return str(chosen)
+
+
+async def _id_of(table: str, code: str | None, session: ReadSession) -> UUID | None:
+    """The id behind a code in a table of a slice above, known here by its name alone."""
+    if code is None:
+        return None
+    known = sa.table(table, sa.column("id", Identifier()), sa.column("code", sa.Text()))
+    found = (await session.execute(sa.select(known.c.id).where(known.c.code == code))).scalar_one_or_none()
+    if found is None:
+        raise click.ClickException(f"there is no {table} with the code {code!r}; check the spelling")
+    return UUID(str(found))
+
+
+@users.command("list", epilog="\b\nExample:\n  roadbook users list --json")
+@_AS_JSON
+def list_users(*, as_json: bool) -> None:
+    """List all users by login."""
+
+    async def work(database: Database, _settings: Settings) -> list[User]:
+        found: list[User] = []
+        async with database.read() as session:
+            while page := await service.list_users(session, after_login=found[-1].login if found else ""):
+                found += [User.of(user) for user in page]
+        return found
+
+    columns: dict[str, Callable[[User], object]] = {
+        "login": lambda user: user.login,
+        "name": lambda user: user.name,
+        "role": lambda user: user.role,
+        "active": lambda user: "yes" if user.active else "no",
+        "id": lambda user: user.id,
+    }
+    _show(_run(work), columns, as_json=as_json)
+
+
+@users.command("password", epilog="\b\nExample:\n  roadbook users password mia")
+@click.argument("login")
+@_PASSWORD
+def set_password(*, login: str, password: str | None) -> None:
+    """Give the user LOGIN another password and end their sessions."""
+    chosen = _asked(password)
+
+    async def work(database: Database, _settings: Settings) -> None:
+        password_hash = await hash_password(chosen)
+        async with database.write() as session:
+            user = await service.user_of_login(session, login)
+            await service.set_password(session, user.id, password_hash)
+
+    _run(work)
+    click.echo(f"{login} has a new password; all sessions ended")
+
+
+@users.command("deactivate", epilog="\b\nExample:\n  roadbook users deactivate femke")
+@click.argument("login")
+def deactivate_user(*, login: str) -> None:
+    """End the user LOGIN: sessions and devices are refused from their next request on."""
+
+    async def work(database: Database, _settings: Settings) -> None:
+        async with database.write() as session:
+            user = await service.user_of_login(session, login)
+            await service.deactivate_user(session, user.id, _now_ms())
+
+    _run(work)
+    click.echo(f"{login} is deactivated; their devices are revoked")
+
+
+@click.group(epilog="\b\nExamples:\n  roadbook devices code femke\n  roadbook devices revoke 01a20197-… --reason lost")
+def devices() -> None:
+    """Devices in the field: issue a code for one, list, revoke."""
+
+
+@devices.command("list", epilog="\b\nExample:\n  roadbook devices list --json")
+@_AS_JSON
+def list_devices(*, as_json: bool) -> None:
+    """List all devices in the order of their enrolment."""
+
+    async def work(database: Database, _settings: Settings) -> list[Device]:
+        found: list[Device] = []
+        async with database.read() as session:
+            while page := await device_service.list_devices(session, after_id=found[-1].id if found else None):
+                found += [Device.of(device, user) for device, user in page]
+        return found
+
+    columns: dict[str, Callable[[Device], object]] = {
+        "user": lambda device: device.user_login,
+        "name": lambda device: device.name,
+        "numbers": lambda device: device.number_prefix,
+        "enrolled": lambda device: device.enrolled_at,
+        "last seen": lambda device: device.last_seen_at,
+        "revoked": lambda device: device.revoked_reason,
+        "id": lambda device: device.id,
+    }
+    _show(_run(work), columns, as_json=as_json)
+
+
+@devices.command("code", epilog="\b\nExample:\n  roadbook devices code femke")
+@click.argument("login")
+@_AS_JSON
+def issue_code(*, login: str, as_json: bool) -> None:
+    """Print a single-use code with which the user LOGIN enrols one device."""
+
+    async def work(database: Database, settings: Settings) -> EnrolmentCode:
+        async with database.write() as session:
+            user = await service.user_of_login(session, login)
+            issued = await service.create_enrolment_code(
+                session,
+                user_id=user.id,
+                created_by_id=OPERATOR_ID,
+                now_ms=_now_ms(),
+                valid_minutes=settings.enrolment_minutes,
+            )
+        return EnrolmentCode(code=issued.code, user_id=issued.user_id, expires_at=iso(issued.expires_at_ms))
+
+    issued = _run(work)
+    if as_json:
+        click.echo(msgspec.json.encode(issued))
+        return
+    click.echo(issued.code)
+    click.echo(f"for {login}, once, until {issued.expires_at}", err=True)
+
+
+@devices.command("revoke", epilog="\b\nExample:\n  roadbook devices revoke 01a20197-2d5b-7c19-88ae-f62dff50c45c --reason lost")
+@click.argument("device_id", type=click.UUID)
+@click.option("--reason", required=True, type=click.Choice([str(reason) for reason in RevocationReason]), help="What became of it.")
+def revoke_device(*, device_id: UUID, reason: str) -> None:
+    """Refuse the device DEVICE_ID from its next request on, on every process."""
+
+    async def work(database: Database, _settings: Settings) -> None:
+        async with database.write() as session:
+            await device_service.revoke_device(session, device_id, RevocationReason(reason), _now_ms())
+
+    _run(work)
+    click.echo(f"device {device_id} is revoked: {reason}")
