@@ -1,1 +1,7 @@
 """The device: a replica to order against with no network, an outbox that loses nothing, and the way to the server."""
+
+from client_sdk.blocking import BlockingOrderClient
+from client_sdk.client import OrderClient, OrderDraft
+from client_sdk.ordering import NewCustomer
+
+__all__ = ["BlockingOrderClient", "NewCustomer", "OrderClient", "OrderDraft"]

@@ -6,8 +6,10 @@ from uuid import UUID
 
 from sync_protocol.entities.customers import Address, Contact, Customer, CustomerStatus
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
-from sync_protocol.intents import CreateCustomer, SubmitOrder
+from sync_protocol.intents import CreateCustomer, RequestedLine, SubmitOrder
 from sync_protocol.rules.order_review import DecidedLine, OrderDecision
+from sync_protocol.rules.rounding import line_amount
+from sync_protocol.values import minor_digits
 from sync_protocol.verdicts import Outcome
 
 ADDRESS_LABEL: Final = "Main"
@@ -103,3 +105,22 @@ def decided_status(decision: OrderDecision) -> OrderStatus:
     """Where a decided order stands on the server."""
     assert decision.outcome is not Outcome.REJECTED
     return OrderStatus.HELD if decision.outcome is Outcome.HELD else OrderStatus.CONFIRMED
+
+
+def quotation(lines: Sequence[RequestedLine], currency: str) -> OrderDecision:
+    """The lines as the device quoted them: what its user sees until the server has decided."""
+    digits = minor_digits(currency)
+    quoted = tuple(
+        DecidedLine(
+            line_id=line.line_id,
+            product_id=line.product_id,
+            quantity=line.quantity,
+            unit_price=line.unit_price,
+            amount_minor=line_amount(line.unit_price, line.quantity, 0, digits),
+            allocated=0,
+            backordered=0,
+        )
+        for line in lines
+    )
+    total = sum(line.amount_minor for line in quoted)
+    return OrderDecision(outcome=Outcome.ACCEPTED, lines=quoted, total_minor=total)

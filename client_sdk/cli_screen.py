@@ -1,0 +1,214 @@
+"""What the command line shows: tables for people, JSON for programs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from client_sdk.cli_text import amount_text, counted, instant_text, joined, unit_price_text, words
+from client_sdk.views import DeviceStatus, JournalEntry, OrderView, OutboxEntry, PriceQuote, StockView
+from sync_protocol.entities.catalog import Product, ProductStatus
+from sync_protocol.entities.customers import Customer, CustomerStatus
+from sync_protocol.entities.orders import OrderStatus
+from sync_protocol.verdicts import REMEDIES, Change, Code, Outcome
+
+_PLAIN_WIDTH: Final = 120
+
+_OUTCOMES: Final = {
+    Outcome.ACCEPTED: ("bold green", "ACCEPTED"),
+    Outcome.ACCEPTED_WITH_CHANGES: ("bold yellow", "ACCEPTED WITH CHANGES"),
+    Outcome.HELD: ("bold magenta", "HELD"),
+    Outcome.REJECTED: ("bold red", "REJECTED"),
+}
+
+_STATUSES: Final = {
+    OrderStatus.DRAFT: "dim",
+    OrderStatus.SUBMITTED: "cyan",
+    OrderStatus.HELD: "magenta",
+    OrderStatus.CONFIRMED: "green",
+    OrderStatus.COMPLETED: "default",
+    OrderStatus.REFUSED: "red",
+    OrderStatus.CANCELLED: "red",
+}
+
+
+class Screen:
+    """Where a command answers. With `as_json` only `data` says something, and all it says is one JSON value."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(highlight=False)
+        if not self.console.is_terminal:
+            # A pipe has no width; a fixed one keeps tables whole and lines the same everywhere.
+            self.console = Console(highlight=False, width=_PLAIN_WIDTH)
+
+    def data(self, value: Any) -> None:
+        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+    def say(self, text: str, style: str = "") -> None:
+        self.console.print(Text(text, style))
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], empty: str) -> None:
+        """Rows under headings; a heading that starts with `>` is over numbers. `empty` is said where there are no rows."""
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for column in columns:
+            right = column.startswith(">")
+            table.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=right, overflow="fold")
+        for row in rows:
+            table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        if table.row_count:
+            self.console.print(table)
+        else:
+            self.say(empty, "dim")
+
+    def products(self, products: Iterable[Product]) -> None:
+        rows = [(product.sku, product.name, _product_state(product)) for product in products]
+        self.table(("SKU", "Product", ""), rows, "Nothing found. Try fewer letters, or sync first.")
+
+    def customers(self, customers: Iterable[Customer]) -> None:
+        rows = [(customer.code, customer.name, _customer_state(customer), customer.note) for customer in customers]
+        self.table(("Code", "Customer", "State", "Note"), rows, "No such customer here. Try fewer letters, or sync first.")
+
+    def price(self, product: Product, customer: Customer, quantity: int, quote: PriceQuote) -> None:
+        self.say(f"{product.name} ({product.sku}) for {customer.name}")
+        unit_price = unit_price_text(quote.unit_price, quote.currency)
+        self.console.print(
+            Text.assemble(f"{quantity:,} at {unit_price} = ", (amount_text(quote.amount_minor, quote.currency), "bold"))
+        )
+        self.say(f"from price list {quote.price_list.name}, for {quote.min_quantity:,} or more", "dim")
+        if quote.next_break is not None:
+            deeper = unit_price_text(quote.next_break.unit_price, quote.currency)
+            self.say(f"{quote.next_break.min_quantity - quantity:,} more reach {deeper} each", "green")
+
+    def stock(self, product: Product, views: Iterable[StockView]) -> None:
+        self.say(f"{product.name} ({product.sku})")
+        rows = [
+            (
+                f"{view.location_name} ({view.location_code})",
+                f"{view.on_hand:,}",
+                f"{view.allocated:,}",
+                f"{view.available:,}",
+                instant_text(view.as_of_ms),
+            )
+            for view in views
+        ]
+        self.table(("Location", ">There", ">Promised", ">Free", "As of"), rows, "No stock location of yours has it.")
+
+    def order(self, view: OrderView, customer: str, products: Mapping[UUID, Product]) -> None:
+        order = view.order
+        state = Text(words(order.status), _STATUSES[order.status])
+        waiting = ", waiting to be sent" if view.pending else ""
+        hold = f" ({words(order.hold_code)})" if order.hold_code else ""
+        self.console.print(Text.assemble((order.number, "bold"), f" for {customer}: ", state, hold, waiting))
+        rows = [
+            (
+                _sku(products, line.product_id),
+                _name(products, line.product_id),
+                f"{line.quantity:,}",
+                unit_price_text(line.unit_price, order.currency),
+                amount_text(line.amount_minor, order.currency),
+                f"{line.backordered:,} follow later" if line.backordered else "",
+            )
+            for line in view.lines
+        ]
+        self.table(("SKU", "Product", ">Quantity", ">Price", ">Amount", ""), rows, "It has no lines.")
+        self.console.print(Text.assemble("Total ", (amount_text(order.total_minor, order.currency), "bold")))
+        remark = joined((order.purchase_order_number and f"PO {order.purchase_order_number}", order.note, order.reason))
+        if remark:
+            self.say(remark, "dim")
+
+    def orders(self, views: Iterable[OrderView], customers: Mapping[UUID, Customer]) -> None:
+        rows = [
+            (
+                view.order.number,
+                instant_text(view.order.captured_at_ms),
+                customers[view.order.customer_id].name if view.order.customer_id in customers else "",
+                Text(words(view.order.status), _STATUSES[view.order.status]),
+                amount_text(view.order.total_minor, view.order.currency),
+                "to send" if view.pending else view.order.reason,
+            )
+            for view in views
+        ]
+        self.table(("Number", "Captured", "Customer", "Status", ">Total", ""), rows, "No orders.")
+
+    def verdict(self, entry: JournalEntry, currency: str, lines: Mapping[UUID, Product]) -> None:
+        """What the server decided, then each change of a line, before and after, then what to do about it."""
+        style, label = _OUTCOMES[entry.verdict.outcome]
+        self.console.print(Text.assemble((label, style), f" {_act(entry.kind)} ", (entry.order_number or "", "bold")))
+        for change in entry.verdict.changes:
+            self.console.print(Text.assemble("    ", *change_text(change, currency, lines)))
+        if entry.verdict.detail:
+            self.say(f"    {entry.verdict.detail}", "dim")
+        for code in entry.verdict.codes:
+            self.say(f"    {REMEDIES[code]}", "italic")
+
+    def outbox(self, entries: Iterable[OutboxEntry]) -> None:
+        rows = [
+            (
+                instant_text(entry.captured_at_ms),
+                _act(entry.kind),
+                entry.order_number or "",
+                entry.summary,
+                counted(entry.attempts, "attempt") if entry.attempts else "",
+            )
+            for entry in entries
+        ]
+        self.table(("Captured", "Act", "Order", "", ""), rows, "Nothing waits to be sent.")
+
+    def status(self, status: DeviceStatus, store: str) -> None:
+        identity = status.identity
+        who = (
+            f"{identity.user_name} ({identity.role}), numbers {identity.number_prefix}-…" if identity else "nobody yet: enrol first"
+        )
+        unsent = counted(status.outbox_count, "act")
+        oldest = f", the oldest of {instant_text(status.oldest_unsent_ms)}" if status.oldest_unsent_ms else ""
+        rows = [
+            ("Device of", who),
+            ("Server", status.server_url or "none yet"),
+            ("As of", instant_text(status.as_of_ms)),
+            ("Holds", f"{counted(status.products, 'product')}, {counted(status.customers, 'customer')}"),
+            ("Unsent", f"{unsent}{oldest}"),
+            ("File", store),
+        ]
+        for name, value in rows:
+            self.console.print(Text.assemble((f"{name:<10}", "bold"), value))
+
+
+def change_text(change: Change, currency: str, lines: Mapping[UUID, Product]) -> list[str | tuple[str, str]]:
+    """One change as pieces of text: the line's product, what it is about, and before → after."""
+    product = lines.get(change.line_id) if change.line_id else None
+    place = f"{product.sku} {product.name}: " if product else ""
+    if change.before is None and change.after is None:
+        return [place, (words(change.code), "bold")]
+    before, after = str(change.before), str(change.after)
+    if change.code is Code.PRICE_CHANGED and isinstance(change.before, int) and isinstance(change.after, int):
+        before, after = unit_price_text(change.before, currency), unit_price_text(change.after, currency)
+    if change.code is Code.BACKORDERED:
+        return [place, f"{before} ordered → ", (f"{after} follow later", "bold")]
+    return [place, f"{words(change.code)} {before} → ", (after, "bold")]
+
+
+def _act(kind: str) -> str:
+    """The name of an intent as words: `SubmitOrder` is «submit order»."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
+
+
+def _sku(products: Mapping[UUID, Product], product_id: UUID) -> str:
+    return products[product_id].sku if product_id in products else ""
+
+
+def _name(products: Mapping[UUID, Product], product_id: UUID) -> str:
+    return products[product_id].name if product_id in products else "not on this device"
+
+
+def _product_state(product: Product) -> Text:
+    return Text("discontinued", "red") if product.status is ProductStatus.DISCONTINUED else Text("")
+
+
+def _customer_state(customer: Customer) -> Text:
+    return Text(words(customer.status), "" if customer.status is CustomerStatus.ACTIVE else "magenta")

@@ -1,0 +1,51 @@
+"""How the command line writes amounts, prices and instants. Whole numbers in, text out; nothing passes through a float."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sync_protocol.values import UNIT_PRICE_SCALE, minor_digits
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PRICE_DIGITS: Final = len(str(UNIT_PRICE_SCALE)) - 1
+
+
+def amount_text(amount_minor: int, currency: str) -> str:
+    """An amount with as many decimals as its currency has: `1,234.50 EUR`, `1,235 JPY`."""
+    return f"{_decimal(amount_minor, minor_digits(currency))} {currency}"
+
+
+def unit_price_text(unit_price: int, currency: str) -> str:
+    """A unit price with the currency's decimals, and more where it has them: `12.50 EUR`, `0.0935 EUR`."""
+    whole, _, decimals = _decimal(unit_price, _PRICE_DIGITS).partition(".")
+    kept = decimals.rstrip("0").ljust(minor_digits(currency), "0")
+    return f"{whole}.{kept} {currency}" if kept else f"{whole} {currency}"
+
+
+def _decimal(number: int, digits: int) -> str:
+    """A whole number of parts, `digits` decimals each, with thousands set apart."""
+    sign = "-" if number < 0 else ""
+    whole, part = divmod(abs(number), 10**digits)
+    return f"{sign}{whole:,}.{part:0{digits}}" if digits else f"{sign}{whole:,}"
+
+
+def instant_text(instant_ms: int | None) -> str:
+    """An instant as the clock on the wall here shows it."""
+    if not instant_ms:
+        return "never"
+    return (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def words(code: str) -> str:
+    """A code as words: `accepted_with_changes` is «accepted with changes»."""
+    return code.replace("_", " ")
+
+
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """`1 order`, `2 orders`."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def joined(parts: Iterable[str]) -> str:
+    """What there is of the parts, set apart by a dot."""
+    return " · ".join(part for part in parts if part)

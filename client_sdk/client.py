@@ -1,0 +1,312 @@
+"""The front door: the only class that an application touches.
+
+Everything but `enrol` and `sync` works with no network. Amounts are minor units, unit prices ten-thousandths of the
+major unit, quantities base units, instants milliseconds since 1970-01-01 UTC.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+import apsw
+import msgspec
+
+from client_sdk import catalog, drafts, journal, ordering, outbox, quoting
+from client_sdk.catalog import OrderView
+from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock
+from client_sdk.drafts import DraftLine, DraftView
+from client_sdk.engine import Engine, take_identity
+from client_sdk.events import Event, Listener, SyncProgress, SyncReport
+from client_sdk.journal import JournalEntry
+from client_sdk.ordering import NewCustomer
+from client_sdk.outbox import OutboxEntry
+from client_sdk.quoting import PriceQuote, StockView
+from client_sdk.rows import fetch_rows
+from client_sdk.schema import prepare
+from client_sdk.state import Identity, Incarnation, checkpoint, load
+from client_sdk.store import Store
+from client_sdk.transport import HttpEndpoint
+from sync_protocol.entities.catalog import Pack, Product
+from sync_protocol.entities.customers import Address, Contact, Customer, Territory
+from sync_protocol.entities.orders import OrderStatus
+from sync_protocol.rules.order_review import OrderDecision
+from sync_protocol.values import Instant
+from sync_protocol.wire.endpoint import SyncEndpoint
+from sync_protocol.wire.messages import PAGE_ROWS_MAX, EnrolRequest
+from sync_protocol.wire.version import PROTOCOL_VERSION
+
+EndpointFor = Callable[[str, str], SyncEndpoint]
+
+
+class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a device is. `oldest_unsent_ms` is when the oldest intent without a verdict was captured."""
+
+    identity: Identity | None
+    epoch: UUID | None
+    cursor: int
+    as_of_ms: Instant
+    clock_skew_ms: int | None
+    outbox_count: int
+    oldest_unsent_ms: int | None
+    products: int
+    customers: int
+
+
+class OrderDraft:
+    """An order in the making. Every method saves before it returns."""
+
+    def __init__(self, store: Store, surroundings: Surroundings, order_id: UUID) -> None:
+        self._store = store
+        self._surroundings = surroundings
+        self.order_id = order_id
+
+    async def add_line(self, product_id: UUID, quantity: int) -> DraftLine:
+        """Add `quantity` base units of a product and return the line, priced. Raises OrderingError."""
+        return await self._store.write(drafts.add_line, self.order_id, product_id, quantity, self._surroundings)
+
+    async def set_quantity(self, line_id: UUID, quantity: int) -> None:
+        """Raises OrderingError."""
+        await self._store.write(drafts.set_quantity, self.order_id, line_id, quantity, self._surroundings)
+
+    async def remove_line(self, line_id: UUID) -> None:
+        """Raises OrderingError."""
+        await self._store.write(drafts.remove_line, self.order_id, line_id, self._surroundings)
+
+    async def set_note(self, note: str) -> None:
+        """A note to the office. Raises OrderingError."""
+        await self._store.write(drafts.set_text, self.order_id, "note", note, self._surroundings)
+
+    async def set_purchase_order_number(self, number: str) -> None:
+        """The customer's own number for this order. Raises OrderingError."""
+        await self._store.write(drafts.set_text, self.order_id, "purchase_order_number", number, self._surroundings)
+
+    async def view(self) -> DraftView:
+        """The draft with its lines, priced now. Raises UnknownRowError."""
+        return await self._store.read(drafts.view, self.order_id)
+
+    async def preview(self) -> OrderDecision:
+        """What the server would decide if it knew just what this device knows. Raises OrderingError."""
+        return await self._store.read(drafts.preview, self.order_id)
+
+    async def submit(self) -> OrderView:
+        """Number it and put it into the outbox; from here on it cannot be lost. Raises OrderingError, StoreError."""
+        await self._store.write(drafts.submit, self.order_id, self._surroundings)
+        return await self._store.read(catalog.order, self.order_id)
+
+    async def discard(self) -> None:
+        """Throw it away. Raises DraftClosedError where it was submitted."""
+        await self._store.write(drafts.discard, self.order_id)
+
+
+class OrderClient:
+    """A device: its replica, its outbox and the way to its server. Make it with `open`."""
+
+    def __init__(self, store: Store, surroundings: Surroundings, endpoint_for: EndpointFor, page_rows: int) -> None:
+        self._store = store
+        self._surroundings = surroundings
+        self._endpoint_for = endpoint_for
+        self._endpoints: dict[tuple[str, str], SyncEndpoint] = {}
+        self._listeners: list[Listener] = []
+        self._engine = Engine(store, self._endpoint, surroundings, self._emit, page_rows)
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path | str,
+        *,
+        time_zone: str = "UTC",
+        clock: Clock | None = None,
+        ids: IdSource | None = None,
+        endpoint_for: EndpointFor | None = None,
+        page_rows: int = PAGE_ROWS_MAX,
+        inline: bool = False,
+    ) -> Self:
+        """Open the device's file, creating or migrating it.
+
+        `time_zone` is the IANA zone that orders are captured in. The rest is for tests: another clock, other ids, an
+        endpoint in place of the network, smaller pages, and `inline` to run SQLite in the caller's thread.
+        Raises StoreError.
+        """
+        the_clock = clock or SystemClock()
+        store = Store(path, inline=inline)
+        try:
+            await store.write(prepare, store.path)
+        except BaseException:
+            store.close()
+            raise
+        surroundings = Surroundings(the_clock, ids or IdSource(the_clock), time_zone)
+        return cls(store, surroundings, endpoint_for or HttpEndpoint, page_rows)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the file and the connections. Nothing needs to be saved: everything is."""
+        for endpoint in self._endpoints.values():
+            if isinstance(endpoint, HttpEndpoint):
+                await endpoint.close()
+        self._store.close()
+
+    def _endpoint(self, identity: Identity) -> SyncEndpoint:
+        key = (identity.server_url, identity.token)
+        if key not in self._endpoints:
+            self._endpoints[key] = self._endpoint_for(*key)
+        return self._endpoints[key]
+
+    def _emit(self, event: Event) -> None:
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Be told of verdicts, new checkpoints and changes of scope; returns the way to stop it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def enrol(self, server_url: str, code: str, device_name: str) -> Identity:
+        """Make this a device of the user whom the code was made for.
+
+        Raises EnrolmentRefusedError, ServerUnreachableError, BadReplyError, AppTooOldError.
+        """
+        request = EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name=device_name)
+        endpoint = self._endpoint_for(server_url.rstrip("/"), "")
+        try:
+            enrolment = await endpoint.enrol(request)
+        finally:
+            if isinstance(endpoint, HttpEndpoint):
+                await endpoint.close()
+        identity = Identity(
+            server_url=server_url.rstrip("/"),
+            device_id=enrolment.device_id,
+            device_name=device_name,
+            token=enrolment.token,
+            user_id=enrolment.user_id,
+            user_name=enrolment.user_name,
+            role=enrolment.role,
+            number_prefix=enrolment.number_prefix,
+            rep_id=enrolment.rep_id,
+            customer_id=enrolment.customer_id,
+        )
+        await self._store.write(take_identity, identity, Incarnation(enrolment.incarnation, enrolment.incarnation))
+        return identity
+
+    async def sync(self, progress: Callable[[SyncProgress], None] | None = None) -> SyncReport:
+        """Send what waits and fetch what is new.
+
+        `progress` is called from a worker thread. Raises NotEnrolledError, ServerError, ServerUnreachableError,
+        BadReplyError, StoreError; whatever came through before stays.
+        """
+        return await self._engine.sync(progress or (lambda _: None))
+
+    async def search(self, text: str, *, limit: int = 20) -> list[Product]:
+        """Products whose SKU, name, variant or barcode have every word of `text` as a beginning; as you type."""
+        return await self._store.read(catalog.search, text, limit)
+
+    async def product(self, key: UUID | str) -> Product:
+        """A product by id, SKU or barcode. Raises UnknownRowError."""
+        return await self._store.read(catalog.product, key)
+
+    async def packs(self, product_id: UUID) -> list[Pack]:
+        """The pack sizes of a product, the smallest first."""
+        return await self._store.read(fetch_rows, Pack, "product_id = ? ORDER BY quantity_in_base", product_id.bytes)
+
+    async def customers(self, text: str = "", *, limit: int = 50) -> list[Customer]:
+        """Customers whose name or code contains `text`."""
+        return await self._store.read(catalog.customers, text, limit)
+
+    async def customer(self, key: UUID | str) -> Customer:
+        """A customer by id or code. Raises UnknownRowError."""
+        return await self._store.read(catalog.customer, key)
+
+    async def addresses(self, customer_id: UUID) -> list[Address]:
+        """Where a customer takes goods and invoices."""
+        return await self._store.read(fetch_rows, Address, "customer_id = ? ORDER BY label", customer_id.bytes)
+
+    async def contacts(self, customer_id: UUID) -> list[Contact]:
+        """The people at a customer."""
+        return await self._store.read(fetch_rows, Contact, "customer_id = ? ORDER BY name", customer_id.bytes)
+
+    async def territories(self) -> list[Territory]:
+        """All territories of the company."""
+        return await self._store.read(fetch_rows, Territory, "true ORDER BY code")
+
+    async def price(self, customer_id: UUID, product_id: UUID, quantity: int = 1) -> PriceQuote | None:
+        """The price for a customer as of the last sync, or None where it has none. Raises UnknownRowError."""
+        return await self._store.read(ordering.price, customer_id, product_id, quantity)
+
+    async def stock(self, product_id: UUID) -> list[StockView]:
+        """Stock as of the last sync, less what waits in this device's own orders."""
+        return await self._store.read(quoting.stock_of, product_id)
+
+    async def draft_order(self, customer_id: UUID, *, address_id: UUID | None = None) -> OrderDraft:
+        """Begin an order. Raises UnknownRowError, NotEnrolledError."""
+        order_id = await self._store.write(drafts.create, customer_id, address_id, self._surroundings)
+        return OrderDraft(self._store, self._surroundings, order_id)
+
+    async def drafts(self) -> list[DraftView]:
+        """Drafts that can be edited, the latest edited first; those that the server returned among them."""
+        return await self._store.read(ordering.all_drafts)
+
+    async def draft(self, order_id: UUID) -> OrderDraft:
+        """Go on with a draft. Raises UnknownRowError."""
+        await self._store.read(drafts.view, order_id)
+        return OrderDraft(self._store, self._surroundings, order_id)
+
+    async def orders(
+        self, *, customer_id: UUID | None = None, status: OrderStatus | None = None, limit: int = 50
+    ) -> list[OrderView]:
+        """Orders as this device shows them, the latest first, its own unsent ones among them."""
+        return await self._store.read(catalog.orders, customer_id, status, limit)
+
+    async def order(self, key: UUID | str) -> OrderView:
+        """An order by id or number. Raises UnknownRowError."""
+        return await self._store.read(catalog.order, key)
+
+    async def amend_order(self, order_id: UUID, lines: Sequence[tuple[UUID, int]], *, note: str = "") -> OrderView:
+        """Ask for other lines: products with base units. Raises OrderingError."""
+        await self._store.write(ordering.amend, order_id, list(lines), note, self._surroundings)
+        return await self.order(order_id)
+
+    async def cancel_order(self, order_id: UUID, *, reason: str = "") -> OrderView:
+        """Ask for an order to be cancelled. Raises OrderingError."""
+        await self._store.write(ordering.cancel, order_id, reason, self._surroundings)
+        return await self.order(order_id)
+
+    async def create_customer(self, new: NewCustomer) -> Customer:
+        """Take a prospect on the road; orders for it can be taken at once. Raises OrderingError."""
+        customer_id = await self._store.write(ordering.create_customer, new, self._surroundings)
+        return await self.customer(customer_id)
+
+    async def outbox(self) -> list[OutboxEntry]:
+        """What waits for a verdict, in the order in which it was made."""
+        return await self._store.read(outbox.entries)
+
+    async def journal(self, *, limit: int = 100, subject_id: UUID | None = None) -> list[JournalEntry]:
+        """Verdicts, the newest first; of one order or customer where asked."""
+        return await self._store.read(journal.entries, limit, subject_id)
+
+    async def status(self) -> DeviceStatus:
+        """How this device is."""
+        return await self._store.read(_status)
+
+
+def _status(connection: apsw.Connection) -> DeviceStatus:
+    at = checkpoint(connection)
+    waiting = outbox.entries(connection)
+    return DeviceStatus(
+        identity=load(connection, Identity),
+        epoch=at.epoch,
+        cursor=at.cursor,
+        as_of_ms=at.as_of_ms,
+        clock_skew_ms=at.clock_skew_ms,
+        outbox_count=len(waiting),
+        oldest_unsent_ms=min((entry.captured_at_ms for entry in waiting), default=None),
+        products=connection.execute("SELECT count(*) FROM product").get,
+        customers=connection.execute("SELECT count(*) FROM current_customer").get,
+    )

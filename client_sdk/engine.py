@@ -1,0 +1,302 @@
+"""The sync: up with the intents, down with the rows, each as far as it gets; neither holds the other back.
+
+Every step ends in one local transaction, so a kill at any moment leaves the state before it or after it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import apsw
+import msgspec
+
+from client_sdk import journal, outbox, overlay, replica
+from client_sdk.clock import Surroundings
+from client_sdk.errors import BadReplyError, DeviceForkedError, EpochChangedError, RoadbookError
+from client_sdk.events import (
+    CheckpointReached,
+    DeviceRenewed,
+    Event,
+    Listener,
+    ReplicaRebuilt,
+    ScopeChanged,
+    SyncProgress,
+    SyncReport,
+    VerdictArrived,
+)
+from client_sdk.journal import JournalEntry
+from client_sdk.outbox import Waiting
+from client_sdk.state import Identity, Incarnation, Staging, checkpoint, load, require_identity, save
+from client_sdk.store import Store
+from sync_protocol.wire.codec import PageReader, WireError
+from sync_protocol.wire.endpoint import SyncEndpoint
+from sync_protocol.wire.messages import (
+    PAGE_ROWS_MAX,
+    ForkRequest,
+    GoneChunk,
+    PageHeader,
+    PageTrailer,
+    PullRequest,
+    PushReply,
+    PushRequest,
+    PushResult,
+    PushStatus,
+    ResyncReason,
+    RowChunk,
+    ScopeChunk,
+)
+from sync_protocol.wire.version import PROTOCOL_VERSION
+
+PASSES_MAX: Final = 10_000
+PAGE_MESSAGES_BYTES_MAX: Final = 256 * 1024 * 1024
+
+ProgressListener = Callable[[SyncProgress], None]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page that is whole: its digest fits and its trailer is there."""
+
+    header: PageHeader
+    trailer: PageTrailer
+    scope: ScopeChunk | None
+    chunks: tuple[RowChunk | GoneChunk, ...]
+
+
+class Engine:
+    """Syncs one store through an endpoint that is made anew for each identity."""
+
+    def __init__(
+        self,
+        store: Store,
+        endpoint_for: Callable[[Identity], SyncEndpoint],
+        surroundings: Surroundings,
+        listener: Listener,
+        page_rows: int = PAGE_ROWS_MAX,
+    ) -> None:
+        self._store = store
+        self._endpoint_for = endpoint_for
+        self._surroundings = surroundings
+        self._listener = listener
+        self._page_rows = page_rows
+        self._running = asyncio.Lock()
+
+    async def sync(self, progress: ProgressListener) -> SyncReport:
+        """Push, pull, and push again what a restored server made us offer again.
+
+        Where the push fails the pull is tried all the same; the first error is raised after both.
+        """
+        async with self._running:
+            try:
+                return await self._sync(progress)
+            except DeviceForkedError:
+                await self._renew()
+                return await self._sync(progress)
+
+    async def _sync(self, progress: ProgressListener) -> SyncReport:
+        verdicts: list[JournalEntry] = []
+        failure: RoadbookError | None = None
+        try:
+            await self._push(verdicts, progress)
+        except DeviceForkedError:
+            raise
+        except EpochChangedError:
+            pass  # the pull says why and offers again what was acknowledged; the second push sends it
+        except RoadbookError as error:
+            failure = error
+        rows = await self._pull(progress)
+        if failure is not None:
+            raise failure
+        if await self._store.read(outbox.count):
+            decided = len(verdicts)
+            await self._push(verdicts, progress)
+            if len(verdicts) > decided:
+                rows += await self._pull(progress)
+        return await self._store.read(_report, rows, tuple(verdicts))
+
+    async def _renew(self) -> None:
+        """Become a new device: another copy has been at the server since. The outbox stays."""
+        identity = await self._store.read(require_identity)
+        request = ForkRequest(protocol_version=PROTOCOL_VERSION, device_id=identity.device_id, device_name=identity.device_name)
+        enrolment = await self._endpoint_for(identity).fork(request)
+        renewed = msgspec.structs.replace(
+            identity, device_id=enrolment.device_id, token=enrolment.token, number_prefix=enrolment.number_prefix
+        )
+        await self._store.write(take_identity, renewed, Incarnation(enrolment.incarnation, enrolment.incarnation))
+        self._listener(DeviceRenewed(renewed.number_prefix))
+
+    async def _push(self, verdicts: list[JournalEntry], progress: ProgressListener) -> None:
+        """Send everything that waits, batch by batch; what is deferred stays and is not tried again in this round."""
+        total, sent, after = await self._store.read(outbox.count), 0, 0
+        while batch := await self._store.read(outbox.next_batch, after):
+            identity, incarnation = await self._store.write(_next_incarnation, self._surroundings.ids.token())
+            at = await self._store.read(checkpoint)
+            request = PushRequest(
+                protocol_version=PROTOCOL_VERSION,
+                device_id=identity.device_id,
+                incarnation=incarnation.present,
+                next_incarnation=incarnation.following,
+                epoch=at.epoch,
+                intents=tuple(waiting.envelope for waiting in batch),
+            )
+            reply = await self._endpoint_for(identity).push(request)
+            arrived = await self._store.write(_take_reply, identity, batch, reply, self._surroundings.clock.now_ms())
+            verdicts.extend(arrived)
+            for entry in arrived:
+                self._listener(VerdictArrived(entry))
+            after, sent = batch[-1].sequence, sent + len(batch)
+            progress(SyncProgress(phase="push", done=sent, expected=max(total, sent)))
+
+    async def _pull(self, progress: ProgressListener) -> int:
+        """Page after page, each staged as it comes, until a checkpoint is whole; then move to it. Returns the rows that came."""
+        staging = await self._store.write(replica.begin_staging)
+        rows = 0
+        for _ in range(PASSES_MAX):
+            page = await self._fetch(staging)
+            if page.header.resync is not None:
+                staging = await self._start_anew(page.header.resync)
+                continue
+            if page.scope is not None:
+                staging = await self._store.write(replica.stage_scope, staging, page.scope)
+                continue
+            expected = max(staging.rows_expected, page.header.rows_expected)
+
+            def tell(done: int, expected: int = expected) -> None:
+                progress(SyncProgress(phase="pull", done=done, expected=max(done, expected)))
+
+            staging = msgspec.structs.replace(staging, rows_expected=expected)
+            staging = await self._store.write(replica.stage_page, staging, page.chunks, page.trailer, tell)
+            rows += page.trailer.rows
+            if page.trailer.complete and not staging.gained:
+                await self._move(staging, page.trailer)
+                return rows
+        raise BadReplyError("the server never comes to an end")
+
+    async def _fetch(self, staging: Staging) -> Page:
+        identity, incarnation = await self._store.read(_who)
+        request = PullRequest(
+            protocol_version=PROTOCOL_VERSION,
+            device_id=identity.device_id,
+            incarnation=incarnation.present,
+            epoch=staging.epoch,
+            cursor=staging.cursor,
+            scope_digest=staging.digest,
+            gained=staging.gained + staging.gained_later,
+            position=staging.position,
+            page_rows=self._page_rows,
+        )
+        return await read_page(self._endpoint_for(identity), request)
+
+    async def _start_anew(self, reason: ResyncReason) -> Staging:
+        """Rebuild the replica; after a restore of the server, offer again what it had acknowledged."""
+        restored = reason is not ResyncReason.BELOW_RETENTION
+        now_ms = self._surroundings.clock.now_ms()
+        staging, offered = await self._store.write(_begin_anew, restored=restored, now_ms=now_ms)
+        self._listener(ReplicaRebuilt(reason, offered))
+        return staging
+
+    async def _move(self, staging: Staging, trailer: PageTrailer) -> None:
+        now_ms = self._surroundings.clock.now_ms()
+        applied = await self._store.write(replica.apply_staged, staging, trailer, now_ms - trailer.server_time_ms)
+        await self._store.write(journal.age_out, now_ms)
+        events: list[Event] = [CheckpointReached(applied.checkpoint.cursor, applied.checkpoint.as_of_ms)]
+        if applied.gained or applied.lost:
+            events.append(ScopeChanged(applied.gained, applied.lost))
+        for event in events:
+            self._listener(event)
+
+
+async def read_page(endpoint: SyncEndpoint, request: PullRequest) -> Page:
+    """One page, whole. Raises BadReplyError where it is cut off, garbled, too large, or meant for somebody else (rule 6)."""
+    reader = PageReader()
+    header: PageHeader | None = None
+    trailer: PageTrailer | None = None
+    scope: ScopeChunk | None = None
+    chunks: list[RowChunk | GoneChunk] = []
+    size = 0
+    try:
+        async for piece in endpoint.pull(request):
+            for message in reader.feed(piece):
+                match message:
+                    case PageHeader():
+                        header = message
+                    case PageTrailer():
+                        trailer = message
+                    case ScopeChunk():
+                        scope = message
+                    case RowChunk():
+                        size += len(bytes(message.rows))
+                        chunks.append(message)
+                    case GoneChunk():
+                        chunks.append(message)
+                if size > PAGE_MESSAGES_BYTES_MAX:
+                    raise BadReplyError(f"a page of more than {PAGE_MESSAGES_BYTES_MAX} bytes")
+    except WireError as error:
+        raise BadReplyError(str(error)) from error
+    if header is None or trailer is None:
+        raise BadReplyError("it was cut off")
+    if trailer.digest != reader.digest:
+        raise BadReplyError("its digest does not fit")
+    if request.device_id not in {header.audience} & {trailer.audience} or header.epoch != trailer.epoch:
+        raise BadReplyError("it is meant for another device")
+    return Page(header, trailer, scope, tuple(chunks))
+
+
+def take_identity(connection: apsw.Connection, identity: Identity, incarnation: Incarnation) -> None:
+    """Be this device from now on."""
+    save(connection, identity)
+    save(connection, incarnation)
+
+
+def _who(connection: apsw.Connection) -> tuple[Identity, Incarnation]:
+    incarnation = load(connection, Incarnation)
+    assert incarnation is not None, "an identity always comes with an incarnation"
+    return require_identity(connection), incarnation
+
+
+def _next_incarnation(connection: apsw.Connection, fresh: bytes) -> tuple[Identity, Incarnation]:
+    """The pair to push with: the one of a push whose reply never came, or a fresh one, stored before it is sent."""
+    identity, incarnation = _who(connection)
+    if incarnation.following == incarnation.present:
+        incarnation = Incarnation(incarnation.present, fresh)
+        save(connection, incarnation)
+    return identity, incarnation
+
+
+def _take_reply(
+    connection: apsw.Connection, identity: Identity, batch: list[Waiting], reply: PushReply, now_ms: int
+) -> list[JournalEntry]:
+    """Verdicts into the journal, intents out of the outbox, the incarnation moved, the overlay laid anew: in one act."""
+    if reply.audience != identity.device_id:
+        raise BadReplyError("it is meant for another device")
+    if [result.intent_id for result in reply.results] != [waiting.envelope.id for waiting in batch]:
+        raise BadReplyError("it does not answer what was asked")
+    arrived = []
+    for result in reply.results:
+        if result.status is PushStatus.DECIDED:
+            entry = _recorded(connection, result, now_ms)
+            arrived += [entry] if entry is not None else []
+        else:
+            outbox.note_problem(connection, result.intent_id, result.detail, stuck=result.status is PushStatus.CONFLICT)
+    _, incarnation = _who(connection)
+    save(connection, Incarnation(incarnation.following, incarnation.following))
+    overlay.rebuild(connection, checkpoint(connection).cursor)
+    return arrived
+
+
+def _recorded(connection: apsw.Connection, result: PushResult, now_ms: int) -> JournalEntry | None:
+    try:
+        return journal.record(connection, result, now_ms)
+    except WireError as error:
+        raise BadReplyError(f"verdict: {error}") from error
+
+
+def _begin_anew(connection: apsw.Connection, *, restored: bool, now_ms: int) -> tuple[Staging, int]:
+    staging = replica.begin_afresh(connection)
+    offered = journal.offer_again(connection, now_ms) if restored else 0
+    overlay.rebuild(connection, checkpoint(connection).cursor)
+    return staging, offered
+
+
+def _report(connection: apsw.Connection, rows: int, verdicts: tuple[JournalEntry, ...]) -> SyncReport:
+    at = checkpoint(connection)
+    return SyncReport(rows=rows, verdicts=verdicts, deferred=outbox.count(connection), cursor=at.cursor, as_of_ms=at.as_of_ms)

@@ -1,0 +1,186 @@
+"""What an application may catch. Every error says what to do; `retry` says whether the same call can work later.
+
+RoadbookError
+├── NotEnrolledError             enrol first
+├── ServerError                  the server answered with a problem
+│   ├── EnrolmentRefusedError    the code is wrong, used or expired
+│   ├── DeviceRevokedError       this device may not sync any more
+│   ├── AppTooOldError           the server does not speak this app's protocol
+│   └── ServerBusyError          try again later
+├── ServerUnreachableError       no network, no server, or not our server
+├── BadReplyError                an answer that is cut off, garbled or somebody else's; nothing of it was kept
+├── StoreError                   the device's own file
+│   ├── StoreFullError           the disk is full; nothing of the last act was kept
+│   ├── StoreBusyError           another program holds the file
+│   ├── StoreDamagedError        the file is not a whole database
+│   └── StoreTooNewError         a newer app wrote the file
+└── OrderingError                what was asked cannot be done; the arguments say of what
+    ├── UnknownRowError          no such customer, product, order, …
+    ├── DraftClosedError         the draft was submitted or discarded
+    ├── EmptyOrderError          an order needs a line
+    ├── NoPriceError             a product has no price for this customer
+    ├── OrderStateError          the order has gone too far for this
+    └── InvalidEntryError        a value is outside its limits
+"""
+
+from typing import ClassVar
+from uuid import UUID
+
+
+class RoadbookError(Exception):
+    """Anything this library raises on purpose."""
+
+    retry: ClassVar[bool] = False
+
+
+class NotEnrolledError(RoadbookError):
+    """The device belongs to nobody yet."""
+
+    def __init__(self) -> None:
+        super().__init__("this device is not enrolled: ask a manager for a code and enrol with it")
+
+
+class ServerError(RoadbookError):
+    """The server answered with a problem. `status`, `code` and `detail` are the server's."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(f"{detail} ({code})")
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+
+class EnrolmentRefusedError(ServerError):
+    """The code is wrong, used or expired: ask for a new one."""
+
+
+class DeviceRevokedError(ServerError):
+    """This device may not sync any more: speak to your manager. What it holds unsent is kept."""
+
+
+class DeviceForkedError(ServerError):
+    """Another copy of this device has synced. The engine becomes a new device by itself; an application never sees this."""
+
+
+class EpochChangedError(ServerError):
+    """The server was restored. The engine pulls first by itself; an application never sees this."""
+
+
+class AppTooOldError(ServerError):
+    """The two ends have no protocol version in common: update the app. Orders can still be taken and are kept."""
+
+
+class ServerBusyError(ServerError):
+    """Try again later. `retry_after_seconds` is what the server asked for, or None."""
+
+    retry = True
+
+    def __init__(self, status: int, code: str, detail: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(status, code, detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ServerUnreachableError(RoadbookError):
+    """No answer: work on, and sync when there is a network."""
+
+    retry = True
+
+    def __init__(self, url: str, cause: str) -> None:
+        super().__init__(f"{url} cannot be reached ({cause}); everything is kept, sync again when there is a network")
+        self.url = url
+
+
+class BadReplyError(RoadbookError):
+    """An answer that is not what the protocol says; nothing of it was kept."""
+
+    retry = True
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the answer was not whole or not ours ({cause}); nothing of it was kept, sync again")
+
+
+class StoreError(RoadbookError):
+    """The device's own file."""
+
+
+class StoreFullError(StoreError):
+    """The disk is full."""
+
+    def __init__(self) -> None:
+        super().__init__("the disk is full: nothing of this was saved; free some space and do it again")
+
+
+class StoreBusyError(StoreError):
+    """Another program holds the file."""
+
+    retry = True
+
+    def __init__(self) -> None:
+        super().__init__("another program is using this device's file; close it and do it again")
+
+
+class StoreDamagedError(StoreError):
+    """The file is not a whole database."""
+
+    def __init__(self, path: str, cause: str) -> None:
+        super().__init__(f"{path} is damaged ({cause}): keep the file for support, move it away, and enrol anew")
+
+
+class StoreTooNewError(StoreError):
+    """A newer app wrote the file."""
+
+    def __init__(self, path: str, version: int, known: int) -> None:
+        super().__init__(f"{path} was written by a newer app (schema {version}, this one knows {known}): update the app")
+
+
+class OrderingError(RoadbookError):
+    """What was asked cannot be done."""
+
+
+class UnknownRowError(OrderingError):
+    """No such thing on this device."""
+
+    def __init__(self, kind: str, key: UUID | str) -> None:
+        super().__init__(f"no {kind} {key} on this device: check the spelling, or sync and look again")
+        self.kind = kind
+        self.key = key
+
+
+class DraftClosedError(OrderingError):
+    """The draft was submitted or discarded."""
+
+    def __init__(self, order_id: UUID, state: str) -> None:
+        super().__init__(f"draft {order_id} is {state} and cannot be edited; amend the order instead")
+        self.order_id = order_id
+        self.state = state
+
+
+class EmptyOrderError(OrderingError):
+    """An order needs a line."""
+
+    def __init__(self) -> None:
+        super().__init__("an order needs at least one line: add a product first")
+
+
+class NoPriceError(OrderingError):
+    """A product has no price for this customer."""
+
+    def __init__(self, sku: str) -> None:
+        super().__init__(f"{sku} has no price for this customer: remove the line, or ask the office for a price")
+        self.sku = sku
+
+
+class OrderStateError(OrderingError):
+    """The order has gone too far for this."""
+
+    def __init__(self, number: str, status: str) -> None:
+        super().__init__(f"order {number} is {status} and cannot be changed any more: call the office")
+        self.number = number
+        self.status = status
+
+
+class InvalidEntryError(OrderingError):
+    """A value outside its limits; the message names the field and the limit."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"{cause}: mend it and do it again; nothing was saved")

@@ -1,0 +1,110 @@
+"""Verdicts received. A row comes in here in the transaction in which its outbox row goes (design rule 15)."""
+
+from typing import Final
+from uuid import UUID
+
+import apsw
+import msgspec
+
+from client_sdk import drafts
+from client_sdk.rows import fetch_tuples
+from client_sdk.state import checkpoint
+from sync_protocol.intents import SubmitOrder
+from sync_protocol.values import Instant
+from sync_protocol.verdicts import Outcome, Verdict
+from sync_protocol.wire.codec import decode, decode_intent, decode_verdict
+from sync_protocol.wire.messages import IntentEnvelope, PushResult
+
+KEPT_DAYS: Final = 14
+_DAY_MS: Final = 86_400_000
+
+
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An intent and what became of it. `subject_id` is the order or customer that it is about."""
+
+    intent_id: UUID
+    kind: str
+    subject_id: UUID
+    order_number: str | None
+    verdict: Verdict
+    captured_at_ms: Instant
+    received_at_ms: Instant
+
+
+def record(connection: apsw.Connection, result: PushResult, now_ms: int) -> JournalEntry | None:
+    """Move an intent from the outbox to the journal with its verdict; None where it is not in the outbox any more."""
+    waiting = connection.execute(
+        "SELECT sequence, kind, subject_id, envelope FROM outbox WHERE intent_id = ?", (result.intent_id.bytes,)
+    ).fetchone()
+    if waiting is None:
+        return None
+    sequence, kind, subject_id, envelope = waiting
+    verdict = decode_verdict(result.verdict)
+    connection.execute("DELETE FROM outbox WHERE sequence = ?", (sequence,))
+    connection.execute(
+        "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            sequence,
+            result.intent_id.bytes,
+            kind,
+            subject_id,
+            envelope,
+            verdict.outcome.value,
+            result.verdict,
+            result.commit_seq,
+            now_ms,
+        ),
+    )
+    drafts.settle(connection, UUID(bytes=subject_id), kind, rejected=verdict.outcome is Outcome.REJECTED)
+    return _entry(kind, subject_id, envelope, result.verdict, now_ms)
+
+
+def entries(connection: apsw.Connection, limit: int = 100, subject_id: UUID | None = None) -> list[JournalEntry]:
+    """Verdicts, the newest first; of one order or customer where asked."""
+    where, bindings = ("WHERE subject_id = ?", [subject_id.bytes]) if subject_id else ("", [])
+    rows = fetch_tuples(
+        connection,
+        f"SELECT kind, subject_id, envelope, verdict, received_at_ms FROM journal {where} ORDER BY sequence DESC LIMIT ?",  # noqa: S608  # two constant texts
+        (*bindings, limit),
+    )
+    return [_entry(*row) for row in rows]
+
+
+def _entry(kind: str, subject_id: bytes, envelope: bytes, verdict: bytes, received_at_ms: int) -> JournalEntry:
+    sent = decode(envelope, IntentEnvelope)
+    intent = decode_intent(sent.body)
+    return JournalEntry(
+        intent_id=sent.id,
+        kind=kind,
+        subject_id=UUID(bytes=subject_id),
+        order_number=intent.number if isinstance(intent, SubmitOrder) else None,
+        verdict=decode_verdict(verdict),
+        captured_at_ms=sent.captured_at_ms,
+        received_at_ms=received_at_ms,
+    )
+
+
+def offer_again(connection: apsw.Connection, now_ms: int) -> int:
+    """Put what was acknowledged in the last fourteen days back into the outbox: the server was restored and may not know it.
+
+    The server answers the same verdict again for what it still has. Returns how many.
+    """
+    since = now_ms - KEPT_DAYS * _DAY_MS
+    connection.execute(
+        """
+        INSERT OR IGNORE INTO outbox (sequence, intent_id, kind, subject_id, envelope)
+        SELECT sequence, intent_id, kind, subject_id, envelope FROM journal WHERE received_at_ms >= ? ORDER BY sequence
+        """,
+        (since,),
+    )
+    offered = connection.changes()
+    connection.execute("DELETE FROM journal WHERE intent_id IN (SELECT intent_id FROM outbox)")
+    return offered
+
+
+def age_out(connection: apsw.Connection, now_ms: int) -> None:
+    """Forget accepted intents that the replica shows and a restored server would not miss; rejections are kept."""
+    connection.execute(
+        "DELETE FROM journal WHERE received_at_ms < ? AND commit_seq <= ? AND outcome <> ?",
+        (now_ms - KEPT_DAYS * _DAY_MS, checkpoint(connection).cursor, Outcome.REJECTED.value),
+    )

@@ -1,0 +1,78 @@
+"""What a user asks for besides drafts: a price, an amendment, a cancellation, a prospect."""
+
+from uuid import UUID
+
+import apsw
+import msgspec
+
+from client_sdk import catalog, drafts, outbox
+from client_sdk.clock import Surroundings
+from client_sdk.drafts import DraftView
+from client_sdk.errors import InvalidEntryError, OrderStateError
+from client_sdk.quoting import PriceQuote, quote, terms_for
+from client_sdk.state import require_identity
+from sync_protocol.entities.orders import OrderStatus
+from sync_protocol.intents import AmendOrder, CancelOrder, CreateCustomer
+from sync_protocol.rules.order_states import Actor, may_amend, may_move
+from sync_protocol.values import normal_text
+
+
+class NewCustomer(msgspec.Struct, frozen=True, kw_only=True):
+    """A prospect: `country` is ISO 3166-1 alpha-2, `territory_id` one of the rep's own."""
+
+    name: str
+    street: str
+    postal_code: str
+    city: str
+    country: str
+    contact_name: str
+    territory_id: UUID
+    email: str = ""
+    phone: str = ""
+    note: str = ""
+
+
+def price(connection: apsw.Connection, customer_id: UUID, product_id: UUID, quantity: int) -> PriceQuote | None:
+    """The price of a quantity for a customer. Raises UnknownRowError, InvalidEntryError."""
+    if not 1 <= quantity <= drafts.QUANTITY_MAX:
+        raise InvalidEntryError(f"quantity: {quantity} is not between 1 and {drafts.QUANTITY_MAX} base units")
+    return quote(connection, terms_for(connection, customer_id), product_id, quantity)
+
+
+def all_drafts(connection: apsw.Connection) -> list[DraftView]:
+    """Every draft that can be edited."""
+    return [drafts.view(connection, order_id) for order_id in drafts.all_ids(connection)]
+
+
+def amend(
+    connection: apsw.Connection, order_id: UUID, lines: list[tuple[UUID, int]], note: str, surroundings: Surroundings
+) -> None:
+    """Ask for other lines. Raises UnknownRowError, OrderStateError, EmptyOrderError, NoPriceError, InvalidEntryError."""
+    require_identity(connection)
+    shown = catalog.order(connection, order_id).order
+    if not (shown.status is OrderStatus.SUBMITTED or may_amend(shown.status)):
+        raise OrderStateError(shown.number, shown.status)
+    requested = drafts.requested_lines(connection, shown.customer_id, lines, surroundings)
+    intent = AmendOrder(order_id=order_id, revision=shown.revision, lines=requested, note=normal_text(note))
+    outbox.enqueue(connection, intent, surroundings)
+
+
+def cancel(connection: apsw.Connection, order_id: UUID, reason: str, surroundings: Surroundings) -> None:
+    """Ask for a cancellation. Raises UnknownRowError, OrderStateError, InvalidEntryError."""
+    require_identity(connection)
+    shown = catalog.order(connection, order_id).order
+    if not may_move(Actor.CAPTURER, shown.status, OrderStatus.CANCELLED):
+        raise OrderStateError(shown.number, shown.status)
+    outbox.enqueue(connection, CancelOrder(order_id=order_id, reason=normal_text(reason)), surroundings)
+
+
+def create_customer(connection: apsw.Connection, new: NewCustomer, surroundings: Surroundings) -> UUID:
+    """Take a prospect; returns its id. Raises InvalidEntryError, NotEnrolledError."""
+    require_identity(connection)
+    ids = surroundings.ids
+    texts = {name: normal_text(value) for name, value in msgspec.structs.asdict(new).items() if isinstance(value, str)}
+    intent = CreateCustomer(
+        customer_id=ids.new(), address_id=ids.new(), contact_id=ids.new(), territory_id=new.territory_id, **texts
+    )
+    outbox.enqueue(connection, intent, surroundings)
+    return intent.customer_id

@@ -1,0 +1,128 @@
+"""Intents without a verdict: the only data that must never be lost. In here before they are sent (design rule 11)."""
+
+from uuid import UUID
+
+import apsw
+import msgspec
+
+from client_sdk import overlay
+from client_sdk.clock import Surroundings
+from client_sdk.errors import InvalidEntryError
+from client_sdk.rows import fetch_tuples
+from client_sdk.state import checkpoint
+from sync_protocol.intents import AnyIntent, SubmitOrder
+from sync_protocol.values import Instant
+from sync_protocol.wire.codec import WireError, decode, decode_intent, digest, encode
+from sync_protocol.wire.messages import BATCH_INTENTS_MAX, IntentEnvelope
+from sync_protocol.wire.version import RULES_VERSION
+
+BATCH_BYTES_MAX = 2 * 1024 * 1024
+
+
+class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An intent that waits for its verdict. `problem` is what the server said of it last, where it could not decide."""
+
+    intent_id: UUID
+    kind: str
+    captured_at_ms: Instant
+    attempts: int
+    problem: str
+    stuck: bool
+    order_number: str | None
+    summary: str
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An envelope with its place in the order in which intents were made."""
+
+    sequence: int
+    envelope: IntentEnvelope
+
+
+def enqueue(connection: apsw.Connection, intent: AnyIntent, surroundings: Surroundings) -> IntentEnvelope:
+    """Put an intent into the outbox and its effect on the overlay. Raises InvalidEntryError where a limit is broken."""
+    body = encode(intent)
+    try:
+        decode_intent(body)
+    except WireError as error:
+        raise InvalidEntryError(str(error)) from error
+    at = checkpoint(connection)
+    envelope = IntentEnvelope(
+        id=surroundings.ids.new(),
+        kind=type(intent).__name__,
+        schema_version=type(intent).schema_version,
+        body=body,
+        digest=digest(body),
+        captured_at_ms=max(0, surroundings.clock.now_ms()),
+        time_zone=surroundings.time_zone,
+        clock_skew_ms=at.clock_skew_ms,
+        decided_at_cursor=at.cursor,
+        rules_version=RULES_VERSION,
+    )
+    insert(connection, envelope, intent.lanes()[0])
+    overlay.lay(connection, envelope)
+    return envelope
+
+
+def insert(connection: apsw.Connection, envelope: IntentEnvelope, subject_id: UUID) -> None:
+    """Append an envelope behind everything that was ever made here."""
+    connection.execute(
+        """
+        INSERT INTO outbox (sequence, intent_id, kind, subject_id, envelope)
+        SELECT 1 + max((SELECT coalesce(max(sequence), 0) FROM outbox), (SELECT coalesce(max(sequence), 0) FROM journal)),
+               ?, ?, ?, ?
+        """,
+        (envelope.id.bytes, envelope.kind, subject_id.bytes, encode(envelope)),
+    )
+
+
+def next_batch(connection: apsw.Connection, after: int) -> list[Waiting]:
+    """The next intents to send after a place in the order, as many as one push may hold."""
+    sql = "SELECT sequence, envelope FROM outbox WHERE sequence > ? AND NOT stuck ORDER BY sequence LIMIT ?"
+    batch: list[Waiting] = []
+    size = 0
+    for sequence, envelope in fetch_tuples(connection, sql, (after, BATCH_INTENTS_MAX)):
+        size += len(envelope)
+        if batch and size > BATCH_BYTES_MAX:
+            break
+        batch.append(Waiting(sequence, decode(envelope, IntentEnvelope)))
+    return batch
+
+
+def count(connection: apsw.Connection) -> int:
+    """How many intents wait."""
+    return int(connection.execute("SELECT count(*) FROM outbox").get)
+
+
+def note_problem(connection: apsw.Connection, intent_id: UUID, problem: str, *, stuck: bool = False) -> None:
+    """Write down that the server could not decide an intent; a stuck one is not sent again by itself."""
+    connection.execute(
+        "UPDATE outbox SET attempts = attempts + 1, problem = ?, stuck = ? WHERE intent_id = ?", (problem, stuck, intent_id.bytes)
+    )
+
+
+def entries(connection: apsw.Connection) -> list[OutboxEntry]:
+    """Everything that waits, in the order in which it was made."""
+    rows = fetch_tuples(connection, "SELECT envelope, attempts, problem, stuck FROM outbox ORDER BY sequence")
+    return [_entry(decode(envelope, IntentEnvelope), attempts, problem, stuck) for envelope, attempts, problem, stuck in rows]
+
+
+def _entry(envelope: IntentEnvelope, attempts: int, problem: str, stuck: int) -> OutboxEntry:
+    intent = decode_intent(envelope.body)
+    return OutboxEntry(
+        intent_id=envelope.id,
+        kind=envelope.kind,
+        captured_at_ms=envelope.captured_at_ms,
+        attempts=attempts,
+        problem=problem,
+        stuck=bool(stuck),
+        order_number=intent.number if isinstance(intent, SubmitOrder) else None,
+        summary=summary(intent),
+    )
+
+
+def summary(intent: AnyIntent) -> str:
+    """An intent in a few words, for lists."""
+    lines = len(getattr(intent, "lines", ()))
+    name = getattr(intent, "number", None) or getattr(intent, "name", "") or str(intent.lanes()[0])
+    return f"{type(intent).__name__} {name}" + (f", {lines} lines" if lines else "")

@@ -1,0 +1,112 @@
+"""The local effect of intents that the replica does not show yet: what the user sees is the replica plus this.
+
+Rebuilding is rewinding and replaying: the overlay is emptied and every intent that is pending, or accepted beyond the
+replica's cursor, is laid on again in the order in which it was made. So own writes never flicker (design rule 14).
+"""
+
+from collections.abc import Iterable
+
+import apsw
+import msgspec
+
+from client_sdk.rows import fetch_one, fetch_rows
+from client_sdk.schema import OVERLAID, overlay
+from client_sdk.state import Identity, load
+from sync_protocol.entities import BY_ROW
+from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
+from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCustomer, SubmitOrder
+from sync_protocol.rules.documents import order_line_rows, order_row, prospect_rows, quotation
+from sync_protocol.values import Row
+from sync_protocol.verdicts import Outcome
+from sync_protocol.wire.codec import decode, decode_intent, stored_values
+from sync_protocol.wire.messages import IntentEnvelope
+
+
+def rebuild(connection: apsw.Connection, cursor: int) -> None:
+    """Rewind, then replay what the replica at `cursor` does not show."""
+    for synced in OVERLAID:
+        connection.execute(f"DELETE FROM {overlay(synced)}")  # noqa: S608  # a name of the registry
+    pending = connection.execute(
+        """
+        SELECT envelope FROM (
+            SELECT sequence, envelope FROM outbox WHERE NOT stuck
+            UNION ALL
+            SELECT sequence, envelope FROM journal WHERE commit_seq > ? AND outcome <> ?
+        ) ORDER BY sequence
+        """,
+        (cursor, Outcome.REJECTED.value),
+    )
+    for (envelope,) in pending.fetchall():
+        lay(connection, decode(envelope, IntentEnvelope))
+
+
+def lay(connection: apsw.Connection, envelope: IntentEnvelope) -> None:
+    """Lay the effect of one intent on what is there."""
+    intent = decode_intent(envelope.body)
+    _put(connection, _effect(connection, intent, envelope))
+
+
+def _effect(connection: apsw.Connection, intent: AnyIntent, envelope: IntentEnvelope) -> Iterable[Row]:
+    match intent:
+        case CreateCustomer():
+            return prospect_rows(intent)
+        case SubmitOrder():
+            return _submitted(connection, intent, envelope)
+        case AmendOrder():
+            return _amended(connection, intent)
+        case CancelOrder():
+            return _cancelled(connection, intent)
+
+
+def _submitted(connection: apsw.Connection, intent: SubmitOrder, envelope: IntentEnvelope) -> Iterable[Row]:
+    identity = load(connection, Identity)
+    quoted = quotation(intent.lines, intent.currency)
+    header = order_row(
+        intent,
+        quoted,
+        number=intent.number,
+        channel=Channel.REP if identity is not None and identity.rep_id else Channel.BUYER,
+        status=OrderStatus.SUBMITTED,
+        captured_at_ms=envelope.captured_at_ms,
+        time_zone=envelope.time_zone,
+        received_at_ms=envelope.captured_at_ms,
+        rep_id=identity.rep_id if identity is not None else None,
+        stock_location_id=None,
+    )
+    return header, *order_line_rows(intent.order_id, intent.customer_id, quoted.lines)
+
+
+def _amended(connection: apsw.Connection, intent: AmendOrder) -> Iterable[Row]:
+    order = fetch_one(connection, Order, intent.order_id)
+    if order is None:
+        return ()
+    quoted = quotation(intent.lines, order.currency)
+    connection.execute("DELETE FROM overlay_sales_order_line WHERE order_id = ?", (order.id.bytes,))
+    header = msgspec.structs.replace(
+        order,
+        status=OrderStatus.SUBMITTED,
+        subtotal_minor=quoted.total_minor,
+        total_minor=quoted.total_minor + order.tax_minor + order.freight_minor,
+        revision=order.revision + 1,
+        note=intent.note or order.note,
+        hold_code=None,
+        reason="",
+    )
+    return header, *order_line_rows(order.id, order.customer_id, quoted.lines)
+
+
+def _cancelled(connection: apsw.Connection, intent: CancelOrder) -> Iterable[Row]:
+    order = fetch_one(connection, Order, intent.order_id)
+    if order is None:
+        return ()
+    lines = fetch_rows(connection, OrderLine, "order_id = ? ORDER BY line_number", order.id.bytes)
+    header = msgspec.structs.replace(order, status=OrderStatus.CANCELLED, hold_code=None, reason=intent.reason)
+    return header, *(msgspec.structs.replace(line, allocated=0, backordered=0) for line in lines)
+
+
+def _put(connection: apsw.Connection, rows: Iterable[Row]) -> None:
+    for row in rows:
+        values = stored_values(row)
+        marks = ", ".join("?" for _ in values)
+        table = overlay(BY_ROW[type(row)])
+        connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (0, {marks})", values)  # noqa: S608  # a name of the registry

@@ -1,0 +1,31 @@
+"""Rows out of the device's tables, with the overlay on them where there is one."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+import apsw
+
+from client_sdk.schema import current
+from sync_protocol.entities import BY_ROW
+from sync_protocol.values import Row
+from sync_protocol.wire.codec import row_from_stored
+
+R = TypeVar("R", bound=Row)
+
+
+def fetch_rows(connection: apsw.Connection, row: type[R], condition: str, *bindings: Any) -> list[R]:
+    """Rows that meet a condition written here in the SDK, never one from a user."""
+    columns = ", ".join(f"row.{name}" for name in row.__struct_fields__)
+    sql = f"SELECT {columns} FROM {current(BY_ROW[row])} AS row WHERE {condition}"  # noqa: S608  # made of the registry
+    return [row_from_stored(row, values) for values in connection.execute(sql, bindings)]
+
+
+def fetch_tuples(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """All records of a query, as they are stored."""
+    return connection.execute(sql, bindings).fetchall()
+
+
+def fetch_one(connection: apsw.Connection, row: type[R], row_id: UUID) -> R | None:
+    """The row with this id, or None."""
+    return next(iter(fetch_rows(connection, row, "id = ?", row_id.bytes)), None)

@@ -1,0 +1,131 @@
+"""The protocol over HTTP. Whatever is not a whole answer of our server is refused before a byte of it is used."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import httpx2
+import msgspec
+
+from client_sdk.errors import (
+    AppTooOldError,
+    BadReplyError,
+    DeviceForkedError,
+    DeviceRevokedError,
+    EnrolmentRefusedError,
+    EpochChangedError,
+    ServerBusyError,
+    ServerError,
+    ServerUnreachableError,
+)
+from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, encode
+from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
+
+T = TypeVar("T")
+
+TIMEOUT_SECONDS: Final = 30.0
+REPLY_BYTES_MAX: Final = 16 * 1024 * 1024
+_PROBLEMS: Final[dict[str, type[ServerError]]] = {
+    "enrolment_code_invalid": EnrolmentRefusedError,
+    "device_revoked": DeviceRevokedError,
+    "token_invalid": DeviceRevokedError,
+    "device_forked": DeviceForkedError,
+    "epoch_changed": EpochChangedError,
+    "protocol_not_served": AppTooOldError,
+}
+_BUSY: Final = frozenset({429, 500, 502, 503, 504})
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    """What we read of a problem body; everything in it may be missing."""
+
+    code: str = "unknown"
+    detail: str = ""
+
+
+class HttpEndpoint:
+    """A `SyncEndpoint` at a URL. `transport` replaces the network: tests hand in an application or a faulty wire."""
+
+    def __init__(self, server_url: str, token: str = "", *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        self._url = server_url
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx2.AsyncClient(
+            base_url=server_url, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False, transport=transport
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def enrol(self, request: EnrolRequest) -> Enrolment:
+        """Raises EnrolmentRefusedError, ServerUnreachableError, BadReplyError, AppTooOldError."""
+        return await self._ask("/sync/enrol", request, Enrolment)
+
+    async def fork(self, request: ForkRequest) -> Enrolment:
+        """Raises ServerError, ServerUnreachableError, BadReplyError."""
+        return await self._ask("/sync/fork", request, Enrolment)
+
+    async def push(self, request: PushRequest) -> PushReply:
+        """Raises ServerError, ServerUnreachableError, BadReplyError."""
+        return await self._ask("/sync/push", request, PushReply)
+
+    async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
+        """Raises ServerError, ServerUnreachableError, BadReplyError."""
+        async with self._stream("/sync/pull", request, PAGE_MEDIA_TYPE) as response:
+            try:
+                async for piece in response.aiter_raw():
+                    yield piece
+            except httpx2.TransportError as error:
+                raise ServerUnreachableError(self._url, _name(error)) from error
+
+    async def _ask(self, path: str, message: object, answer: type[T]) -> T:
+        body = bytearray()
+        async with self._stream(path, message, MESSAGE_MEDIA_TYPE) as response:
+            try:
+                async for piece in response.aiter_bytes():
+                    body += piece
+                    if len(body) > REPLY_BYTES_MAX:
+                        raise BadReplyError(f"more than {REPLY_BYTES_MAX} bytes")
+            except httpx2.TransportError as error:
+                raise ServerUnreachableError(self._url, _name(error)) from error
+        try:
+            return decode(bytes(body), answer)
+        except WireError as error:
+            raise BadReplyError(str(error)) from error
+
+    @asynccontextmanager
+    async def _stream(self, path: str, message: object, media_type: str) -> AsyncIterator[httpx2.Response]:
+        headers = {"content-type": MESSAGE_MEDIA_TYPE, "accept": media_type}
+        request = self._client.build_request("POST", path, content=encode(message), headers=headers)
+        try:
+            response = await self._client.send(request, stream=True)
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            raise ServerUnreachableError(self._url, _name(error)) from error
+        try:
+            if response.status_code != httpx2.codes.OK:
+                raise await self._problem(response)
+            given = response.headers.get("content-type", "").partition(";")[0]
+            if given != media_type:
+                raise BadReplyError(f"it is {given or 'of no type'}; is there a sign-in page between us and the server?")
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _problem(self, response: httpx2.Response) -> Exception:
+        if response.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
+            if response.status_code in _BUSY:
+                return ServerBusyError(response.status_code, "unavailable", f"the server answered {response.status_code}")
+            return BadReplyError(f"status {response.status_code} of something that is not our server")
+        try:
+            problem = msgspec.json.decode(await response.aread(), type=_Problem)
+        except (msgspec.DecodeError, UnicodeDecodeError, httpx2.TransportError) as error:
+            return BadReplyError(str(error))
+        if response.status_code in _BUSY:
+            wait = response.headers.get("retry-after", "")
+            seconds = float(wait) if wait.isdigit() else None
+            return ServerBusyError(response.status_code, problem.code, problem.detail, seconds)
+        return _PROBLEMS.get(problem.code, ServerError)(response.status_code, problem.code, problem.detail)
+
+
+def _name(error: Exception) -> str:
+    return str(error) or type(error).__name__
