@@ -1,6 +1,7 @@
 """The schema's history, and the way to its newest state."""
 
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -8,6 +9,8 @@ from sqlalchemy import Connection
 
 from server.changelog.capture import install_capture
 from server.runtime.database import Database
+
+_LOCK: Final = 0x526F_6164_626F_6F6B  # "Roadbook", in the database's own space of advisory locks
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -26,6 +29,9 @@ async def migrate(database: Database, revision: str = "head") -> None:
 
 
 def _upgrade(connection: Connection, revision: str) -> None:
+    if connection.dialect.name == "postgresql":
+        # Processes that start together migrate one after the other; on SQLite BEGIN IMMEDIATE sees to it.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
     command.upgrade(alembic_config(connection), revision)
     if revision == "head":
         install_capture(connection)

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915  # as many statements as there are tables
     op.create_table(
         "category",
         sa.Column("id", Identifier(), nullable=False),

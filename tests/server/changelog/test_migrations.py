@@ -1,5 +1,6 @@
 """The schema's history, on both engines."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -74,6 +75,16 @@ async def test_capture_goes_on_after_migrating_again(database: Database) -> None
     await migrate(database)
     await add_rep(database, "R2")
     assert await positions(database) == [1, 2]
+
+
+async def test_processes_that_start_together_migrate_one_after_the_other(empty_database_url: str) -> None:
+    databases = [open_database(empty_database_url) for _ in range(4)]
+    try:
+        await asyncio.gather(*(migrate(database) for database in databases))
+        await asyncio.gather(*(add_rep(database, f"R{number}") for number, database in enumerate(databases)))
+        assert await positions(databases[0]) == [1, 2, 3, 4]
+    finally:
+        await asyncio.gather(*(database.close() for database in databases))
 
 
 async def test_every_log_has_an_identity_of_its_own(empty_database_url: str, database: Database) -> None:
