@@ -195,7 +195,7 @@ async def test_no_reader_of_the_log_loses_a_row_where_a_naive_one_does(postgres:
     taken = await positions(postgres)
     print(f"{committed} commits, {len(taken)} positions, naive reader lost {lost_naively}, polls {[f.polls for f in followers]}")
     assert lost_naively > 0, "void: the race was too tame for a naive reader to lose anything"
-    assert len(taken) > WRITERS * 10
+    assert len(taken) > WRITERS * 3
     assert taken == list(range(1, len(taken) + 1))
     assert len(taken) <= committed
-    assert all(follower.cursor == len(taken) and follower.polls > 10 for follower in followers)
+    assert all(follower.cursor == len(taken) and follower.polls >= 5 for follower in followers)
