@@ -1,7 +1,8 @@
 """What the command line shows: tables for people, JSON for programs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import click
@@ -10,8 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from client_sdk.catalog import OrderView
 from client_sdk.cli_text import amount_text, counted, instant_text, joined, unit_price_text, words
-from client_sdk.views import DeviceStatus, JournalEntry, OrderView, OutboxEntry, PriceQuote, StockView
+from client_sdk.client import DeviceStatus
+from client_sdk.drafts import DraftState, DraftView
+from client_sdk.journal import JournalEntry
+from client_sdk.outbox import OutboxEntry
+from client_sdk.quoting import PriceQuote, StockView
 from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Customer, CustomerStatus
 from sync_protocol.entities.orders import OrderStatus
@@ -35,6 +41,14 @@ _STATUSES: Final = {
     OrderStatus.REFUSED: "red",
     OrderStatus.CANCELLED: "red",
 }
+
+
+class Subject(NamedTuple):
+    """What a verdict is about: its title, the currency of its prices, and the product of each line by the line's id."""
+
+    title: str
+    currency: str = ""
+    lines: Mapping[UUID, str] = MappingProxyType({})
 
 
 class Screen:
@@ -74,16 +88,18 @@ class Screen:
         rows = [(customer.code, customer.name, _customer_state(customer), customer.note) for customer in customers]
         self.table(("Code", "Customer", "State", "Note"), rows, "No such customer here. Try fewer letters, or sync first.")
 
-    def price(self, product: Product, customer: Customer, quantity: int, quote: PriceQuote) -> None:
+    def price(self, product: Product, customer: Customer, quote: PriceQuote) -> None:
         self.say(f"{product.name} ({product.sku}) for {customer.name}")
         unit_price = unit_price_text(quote.unit_price, quote.currency)
         self.console.print(
-            Text.assemble(f"{quantity:,} at {unit_price} = ", (amount_text(quote.amount_minor, quote.currency), "bold"))
+            Text.assemble(f"{quote.quantity:,} at {unit_price} = ", (amount_text(quote.amount_minor, quote.currency), "bold"))
         )
-        self.say(f"from price list {quote.price_list.name}, for {quote.min_quantity:,} or more", "dim")
+        self.say(
+            f"from price list {quote.price_list}, for {quote.min_quantity:,} or more, as of {instant_text(quote.as_of_ms)}", "dim"
+        )
         if quote.next_break is not None:
-            deeper = unit_price_text(quote.next_break.unit_price, quote.currency)
-            self.say(f"{quote.next_break.min_quantity - quantity:,} more reach {deeper} each", "green")
+            minimum, deeper = quote.next_break
+            self.say(f"{minimum - quote.quantity:,} more reach {unit_price_text(deeper, quote.currency)} each", "green")
 
     def stock(self, product: Product, views: Iterable[StockView]) -> None:
         self.say(f"{product.name} ({product.sku})")
@@ -92,12 +108,15 @@ class Screen:
                 f"{view.location_name} ({view.location_code})",
                 f"{view.on_hand:,}",
                 f"{view.allocated:,}",
+                f"{view.pending:,}",
                 f"{view.available:,}",
                 instant_text(view.as_of_ms),
             )
             for view in views
         ]
-        self.table(("Location", ">There", ">Promised", ">Free", "As of"), rows, "No stock location of yours has it.")
+        self.table(
+            ("Location", ">There", ">Promised", ">In my orders", ">Free", "As of"), rows, "No stock location of yours has it."
+        )
 
     def order(self, view: OrderView, customer: str, products: Mapping[UUID, Product]) -> None:
         order = view.order
@@ -136,29 +155,42 @@ class Screen:
         ]
         self.table(("Number", "Captured", "Customer", "Status", ">Total", ""), rows, "No orders.")
 
-    def verdict(self, entry: JournalEntry, currency: str, lines: Mapping[UUID, Product]) -> None:
+    def verdict(self, entry: JournalEntry, subject: Subject) -> None:
         """What the server decided, then each change of a line, before and after, then what to do about it."""
         style, label = _OUTCOMES[entry.verdict.outcome]
-        self.console.print(Text.assemble((label, style), f" {_act(entry.kind)} ", (entry.order_number or "", "bold")))
+        self.console.print(Text.assemble((label, style), f"  {_act(entry.kind)} ", (subject.title, "bold")))
         for change in entry.verdict.changes:
-            self.console.print(Text.assemble("    ", *change_text(change, currency, lines)))
+            self.console.print(Text.assemble("    ", *change_text(change, subject)))
         if entry.verdict.detail:
             self.say(f"    {entry.verdict.detail}", "dim")
         for code in entry.verdict.codes:
             self.say(f"    {REMEDIES[code]}", "italic")
+
+    def drafts(self, drafts: Iterable[DraftView], customers: Mapping[UUID, Customer]) -> None:
+        rows = [
+            (
+                draft.number or "",
+                instant_text(draft.updated_at_ms),
+                customers[draft.customer_id].name,
+                Text("returned by the server", "red") if draft.state is DraftState.RETURNED else Text(draft.state.value),
+                counted(len(draft.lines), "line"),
+                amount_text(draft.total_minor, draft.currency),
+            )
+            for draft in drafts
+        ]
+        self.table(("Number", "Edited", "Customer", "State", ">Lines", ">Total"), rows, "No drafts.")
 
     def outbox(self, entries: Iterable[OutboxEntry]) -> None:
         rows = [
             (
                 instant_text(entry.captured_at_ms),
                 _act(entry.kind),
-                entry.order_number or "",
-                entry.summary,
-                counted(entry.attempts, "attempt") if entry.attempts else "",
+                entry.summary.removeprefix(entry.kind).strip(),
+                f"{counted(entry.attempts, 'attempt')}: {entry.problem}" if entry.problem else "",
             )
             for entry in entries
         ]
-        self.table(("Captured", "Act", "Order", "", ""), rows, "Nothing waits to be sent.")
+        self.table(("Captured", "Act", "Of", "Problem"), rows, "Nothing waits to be sent.")
 
     def status(self, status: DeviceStatus, store: str) -> None:
         identity = status.identity
@@ -169,7 +201,7 @@ class Screen:
         oldest = f", the oldest of {instant_text(status.oldest_unsent_ms)}" if status.oldest_unsent_ms else ""
         rows = [
             ("Device of", who),
-            ("Server", status.server_url or "none yet"),
+            ("Server", identity.server_url if identity else "none yet"),
             ("As of", instant_text(status.as_of_ms)),
             ("Holds", f"{counted(status.products, 'product')}, {counted(status.customers, 'customer')}"),
             ("Unsent", f"{unsent}{oldest}"),
@@ -179,15 +211,15 @@ class Screen:
             self.console.print(Text.assemble((f"{name:<10}", "bold"), value))
 
 
-def change_text(change: Change, currency: str, lines: Mapping[UUID, Product]) -> list[str | tuple[str, str]]:
+def change_text(change: Change, subject: Subject) -> list[str | tuple[str, str]]:
     """One change as pieces of text: the line's product, what it is about, and before → after."""
-    product = lines.get(change.line_id) if change.line_id else None
-    place = f"{product.sku} {product.name}: " if product else ""
+    product = subject.lines.get(change.line_id) if change.line_id else None
+    place = f"{product}: " if product else ""
     if change.before is None and change.after is None:
         return [place, (words(change.code), "bold")]
     before, after = str(change.before), str(change.after)
     if change.code is Code.PRICE_CHANGED and isinstance(change.before, int) and isinstance(change.after, int):
-        before, after = unit_price_text(change.before, currency), unit_price_text(change.after, currency)
+        before, after = unit_price_text(change.before, subject.currency), unit_price_text(change.after, subject.currency)
     if change.code is Code.BACKORDERED:
         return [place, f"{before} ordered → ", (f"{after} follow later", "bold")]
     return [place, f"{words(change.code)} {before} → ", (after, "bold")]

@@ -79,6 +79,7 @@ class Engine:
         self._listener = listener
         self._page_rows = page_rows
         self._running = asyncio.Lock()
+        self._offered_again = False
 
     async def sync(self, progress: ProgressListener) -> SyncReport:
         """Push, pull, and push again what a restored server made us offer again.
@@ -95,6 +96,7 @@ class Engine:
     async def _sync(self, progress: ProgressListener) -> SyncReport:
         verdicts: list[JournalEntry] = []
         failure: RoadbookError | None = None
+        self._offered_again = False
         try:
             await self._push(verdicts, progress)
         except DeviceForkedError:
@@ -106,11 +108,9 @@ class Engine:
         rows = await self._pull(progress)
         if failure is not None:
             raise failure
-        if await self._store.read(outbox.count):
-            decided = len(verdicts)
+        if self._offered_again:
             await self._push(verdicts, progress)
-            if len(verdicts) > decided:
-                rows += await self._pull(progress)
+            rows += await self._pull(progress)
         return await self._store.read(_report, rows, tuple(verdicts))
 
     async def _renew(self) -> None:
@@ -191,6 +191,7 @@ class Engine:
         restored = reason is not ResyncReason.BELOW_RETENTION
         now_ms = self._surroundings.clock.now_ms()
         staging, offered = await self._store.write(_begin_anew, restored=restored, now_ms=now_ms)
+        self._offered_again = restored
         self._listener(ReplicaRebuilt(reason, offered))
         return staging
 

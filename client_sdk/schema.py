@@ -138,7 +138,7 @@ def _column_sql(field: msgspec.structs.FieldInfo) -> str:
 
 def _storage(field_type: Any) -> tuple[str, bool]:
     """The storage class of a field, and whether it may be null."""
-    if isinstance(field_type, types.UnionType):
+    if typing.get_origin(field_type) in {types.UnionType, typing.Union}:
         (inner,) = [part for part in typing.get_args(field_type) if part is not types.NoneType]
         return _storage(inner)[0], True
     if typing.get_origin(field_type) is typing.Annotated:

@@ -11,7 +11,7 @@ from server.demo.company import Company
 from server.identity.credentials import hash_password
 from server.identity.principals import Role
 from server.identity.service import create_user
-from server.integration.bulk import insert_rows
+from server.integration.bulk import upsert_rows
 from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database
 from sync_protocol.entities.customers import CustomerStatus
@@ -46,7 +46,7 @@ async def load_company(database: Database, company: Company, *, clock: Clock) ->
     ids, count = IdSource(clock), 0
     async with database.write() as session:
         for synced, rows in company.rows():
-            count += await insert_rows(session, synced, rows)
+            count += (await upsert_rows(session, synced, rows)).inserted
         worked = [{"rep_id": rep_id, "territory_id": territory_id} for rep_id, territory_id in company.accounts.rep_territories]
         await session.execute(sa.insert(RepTerritoryModel), worked)
         for person in logins(company):

@@ -70,7 +70,7 @@ class CodeRequest(Asked, frozen=True, kw_only=True):
     user_id: UUID | None = None
 
 
-@post("/session", opt=PUBLIC, summary="Sign in", tags=["identity"])
+@post("/session", opt=PUBLIC, summary="Sign in", tags=["identity"], security=[{}])
 async def sign_in(
     *,
     request: Request[Any, Any, Any],

@@ -72,23 +72,6 @@ async def upsert_rows(session: WriteSession, synced: Synced, rows: Iterable[Row]
     return total
 
 
-async def insert_rows(session: WriteSession, synced: Synced, rows: Iterable[Row] | AsyncIterable[Row]) -> int:
-    """Insert rows that are not there yet, faster than `upsert_rows`, and return how many. Raises RefusedRowsError."""
-    table, total = table_of(synced), 0
-    driver = await _driver(session)
-    async for chunk in _chunks(rows):
-        records = [msgspec.structs.astuple(row) for row in chunk]
-        try:
-            if _is_sqlite(session):
-                await driver.executemany(_sqlite_insert(table), map(_sqlite_values, records))
-            else:
-                await driver.copy_records_to_table(table.name, records=records, columns=table.columns)
-        except (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError) as error:
-            raise RefusedRowsError(table.name, error) from error
-        total += len(records)
-    return total
-
-
 async def upsert_records(session: WriteSession, table: Table, records: Sequence[Record]) -> Counts:
     """Upsert one chunk of records, whose keys are distinct, into any table. Raises RefusedRowsError."""
     if not records:
@@ -176,10 +159,6 @@ def _upsert(table: Table, source: str, differs: str) -> str:
     changes = ", ".join(f"{column} = excluded.{column}" for column in rest)
     changed = " OR ".join(f"{table.name}.{column} {differs} excluded.{column}" for column in rest)
     return f"{insert} UPDATE SET {changes} WHERE {changed}"
-
-
-def _sqlite_insert(table: Table) -> str:
-    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608  # names of the registry, not input
 
 
 def _sqlite_values(record: Record) -> tuple[Any, ...]:

@@ -17,12 +17,12 @@ async def lock_available(session: WriteSession, location_id: UUID | None, produc
     Rows are locked in the order of products, so that two orders for the same products cannot wait for each other.
     """
     query = (
-        sa.select(StockLevelModel.product_id, StockLevelModel.on_hand - StockLevelModel.allocated)
+        sa.select(StockLevelModel.product_id, (StockLevelModel.on_hand - StockLevelModel.allocated).label("free"))
         .where(StockLevelModel.stock_location_id == location_id, StockLevelModel.product_id.in_(list(product_ids)))
         .order_by(StockLevelModel.product_id)
         .with_for_update()
     )
-    return dict((await session.execute(query)).tuples().all())
+    return {record.product_id: int(record.free) for record in await session.execute(query)}
 
 
 async def change_allocated(session: WriteSession, location_id: UUID | None, changes: Mapping[UUID, int], now_ms: int) -> None:

@@ -5,6 +5,7 @@ record and verdict commit together. What the server itself fails on has no verdi
 support after five failures, so that it blocks nothing.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
@@ -28,6 +29,8 @@ from sync_protocol.wire.messages import IntentEnvelope, PushReply, PushRequest, 
 
 FAILURES_MAX: Final = 5
 _UNDECIDED: Final = ""
+
+_log = logging.getLogger(__name__)
 
 Handlers = Mapping[type[Intent], IntentHandler]
 
@@ -190,6 +193,7 @@ class Pusher:
         self, envelope: IntentEnvelope, intent: AnyIntent | None, lanes: tuple[UUID, ...], error: Exception
     ) -> PushResult:
         """Count a failure of the server's own; the fifth sets the intent aside with a verdict, so that it blocks nothing."""
+        _log.error("intent %s (%s) failed", envelope.id, envelope.kind, exc_info=error)
         query = sa.select(IntentFailureModel).where(IntentFailureModel.intent_id == envelope.id)
         failure = (await self._session.execute(query)).scalar_one_or_none()
         if failure is None:

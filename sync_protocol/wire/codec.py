@@ -95,7 +95,7 @@ def _rows_decoder(row: type[Row]) -> msgspec.msgpack.Decoder[list[tuple[Any, ...
 
 def _stored(field_type: Any) -> Any:
     """The type under which a field is stored: UUID as 16 bytes, an enum as its text, anything else as it is."""
-    if isinstance(field_type, types.UnionType):
+    if typing.get_origin(field_type) in {types.UnionType, typing.Union}:
         parts = [_stored(part) for part in typing.get_args(field_type)]
         return typing.Union[tuple(parts)]  # noqa: UP007  # the members are only known at run time
     if field_type is UUID:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from server.catalog.models import UnitModel
 from server.changelog.log import read_head
-from server.integration.bulk import Counts, RefusedRowsError, Table, insert_rows, upsert_records, upsert_rows
+from server.integration.bulk import Counts, RefusedRowsError, Table, upsert_records, upsert_rows
 from server.runtime.database import Database
 from sync_protocol.entities import BY_NAME, Unit
 from sync_protocol.entities.customers import Customer, CustomerStatus, Rep, Territory
@@ -76,17 +76,10 @@ async def test_none_and_enumerations_are_stored_and_compared(database: Database)
             assert await upsert_rows(session, CUSTOMER, [given]) == expected
 
 
-async def test_insert_is_logged_and_counts(database: Database) -> None:
-    async with database.write() as session:
-        assert await insert_rows(session, UNIT, units(12)) == 12
-    assert await head(database) == 1
-
-
 async def test_a_unique_value_that_is_taken_is_refused_with_a_sentence(database: Database) -> None:
-    for write in (upsert_rows, insert_rows):
-        with pytest.raises(RefusedRowsError, match=r"unit: the database refused .*\bcode\b.* run again"):
-            async with database.write() as session:
-                await write(session, UNIT, [*units(1), Unit(id=uuid7(2, 2), code="U0", name="twin")])
+    with pytest.raises(RefusedRowsError, match=r"unit: the database refused .*\bcode\b.* run again"):
+        async with database.write() as session:
+            await upsert_rows(session, UNIT, [*units(1), Unit(id=uuid7(2, 2), code="U0", name="twin")])
 
 
 async def test_a_table_of_nothing_but_keys_is_upserted(database: Database) -> None:

@@ -1,0 +1,137 @@
+"""The commands about orders: take one, change it, mend it, look at them."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import click
+
+from client_sdk.catalog import OrderView
+from client_sdk.cli_command import Lines, command, lines_argument, products_of
+from client_sdk.cli_screen import Screen
+from client_sdk.client import OrderClient
+from client_sdk.drafts import DraftView
+from client_sdk.errors import RoadbookError, UnknownRowError
+from sync_protocol.entities.catalog import Product
+from sync_protocol.entities.customers import Customer
+from sync_protocol.entities.orders import OrderStatus
+
+
+@command(
+    "roadbook device order RAN-001 130-04:10", "roadbook device order RAN-001 130-04:10 475-07 --po PO4711 --note 'Before 7:30'"
+)
+@click.argument("customer")
+@lines_argument
+@click.option("--note", default="", help="For the office and the warehouse.")
+@click.option("--po", default="", help="The customer's own purchase order number.")
+async def order(client: OrderClient, screen: Screen, *, customer: str, lines: Lines, note: str, po: str) -> None:
+    """Write an order and submit it. Without a network it waits in the outbox until the next sync."""
+    buyer = await client.customer(customer)
+    wanted = await products_of(client, lines)
+    draft = await client.draft_order(buyer.id)
+    try:
+        for product_id, quantity in wanted:
+            await draft.add_line(product_id, quantity)
+        await draft.set_note(note)
+        await draft.set_purchase_order_number(po)
+        submitted = await draft.submit()
+    except RoadbookError:
+        # Nobody goes on with a draft that this command could not finish; it is typed again.
+        await draft.discard()
+        raise
+    await _show_order(client, screen, submitted)
+
+
+@command("roadbook device amend R17-000001 130-04:5", "roadbook device amend R17-000001 130-04:5 131-02:10 --note 'Half for now'")
+@click.argument("number")
+@lines_argument
+@click.option("--note", default="", help="Why, for the office.")
+async def amend(client: OrderClient, screen: Screen, *, number: str, lines: Lines, note: str) -> None:
+    """Give an order other lines, all of them anew, while it is not completed."""
+    view = await client.order(number)
+    await _show_order(client, screen, await client.amend_order(view.order.id, await products_of(client, lines), note=note))
+
+
+@command("roadbook device cancel R17-000001 --reason 'Ordered twice'")
+@click.argument("number")
+@click.option("--reason", default="", help="Why, for the office.")
+async def cancel(client: OrderClient, screen: Screen, *, number: str, reason: str) -> None:
+    """Cancel an order that is not completed."""
+    view = await client.order(number)
+    await _show_order(client, screen, await client.cancel_order(view.order.id, reason=reason))
+
+
+@command("roadbook device mend R17-000005 477-08:3", "roadbook device mend R17-000005 477-08:3 493-01")
+@click.argument("number")
+@lines_argument
+async def mend(client: OrderClient, screen: Screen, *, number: str, lines: Lines) -> None:
+    """Submit an order again that the server rejected, with these lines in place of its own."""
+    rejected = await _draft_of(client, number)
+    wanted = await products_of(client, lines)
+    draft = await client.draft(rejected.order_id)
+    for line in rejected.lines:
+        await draft.remove_line(line.line_id)
+    for product_id, quantity in wanted:
+        await draft.add_line(product_id, quantity)
+    await _show_order(client, screen, await draft.submit())
+
+
+@command("roadbook device drafts", "roadbook device drafts --discard R17-000005")
+@click.option("--discard", metavar="NUMBER", default="", help="Throw the rejected order with this number away.")
+async def drafts(client: OrderClient, screen: Screen, *, discard: str) -> None:
+    """List orders that the server rejected, to be mended or thrown away, and any that were not submitted yet."""
+    if discard:
+        rejected = await _draft_of(client, discard)
+        await (await client.draft(rejected.order_id)).discard()
+    found = await client.drafts()
+    if screen.as_json:
+        screen.data(found)
+    else:
+        screen.drafts(found, await _customers(client, (view.customer_id for view in found)))
+
+
+async def _draft_of(client: OrderClient, number: str) -> DraftView:
+    for view in await client.drafts():
+        if view.number == number:
+            return view
+    raise UnknownRowError("rejected order", number)
+
+
+@command("roadbook device orders", "roadbook device orders R17-000001", "roadbook device orders --customer RAN-001 --status held")
+@click.argument("number", default="")
+@click.option("--customer", default="", help="Only those of this customer.")
+@click.option("--status", type=click.Choice([str(status) for status in OrderStatus]), help="Only those that stand there.")
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
+async def orders(client: OrderClient, screen: Screen, *, number: str, customer: str, status: str | None, limit: int) -> None:
+    """List orders, newest first, or open the one with this number."""
+    if number:
+        await _show_order(client, screen, await client.order(number))
+        return
+    buyer_id = (await client.customer(customer)).id if customer else None
+    found = await client.orders(customer_id=buyer_id, status=OrderStatus(status) if status else None, limit=limit)
+    if screen.as_json:
+        screen.data(found)
+    else:
+        screen.orders(found, await _customers(client, (view.order.customer_id for view in found)))
+
+
+async def _show_order(client: OrderClient, screen: Screen, view: OrderView) -> None:
+    if screen.as_json:
+        screen.data(view)
+        return
+    buyer = await client.customer(view.order.customer_id)
+    screen.order(view, f"{buyer.name} ({buyer.code})", await _products(client, (line.product_id for line in view.lines)))
+
+
+async def _customers(client: OrderClient, ids: Iterable[UUID]) -> dict[UUID, Customer]:
+    return {customer_id: await client.customer(customer_id) for customer_id in set(ids)}
+
+
+async def _products(client: OrderClient, ids: Iterable[UUID]) -> dict[UUID, Product]:
+    """Products by id, without those that are not on the device any more."""
+    products = {}
+    for product_id in set(ids):
+        try:
+            products[product_id] = await client.product(product_id)
+        except UnknownRowError:
+            continue
+    return products

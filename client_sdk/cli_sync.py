@@ -1,0 +1,150 @@
+"""The commands between the device and its server: enrol, sync, and what they leave behind."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import click
+import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from client_sdk.cli_command import Device, command
+from client_sdk.cli_screen import Screen, Subject
+from client_sdk.cli_text import amount_text, counted, instant_text
+from client_sdk.client import DeviceStatus, OrderClient
+from client_sdk.errors import UnknownRowError
+from client_sdk.events import Event, SyncProgress, SyncReport, VerdictArrived
+from client_sdk.journal import JournalEntry
+from sync_protocol.intents import CreateCustomer
+
+_PHASES: Final = {"push": "sending", "pull": "receiving"}
+
+
+@command(
+    "roadbook device enrol http://127.0.0.1:8321 K3QX-9FTR",
+    "roadbook device enrol https://orders.example.com K3QX-9FTR --name Tablet",
+)
+@click.argument("server_url")
+@click.argument("code")
+@click.option("--name", default="command line", show_default=True, help="What the office calls this device.")
+async def enrol(client: OrderClient, screen: Screen, server_url: str, code: str, name: str) -> None:
+    """Make this file the device of a user: with the server's address and a single-use code of a manager."""
+    identity = await client.enrol(server_url, code, name)
+    if screen.as_json:
+        screen.data(_without_token(await client.status()))
+        return
+    screen.say(f"This is now a device of {identity.user_name} ({identity.role}).")
+    screen.say(f"Its orders are numbered {identity.number_prefix}-000001 and on. Next: roadbook device sync", "dim")
+
+
+@command("roadbook device sync", "roadbook device sync --json")
+async def sync(client: OrderClient, screen: Screen) -> None:
+    """Send what waits, fetch what is new, and show the verdict of each order, line by line."""
+    if screen.as_json:
+        screen.data(await client.sync())
+        return
+    arrived: list[JournalEntry] = []
+
+    def keep(event: Event) -> None:
+        if isinstance(event, VerdictArrived):
+            arrived.append(event.entry)
+
+    client.subscribe(keep)
+    try:
+        report = await _sync_with_progress(client, screen)
+    finally:
+        # What arrived before a network broke is decided all the same.
+        await _show_verdicts(client, screen, arrived)
+    if report.deferred:
+        screen.say(f"{counted(report.deferred, 'act')} could not be decided yet and will be sent again; see the outbox.", "yellow")
+    screen.say(f"Received {counted(report.rows, 'row')}; up to date as of {instant_text(report.as_of_ms)}.")
+
+
+async def _sync_with_progress(client: OrderClient, screen: Screen) -> SyncReport:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen.console, disable=not screen.console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: SyncProgress) -> None:
+            if step.phase not in tasks:
+                tasks[step.phase] = progress.add_task(_PHASES.get(step.phase, step.phase), total=None)
+            # The expectation is an estimate: a bar that passes its own end would look broken.
+            progress.update(tasks[step.phase], completed=step.done, total=max(step.expected, step.done) or None)
+
+        return await client.sync(progress=show)
+
+
+@command("roadbook device journal", "roadbook device journal --limit 5 --json")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most so many.")
+async def journal(client: OrderClient, screen: Screen, limit: int) -> None:
+    """List the verdicts that came back, newest first, each with what to do about it."""
+    entries = await client.journal(limit=limit)
+    if screen.as_json:
+        screen.data(entries)
+    elif entries:
+        await _show_verdicts(client, screen, entries)
+    else:
+        screen.say("No verdicts yet: submit an order and sync.", "dim")
+
+
+async def _show_verdicts(client: OrderClient, screen: Screen, entries: Iterable[JournalEntry]) -> None:
+    for entry in entries:
+        screen.verdict(entry, await _subject(client, entry))
+
+
+async def _subject(client: OrderClient, entry: JournalEntry) -> Subject:
+    """What an entry of the journal is about: an order, an order that came back as a draft, or a customer."""
+    try:
+        if entry.kind == CreateCustomer.__name__:
+            customer = await client.customer(entry.subject_id)
+            return Subject(f"{customer.name} ({customer.code})")
+        return await _subject_of_order(client, entry)
+    except UnknownRowError:
+        return await _subject_of_draft(client, entry)
+
+
+async def _subject_of_order(client: OrderClient, entry: JournalEntry) -> Subject:
+    view = await client.order(entry.subject_id)
+    buyer = await client.customer(view.order.customer_id)
+    lines = {}
+    for line in view.lines:
+        product = await client.product(line.product_id)
+        lines[line.id] = f"{product.sku} {product.name}"
+    total = amount_text(view.order.total_minor, view.order.currency)
+    return Subject(f"{view.order.number} for {buyer.name}, {total}", view.order.currency, lines)
+
+
+async def _subject_of_draft(client: OrderClient, entry: JournalEntry) -> Subject:
+    try:
+        draft = await (await client.draft(entry.subject_id)).view()
+        buyer = await client.customer(draft.customer_id)
+    except UnknownRowError:
+        return Subject(entry.order_number or "")
+    lines = {line.line_id: f"{line.sku} {line.name}" for line in draft.lines}
+    return Subject(f"{entry.order_number or draft.number or ''} for {buyer.name}", draft.currency, lines)
+
+
+@command("roadbook device outbox")
+async def outbox(client: OrderClient, screen: Screen) -> None:
+    """List what waits to be sent, oldest first."""
+    waiting = await client.outbox()
+    if screen.as_json:
+        screen.data(waiting)
+    else:
+        screen.outbox(waiting)
+
+
+@command("roadbook device status", "roadbook device status --json")
+async def status(client: OrderClient, screen: Screen) -> None:
+    """Say whose device this is, how fresh what it holds is, and what waits to be sent."""
+    now = _without_token(await client.status())
+    opened = click.get_current_context().find_object(Device)
+    if screen.as_json:
+        screen.data(now)
+    else:
+        screen.status(now, str(opened.store) if opened else "")
+
+
+def _without_token(now: DeviceStatus) -> DeviceStatus:
+    """The status without the secret that would let another program be this device."""
+    identity = msgspec.structs.replace(now.identity, token="") if now.identity else None
+    return msgspec.structs.replace(now, identity=identity)
