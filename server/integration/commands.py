@@ -1,0 +1,178 @@
+"""`roadbook import`: a legacy system's files into the database, with progress and a report in which every row is accounted for."""
+
+import asyncio
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from server.changelog.log import read_head, seal_before_commit
+from server.integration.bulk import RefusedRowsError
+from server.integration.importer import import_folder
+from server.integration.mapping import Mapping, MappingError, load_mapping
+from server.integration.refusals import SetAside
+from server.integration.report import Report
+from server.integration.sources import SourceError
+from server.runtime.database import Database
+from server.settings import settings_from_environment
+
+MAPPINGS: Final = Path(__file__).parent / "mappings"
+SAMPLES_SHOWN: Final = 10
+FILE_WIDTH: Final = 140
+
+OnProgress = Callable[[str, int, int], None]
+OnSetAside = Callable[[SetAside], None]
+
+
+@click.command(
+    "import",
+    epilog="\b\nExamples:\n  roadbook import ../shared/data/adventureworks\n"
+    "  roadbook import exports/2026-11 --mapping our-erp.toml --dry-run --set-aside set-aside.csv",
+)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--mapping",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=MAPPINGS / "adventureworks.toml",
+    help="What is what in the files.  [AdventureWorks]",
+)
+@click.option("--dry-run", is_flag=True, help="Do everything and write nothing.")
+@click.option("--set-aside", type=click.Path(dir_okay=False, path_type=Path), help="Write each row that is set aside to this CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def import_command(*, folder: Path, mapping: Path, dry_run: bool, set_aside: Path | None, as_json: bool) -> None:
+    """Bring the files of a legacy system into the database.
+
+    Running it again changes nothing; after a kill it completes what was begun. Exit code 1: a row is unaccounted for or a
+    check does not hold. Rows that are set aside, each with its reason, are no failure.
+    """
+    console = Console(stderr=as_json)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    try:
+        with _set_aside_file(set_aside) as on_set_aside, _bar(console) as on_progress:
+            report = asyncio.run(_import(folder, load_mapping(mapping), dry_run, on_progress, on_set_aside))
+    except (MappingError, SourceError, RefusedRowsError) as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    else:
+        show(report, console)
+    if not report.holds:
+        raise click.ClickException("a row is unaccounted for, or a check does not hold; see the report")
+
+
+async def _import(folder: Path, mapping: Mapping, dry_run: bool, on_progress: OnProgress, on_set_aside: OnSetAside) -> Report:
+    settings = settings_from_environment()
+    database = Database(settings.database_url, before_commit=seal_before_commit, pool_size=2)
+    try:
+        async with database.read() as session:
+            # Where the database is absent or not migrated, it is said before a row is read.
+            await read_head(session)
+        return await import_folder(database, folder, mapping, dry_run=dry_run, on_progress=on_progress, on_set_aside=on_set_aside)
+    finally:
+        await database.close()
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[OnProgress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("reading", total=None)
+        yield lambda label, done, total: progress.update(task, description=label, completed=done, total=total)
+
+
+@contextmanager
+def _set_aside_file(path: Path | None) -> Iterator[OnSetAside]:
+    if path is None:
+        yield lambda _row: None
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(SetAside.__struct_fields__)
+        yield lambda row: writer.writerow(msgspec.structs.astuple(row))
+
+
+def show(report: Report, console: Console) -> None:
+    """The report as a person reads it."""
+    console.print(f"[bold]{report.name}[/bold]{' (dry run: nothing was written)' if report.dry_run else ''}")
+    console.print(_steps(report), _entities(report))
+    if any(step.totals or step.groups for step in report.steps):
+        console.print(_totals(report))
+    console.print(_checks(report))
+    for step in report.steps:
+        for name, count in step.tally.items():
+            console.print(f"{step.entity}: {count:,} {name}")
+    _show_set_aside(report, console)
+    if report.unread_files:
+        console.print(f"[dim]files that no step reads: {', '.join(report.unread_files)}[/dim]")
+    for file, columns in report.unread_columns.items():
+        if columns:
+            console.print(f"[dim]{file}: not read: {', '.join(columns)}[/dim]")
+
+
+def _show_set_aside(report: Report, console: Console) -> None:
+    for step in report.steps:
+        for reason, count in step.set_aside.items():
+            console.print(f"[yellow]set aside[/yellow] {step.file} → {step.entity}: {count:,} {reason}")
+    samples = [row for step in report.steps for row in step.samples]
+    for row in samples[:SAMPLES_SHOWN]:
+        console.print(f"[yellow]set aside[/yellow] {row.file}, line {row.line}: {escape(row.detail)}", highlight=False)
+    if report.set_aside > len(samples[:SAMPLES_SHOWN]):
+        console.print(f"… {report.set_aside:,} rows are set aside; --set-aside FILE writes them all")
+
+
+def _table(title: str, text: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name in text:
+        table.add_column(name)
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _steps(report: Report) -> Table:
+    table = _table("Rows", ("file", "becomes"), ("read", "accepted", "merged", "not selected", "set aside"))
+    for step in report.steps:
+        figures = (step.read, step.accepted, step.merged, step.not_selected, sum(step.set_aside.values()))
+        table.add_row(step.file, step.entity, *(f"{figure:,}" for figure in figures))
+    return table
+
+
+def _entities(report: Report) -> Table:
+    table = _table("Database", ("entity",), ("inserted", "updated", "unchanged"))
+    for entity, counts in report.counts.items():
+        table.add_row(entity, f"{counts.inserted:,}", f"{counts.updated:,}", f"{counts.unchanged:,}")
+    return table
+
+
+def _totals(report: Report) -> Table:
+    numbers = ("source", "imported", "difference by rounding", "largest of one")
+    table = _table("Money, exact", ("of", "what"), numbers)
+    for step in report.steps:
+        named = dict(step.totals)
+        if step.groups is not None:
+            named["lines against the source's total"] = step.groups
+        for name, total in named.items():
+            table.add_row(
+                step.entity,
+                name,
+                *(f"{each:,f}" for each in (total.source, total.imported)),
+                f"{total.difference:f}",
+                f"{total.largest:f}",
+            )
+    return table
+
+
+def _checks(report: Report) -> Table:
+    table = _table("Checks in the database", ("check", "found", ""), ())
+    for check in report.checks:
+        table.add_row(check.name, check.found, "[green]holds[/green]" if check.holds else "[red]does not hold[/red]")
+    return table

@@ -1,0 +1,136 @@
+"""The import of a folder: every step of a mapping in turn, in chunks that are each a transaction.
+
+Steps run in the order of the mapping, so a row is there before another refers to it and every commit is consistent. Ids
+follow from the source, and rows that are there unchanged are not written: an import that was killed at any moment is
+completed by running it again, and one that is complete changes nothing. Between the commits other writers get their
+turn. What a chunk does not hold is what a device that syncs meanwhile does not see yet.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from server.integration.bulk import CHUNK_ROWS, Counts, Table, upsert_records
+from server.integration.mapping import Mapping
+from server.integration.reconciliation import database_checks
+from server.integration.refusals import SetAside
+from server.integration.report import Report
+from server.integration.sources import INLINE, Asked, SourceError, View
+from server.integration.step import Accepted, Stepper
+from server.runtime.database import Database, WriteSession
+
+Progress = Callable[[str, int, int], None]
+_Write = Callable[[Table, Sequence[tuple[Any, ...]]], Awaitable[Counts]]
+
+
+class _DryRunEnds(Exception):  # noqa: N818  # it is no error: it rolls the transaction of a dry run back
+    """The end of a dry run."""
+
+
+async def import_folder(
+    database: Database,
+    folder: Path,
+    mapping: Mapping,
+    *,
+    dry_run: bool = False,
+    on_progress: Progress = lambda _step, _done, _total: None,
+    on_set_aside: Callable[[SetAside], None] = lambda _row: None,
+) -> Report:
+    """Bring the folder's rows into the database. `on_progress` is told the step, the rows done and about how many there are.
+
+    A dry run does all of it in one transaction that is rolled back; on SQLite other writers wait for it.
+    Raises MappingError and SourceError before anything is written, RefusedRowsError where the database disagrees.
+    """
+    asked: Asked = {}
+    steps = _steps(folder, mapping, asked, on_set_aside)
+    report = Report(name=mapping.name, dry_run=dry_run, steps=[step.report for step in steps])
+    report.unread_columns, report.unread_files = _unread(folder, asked)
+    if not dry_run:
+        await _run(steps, _committing(database), on_progress)
+        async with database.read() as reading:
+            report.checks = await database_checks(reading, report)
+        return report
+    try:
+        async with database.write() as session:
+            await _run(steps, _within(session), on_progress)
+            report.checks = await database_checks(session, report)
+            raise _DryRunEnds  # noqa: TRY301  # leaving the block in any other way would commit
+    except _DryRunEnds:
+        return report
+
+
+def _steps(folder: Path, mapping: Mapping, asked: Asked, on_set_aside: Callable[[SetAside], None]) -> list[Stepper]:
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is not a folder; give the folder that holds the files of the mapping")
+    accepted: Accepted = {}
+    return [
+        Stepper(
+            source_name=mapping.name,
+            currency=mapping.currency,
+            target=target,
+            place=f"targets[{number}]",
+            view=View(folder, mapping, target.source, asked),
+            accepted=accepted,
+            on_set_aside=on_set_aside,
+        )
+        for number, target in enumerate(mapping.complete())
+    ]
+
+
+def _unread(folder: Path, asked: Asked) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    columns = {file: tuple(name for name, used in given.items() if not used) for file, given in asked.items() if file != INLINE}
+    return columns, tuple(sorted(path.name for path in folder.glob("*.csv") if path.name not in asked))
+
+
+async def _run(steps: list[Stepper], write: _Write, on_progress: Progress) -> None:
+    about = [step.view.count() for step in steps]
+    total, before = sum(about), 0
+    while steps:
+        # Taken off the list, so that what a step has in memory goes with it.
+        step, expected = steps.pop(0), about.pop(0)
+        label = f"{step.target.entity} from {step.view.file}"
+        on_progress(label, before, total)
+        async with aclosing(_ahead(_chunks(step.records()))) as chunks:
+            async for chunk in chunks:
+                step.report.counts += await write(step.kind.table, chunk)
+                on_progress(label, before + min(step.report.read, expected), total)
+        before += expected
+    on_progress("reconciliation", total, total)
+
+
+_Chunk = list[tuple[Any, ...]]
+
+
+def _chunks(records: Iterator[tuple[Any, ...]]) -> Iterator[_Chunk]:
+    while chunk := list(itertools.islice(records, CHUNK_ROWS)):
+        yield chunk
+
+
+async def _ahead(chunks: Iterator[_Chunk]) -> AsyncGenerator[_Chunk, None]:
+    """The chunks, each made on another thread while the one before is written: one is ahead, never more."""
+    coming = asyncio.create_task(asyncio.to_thread(next, chunks, None))
+    try:
+        while (chunk := await coming) is not None:
+            coming = asyncio.create_task(asyncio.to_thread(next, chunks, None))
+            yield chunk
+    finally:
+        # Where the writing failed: a thread cannot be interrupted, and must not outlive the import.
+        await asyncio.wait([coming])
+
+
+def _committing(database: Database) -> _Write:
+    async def write(table: Table, records: Sequence[tuple[Any, ...]]) -> Counts:
+        async with database.write() as session:
+            return await upsert_records(session, table, records)
+
+    return write
+
+
+def _within(session: WriteSession) -> _Write:
+    async def write(table: Table, records: Sequence[tuple[Any, ...]]) -> Counts:
+        return await upsert_records(session, table, records)
+
+    return write
