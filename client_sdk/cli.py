@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from typing import Final, TextIO
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
@@ -31,6 +32,14 @@ COMMANDS: Final = (
 )
 
 
+def _known_zone(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    """A zone that this machine knows; the server knows the same."""
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise click.BadParameter(f"{name!r} is no IANA time zone, such as Europe/Amsterdam") from error
+
+
 @click.group(
     epilog=examples(
         "export ROADBOOK_DEVICE_STORE=femke.db",
@@ -51,6 +60,7 @@ COMMANDS: Final = (
 )
 @click.option(
     "--time-zone",
+    callback=_known_zone,
     envvar="ROADBOOK_DEVICE_TIME_ZONE",
     default="UTC",
     show_default=True,

@@ -33,12 +33,15 @@ async def order(client: OrderClient, screen: Screen, *, customer: str, lines: Li
             await draft.add_line(product_id, quantity)
         await draft.set_note(note)
         await draft.set_purchase_order_number(po)
+        foretold = await draft.preview()
         submitted = await draft.submit()
     except RoadbookError:
         # Nobody goes on with a draft that this command could not finish; it is typed again.
         await draft.discard()
         raise
     await _show_order(client, screen, submitted)
+    if not screen.as_json:
+        screen.foretold(foretold)
 
 
 @command("roadbook device amend R17-000001 130-04:5", "roadbook device amend R17-000001 130-04:5 131-02:10 --note 'Half for now'")

@@ -21,6 +21,7 @@ from client_sdk.quoting import PriceQuote, StockView
 from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Customer, CustomerStatus
 from sync_protocol.entities.orders import OrderStatus
+from sync_protocol.rules.order_review import OrderDecision
 from sync_protocol.verdicts import REMEDIES, Change, Code, Outcome
 
 _PLAIN_WIDTH: Final = 120
@@ -140,6 +141,14 @@ class Screen:
         remark = joined((order.purchase_order_number and f"PO {order.purchase_order_number}", order.note, order.reason))
         if remark:
             self.say(remark, "dim")
+
+    def foretold(self, decision: OrderDecision) -> None:
+        """What the device expects the server to decide; nothing where it expects no more than a plain yes."""
+        if decision.outcome is not Outcome.ACCEPTED:
+            style, label = _OUTCOMES[decision.outcome]
+            self.console.print(Text.assemble("As far as this device knows it will be ", (label.lower(), style), "."))
+            for code in decision.codes:
+                self.say(f"    {REMEDIES[code]}", "italic")
 
     def orders(self, views: Iterable[OrderView], customers: Mapping[UUID, Customer]) -> None:
         rows = [

@@ -49,6 +49,7 @@ class Cast(msgspec.Struct, frozen=True, kw_only=True):
     short: Scene
     held: Scene
     discontinued: Scene
+    replacement: Article
 
 
 def choose_cast(company: Company) -> Cast:
@@ -78,6 +79,7 @@ def choose_cast(company: Company) -> Cast:
         short=Scene(next(buyers), ((pump, 6), (fitting, 4))),
         held=Scene(on_hold, ((ceramic, 2), (valve, 1))),
         discontinued=Scene(next(buyers), ((radiator, 3), (towel, 1))),
+        replacement=_next_size(company, territory.stock_location_id, radiator),
     )
 
 
@@ -93,18 +95,29 @@ def _buyers(company: Company, status: CustomerStatus) -> Iterator[Account]:
 
 def _article(company: Company, stock_location_id: UUID, category: str, words: str) -> Article:
     """A middling article of the first such family: one that is sold, and well in stock."""
+    found = [
+        article
+        for article in _in_stock(company, stock_location_id)
+        if article.category == category and words in article.product.name
+    ]
+    family = [article for article in found if article.product.variant_of_id == found[0].product.variant_of_id]
+    return family[len(family) // 2]
+
+
+def _next_size(company: Company, stock_location_id: UUID, than: Article) -> Article:
+    """Another article of the same family, the next one up, or down where there is none."""
+    family = [each for each in _in_stock(company, stock_location_id) if each.product.variant_of_id == than.product.variant_of_id]
+    place = family.index(than)
+    return family[place + 1] if place + 1 < len(family) else family[place - 1]
+
+
+def _in_stock(company: Company, stock_location_id: UUID) -> Iterator[Article]:
+    """What is sold and well in stock at the location."""
     free = {
         level.product_id: level.on_hand - level.allocated
         for level in company.history.levels
         if level.stock_location_id == stock_location_id
     }
-    found = [
-        article
-        for article in company.catalogue.articles
-        if article.category == category
-        and words in article.product.name
-        and article.product.status is ProductStatus.ACTIVE
-        and free[article.product.id] >= _COMFORTABLE
-    ]
-    family = [article for article in found if article.product.variant_of_id == found[0].product.variant_of_id]
-    return family[len(family) // 2]
+    for article in company.catalogue.articles:
+        if article.product.status is ProductStatus.ACTIVE and free[article.product.id] >= _COMFORTABLE:
+            yield article

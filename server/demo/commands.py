@@ -1,6 +1,7 @@
 """`roadbook demo`: the story, told in a terminal."""
 
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import FrameType
@@ -11,7 +12,7 @@ import httpx2
 
 from server.demo.premises import FolderNotOursError, Premises, ServerFailedError
 from server.demo.stage import Stage, StoryBrokenError
-from server.demo.story import Story
+from server.demo.story import TIME_ZONE, Story
 
 _SEED: Final = 2026
 _INTERRUPTED: Final = 130
@@ -41,11 +42,13 @@ def demo(folder: Path, seed: int, *, pauses: bool) -> None:
     signal.signal(signal.SIGTERM, _end)
     with Premises(folder) as premises:
         try:
-            Story(Stage(premises.device_store, pauses=pauses), premises, seed).tell()
+            Story(Stage(premises.device_store, time_zone=TIME_ZONE, pauses=pauses), premises, seed).tell()
         except (FolderNotOursError, ServerFailedError) as error:
             raise click.ClickException(str(error)) from error
         except StoryBrokenError as error:
             raise click.ClickException(f"the story broke: {error}\nThe server's log is {premises.log}") from error
+        except subprocess.TimeoutExpired as error:
+            raise click.ClickException(f"a command did not end: {error}") from error
         except httpx2.HTTPError as error:
             raise click.ClickException(f"the API did not answer as told: {error}\nThe server's log is {premises.log}") from error
 

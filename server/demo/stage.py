@@ -14,7 +14,7 @@ from rich.text import Text
 
 _PLAIN_WIDTH: Final = 120
 _COMMAND_SECONDS_MAX: Final = 120
-_PAUSE_SECONDS: Final = 0.8
+_PAUSE_SECONDS: Final = 0.5
 
 
 class StoryBrokenError(Exception):
@@ -33,13 +33,18 @@ def expect(holds: object, expected: str, found: object) -> None:
 
 
 class Stage:
-    """Tells the story. `device_store` is the file of the rep's device."""
+    """Tells the story. `device_store` is the file of the rep's device, `time_zone` where it is."""
 
-    def __init__(self, device_store: Path, *, pauses: bool) -> None:
+    def __init__(self, device_store: Path, *, time_zone: str, pauses: bool) -> None:
         console = Console(highlight=False)
         self.console = console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
         self._pause_seconds = _PAUSE_SECONDS if pauses and console.is_terminal else 0
-        self._environment = {**os.environ, "ROADBOOK_DEVICE_STORE": str(device_store), "PYTHONUTF8": "1"}
+        self._environment = {
+            **os.environ,
+            "ROADBOOK_DEVICE_STORE": str(device_store),
+            "ROADBOOK_DEVICE_TIME_ZONE": time_zone,
+            "PYTHONUTF8": "1",
+        }
         self._began = time.monotonic()
         self.act_seconds: dict[str, float] = {}
         self._act = ""
@@ -71,7 +76,10 @@ class Stage:
         self.console.print(Text(sentence, "dim"))
 
     def show_command(self, command: str) -> None:
-        self.console.print(Text.assemble("\n", ("$ ", "bold green"), (command, "bold")))
+        self.console.print(Text.assemble("\n", ("$ ", "bold green"), (command, "bold")), soft_wrap=True)
+
+    def show_request(self, method: str, url: str, body: str = "") -> None:
+        self.console.print(Text.assemble("\n", (f"{method} ", "bold cyan"), (f"{url} ", "bold"), body), soft_wrap=True)
 
     def device(self, *arguments: str, exit_code: int = 0) -> None:
         """Type a device command and show what it says; anything but `exit_code` breaks the story."""
@@ -79,7 +87,11 @@ class Stage:
         sys.stdout.flush()
         # The command writes to this very terminal, so its colours and its progress bar are its own.
         done = subprocess.run(  # noqa: S603  # our own command
-            (sys.executable, "-m", "client_sdk", *arguments), env=self._environment, timeout=_COMMAND_SECONDS_MAX, check=False
+            (sys.executable, "-m", "client_sdk", *arguments),
+            env=self._environment,
+            timeout=_COMMAND_SECONDS_MAX,
+            check=False,
+            stderr=subprocess.STDOUT,
         )
         expect(done.returncode == exit_code, f"`roadbook device {arguments[0]}` to end with {exit_code}", done.returncode)
         time.sleep(self._pause_seconds)

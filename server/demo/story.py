@@ -4,7 +4,6 @@ Each act checks what it tells. The commands that it shows are run as they stand.
 """
 
 import asyncio
-import shlex
 from typing import Any, Final
 
 from rich.table import Table
@@ -24,6 +23,7 @@ from sync_protocol.entities.customers import CustomerStatus
 from sync_protocol.values import minor_digits
 from sync_protocol.verdicts import Code, Outcome
 
+TIME_ZONE: Final = "Europe/Amsterdam"
 _LEFT_IN_STOCK: Final = 2
 _RELEASE_REASON: Final = "Paid both invoices this morning"
 
@@ -50,7 +50,7 @@ class Story:
         self._sync(cast)
         self._review(cast)
         self._stage.end_act()
-        self._close(company)
+        self._close(company, cast)
 
     def _open_the_company(self) -> Company:
         stage = self._stage
@@ -94,7 +94,8 @@ class Story:
             code = manager.enrolment_code(REP_LOGIN)
         stage.tell("The manager makes a single-use code through the API (POST /enrolment-codes) and reads it to Femke.")
         stage.note(f"Her tablet is one file: export ROADBOOK_DEVICE_STORE={premises.device_store}")
-        stage.device("enrol", premises.server_url, code, "--name", "Femke's tablet")
+        stage.note(f"It is in the Randstad:  export ROADBOOK_DEVICE_TIME_ZONE={TIME_ZONE}")
+        stage.device("enrol", premises.server_url, code, "--name", "Tablet of Femke")
         stage.device("sync")
         status = stage.ask_device("status")
         expect(status["products"] > 5_000 and status["customers"] == 170, "the catalogue and the Randstad's customers", status)
@@ -158,10 +159,21 @@ class Story:
         stage.act("Back on the road: a verdict for every order")
         stage.device("sync")
         self._check_verdicts(cast)
-        stage.tell("\nThe catalogue changed as well:")
-        gone = cast.discontinued.changing.product
-        stage.device("search", gone.sku)
-        stage.device("orders", "--limit", "6")
+        self._mend(cast)
+        stage.device("orders", "--limit", "5")
+
+    def _mend(self, cast: Cast) -> None:
+        """The remedy of the rejected order: the next size of the radiator in place of the one that is gone."""
+        stage = self._stage
+        stage.tell("\nThe rejected order is not lost: it came back as a draft. Femke does what the remedy says.")
+        (returned,) = stage.ask_device("drafts")
+        _, *rest = cast.discontinued.lines
+        _, quantity = cast.discontinued.articles[0]
+        stage.device("search", cast.discontinued.changing.product.sku.partition("-")[0], "--limit", "8")
+        stage.device("mend", returned["number"], f"{cast.replacement.product.sku}:{quantity}", *rest)
+        stage.device("sync")
+        (newest,) = stage.ask_device("journal", "--limit", "1")
+        self._expect_verdict(newest["verdict"], Outcome.ACCEPTED, [], cast.discontinued)
 
     def _check_verdicts(self, cast: Cast) -> None:
         """The journal of the device against what the story told."""
@@ -202,15 +214,15 @@ class Story:
         held_id = self._orders[cast.held.customer_code]["id"]
         with Manager(premises.server_url) as manager:
             manager.sign_in("manager", PASSWORD)
-            stage.show_command(f"curl -H 'Authorization: Bearer …' {premises.server_url}/orders?limit=5")
+            stage.show_request("GET", f"{premises.server_url}/orders?limit=5")
             newest = manager.orders(limit="5")
             self._show_orders(newest)
             sent = {order["id"] for order in self._orders.values()}
             expect(sent <= {order["id"] for order in newest}, "the four orders at the top of the manager's list", newest)
-            stage.show_command(f"curl -H 'Authorization: Bearer …' {premises.server_url}/orders/{held_id}")
+            stage.show_request("GET", f"{premises.server_url}/orders/{held_id}")
             self._show_order(manager.order(held_id))
-            body = shlex.quote(f'{{"reason": "{_RELEASE_REASON}"}}')
-            stage.show_command(f"curl -H 'Authorization: Bearer …' --json {body} {premises.server_url}/orders/{held_id}/release")
+            body = f'{{"reason": "{_RELEASE_REASON}"}}'
+            stage.show_request("POST", f"{premises.server_url}/orders/{held_id}/release", body)
             released = manager.release(held_id, _RELEASE_REASON)
         expect(released["status"] == "confirmed", "the held order to be confirmed", released["status"])
         stage.tell(f"{released['number']} is now {released['status']}: {_RELEASE_REASON}. Femke's tablet hears of it:")
@@ -247,7 +259,7 @@ class Story:
                 )
             )
 
-    def _close(self, company: Company) -> None:
+    def _close(self, company: Company, cast: Cast) -> None:
         stage, premises = self._stage, self._premises
         stage.console.print()
         stage.console.rule(Text("Now you", "bold blue"), align="left")
@@ -255,9 +267,9 @@ class Story:
         for line in (
             f"export ROADBOOK_DATABASE_URL={premises.database_url} ROADBOOK_PORT={premises.port}",
             "roadbook serve &",
-            f"export ROADBOOK_DEVICE_STORE={premises.device_store}",
+            f"export ROADBOOK_DEVICE_STORE={premises.device_store} ROADBOOK_DEVICE_TIME_ZONE={TIME_ZONE}",
             "roadbook device search 'ball valve'",
-            f"roadbook device order {company.accounts.accounts[0].customer.code} 555-03:5",
+            f"roadbook device order {cast.plain.customer_code} {cast.repriced.lines[1]}",
             "roadbook device sync",
             "roadbook device --help",
         ):

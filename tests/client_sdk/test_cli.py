@@ -1,0 +1,153 @@
+import json
+import socket
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from uuid import UUID
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from client_sdk.cli import device
+from client_sdk.cli_command import DeviceCommandError
+from client_sdk.cli_screen import Subject, change_text
+from client_sdk.cli_text import amount_text, instant_text, unit_price_text
+from client_sdk.errors import NotEnrolledError
+from sync_protocol.verdicts import Change, Code
+
+LINE = UUID(int=1)
+SUBJECT = Subject("R1-000001", "EUR", {LINE: "130-04 Elbow"})
+
+
+def run(store: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(device, ["--store", str(store / "device.db"), *arguments])
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_roadbook_finds_the_device_commands_through_their_entry_point() -> None:
+    assert EntryPoint("device", "client_sdk.cli:device", "roadbook.commands").load() is device
+
+
+def test_the_help_names_what_a_rep_does() -> None:
+    wanted = "enrol sync search customers price stock order amend cancel orders status outbox journal prospect"
+    assert set(wanted.split()) <= set(device.commands)
+    shown = CliRunner().invoke(device, ["--help"])
+    assert shown.exit_code == 0
+    assert "ROADBOOK_DEVICE_STORE" in shown.output
+
+
+@pytest.mark.parametrize("name", sorted(device.commands))
+def test_every_command_has_help_with_an_example_that_can_be_typed(name: str) -> None:
+    shown = CliRunner().invoke(device, [name, "--help"])
+    assert shown.exit_code == 0
+    typed = [line.strip() for line in shown.output.splitlines() if line.strip().startswith("roadbook device")]
+    assert "Example" in shown.output
+    assert any(line.startswith(f"roadbook device {name}") for line in typed)
+    assert (device.commands[name].help or "").endswith(".")
+    assert "--json" in shown.output
+
+
+def test_every_option_that_is_not_plain_says_what_it_is_for() -> None:
+    plain = {"street", "postal_code", "city", "email", "phone", "note"}
+    for name, command in device.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name not in plain:
+                assert parameter.help, f"{name} --{parameter.name}"
+
+
+def test_a_device_of_nobody_says_so_and_what_to_do() -> None:
+    refused = DeviceCommandError(NotEnrolledError())
+    assert refused.exit_code == 3
+    assert "enrol" in refused.format_message()
+
+
+def test_a_server_that_does_not_answer_is_something_to_try_again(tmp_path: Path) -> None:
+    result = run(tmp_path, "enrol", f"http://127.0.0.1:{closed_port()}", "AAAA-BBBB-CCCC")
+    assert result.exit_code == 4
+    assert "cannot be reached" in result.output
+
+
+def test_what_is_not_on_the_device_is_named(tmp_path: Path) -> None:
+    result = run(tmp_path, "stock", "130-04")
+    assert result.exit_code == 1
+    assert "no product 130-04" in result.output
+
+
+@pytest.mark.parametrize("line", ["130-04:0", "130-04:x", ":4", "130-04:", "130-04:-1", "130-04:٣"])
+def test_a_line_is_a_sku_and_a_whole_number_from_one(tmp_path: Path, line: str) -> None:
+    result = run(tmp_path, "order", "RAN-001", line)
+    assert result.exit_code == 2
+    assert "130-04:10" in result.output
+
+
+def test_an_unknown_time_zone_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(device, ["--store", str(tmp_path / "device.db"), "--time-zone", "Mars/Olympus", "status"])
+    assert result.exit_code == 2
+    assert "Europe/Amsterdam" in result.output
+
+
+def test_lists_of_nothing_say_so(tmp_path: Path) -> None:
+    for name in ("search", "customers", "orders", "outbox", "journal", "drafts"):
+        result = run(tmp_path, name, *(["valve"] if name == "search" else []))
+        assert result.exit_code == 0, result.output
+        assert result.output.strip()
+
+
+def test_json_is_one_value_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("customers", "orders", "outbox", "journal", "drafts"):
+        assert json.loads(run(tmp_path, name, "--json").output) == []
+    status = json.loads(run(tmp_path, "status", "--json").output)
+    assert (status["identity"], status["outbox_count"]) == (None, 0)
+
+
+def test_a_rejected_order_that_is_not_there_cannot_be_mended(tmp_path: Path) -> None:
+    result = run(tmp_path, "mend", "R1-000001", "130-04:2")
+    assert result.exit_code == 1
+    assert "no rejected order R1-000001" in result.output
+
+
+def test_an_amount_has_the_decimals_of_its_currency() -> None:
+    assert amount_text(123_450, "EUR") == "1,234.50 EUR"
+    assert amount_text(123_450, "JPY") == "123,450 JPY"
+    assert amount_text(123_450, "BHD") == "123.450 BHD"
+    assert amount_text(-5, "EUR") == "-0.05 EUR"
+    assert amount_text(0, "EUR") == "0.00 EUR"
+    assert amount_text(10**15, "EUR") == "10,000,000,000,000.00 EUR"
+
+
+def test_a_unit_price_shows_what_it_has_and_no_less_than_its_currency() -> None:
+    assert unit_price_text(125_000, "EUR") == "12.50 EUR"
+    assert unit_price_text(935, "EUR") == "0.0935 EUR"
+    assert unit_price_text(930, "EUR") == "0.093 EUR"
+    assert unit_price_text(1_250_000, "JPY") == "125 JPY"
+    assert unit_price_text(1_255_000, "JPY") == "125.5 JPY"
+    assert unit_price_text(125_000, "KWD") == "12.500 KWD"
+    assert unit_price_text(0, "EUR") == "0.00 EUR"
+
+
+def test_a_device_that_never_synced_is_as_of_never() -> None:
+    assert instant_text(0) == instant_text(None) == "never"
+
+
+def test_a_changed_price_shows_both_prices_at_their_line() -> None:
+    change = Change(code=Code.PRICE_CHANGED, line_id=LINE, before=125_000, after=130_000)
+    assert text_of(change) == "130-04 Elbow: price changed 12.50 EUR → 13.00 EUR"
+
+
+def test_a_backorder_shows_what_was_asked_and_what_follows() -> None:
+    change = Change(code=Code.BACKORDERED, line_id=LINE, before=6, after=4)
+    assert text_of(change) == "130-04 Elbow: 6 ordered → 4 follow later"
+
+
+def test_a_change_without_values_is_its_code_in_words() -> None:
+    assert text_of(Change(code=Code.PRODUCT_DISCONTINUED, line_id=LINE)) == "130-04 Elbow: product discontinued"
+    assert text_of(Change(code=Code.CUSTOMER_CLOSED)) == "customer closed"
+
+
+def text_of(change: Change) -> str:
+    return "".join(piece if isinstance(piece, str) else piece[0] for piece in change_text(change, SUBJECT))
