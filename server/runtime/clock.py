@@ -1,5 +1,7 @@
 """Time, chance and ids, handed in everywhere else. This module alone may ask the machine for them."""
 
+import base64
+import random
 import secrets
 import time
 from typing import Protocol
@@ -22,18 +24,19 @@ class SystemClock:
 
 
 class IdSource:
-    """Makes UUIDv7 ids and secrets."""
+    """Makes UUIDv7 ids and secrets. `chance` replaces the machine's own, for runs that must repeat."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, chance: random.Random | None = None) -> None:
         self._clock = clock
+        self._chance = chance or secrets.SystemRandom()
 
     def new(self) -> UUID:
-        return uuid7(self._clock.now_ms(), secrets.randbits(74))
+        return uuid7(self._clock.now_ms(), self._chance.getrandbits(74))
 
     def token(self) -> bytes:
         """Sixteen random bytes."""
-        return secrets.token_bytes(16)
+        return self._chance.randbytes(16)
 
     def secret(self) -> str:
         """A secret of 256 bits, as URL-safe text."""
-        return secrets.token_urlsafe(32)
+        return base64.urlsafe_b64encode(self._chance.randbytes(32)).rstrip(b"=").decode()

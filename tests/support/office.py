@@ -5,9 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import httpx2
 import msgspec
-from litestar import Litestar
-from litestar.testing import AsyncTestClient
 
 from server.app import create_app, intent_handlers
 from server.customers.models import RepTerritoryModel
@@ -51,7 +50,7 @@ class TickingClock:
 class Office:
     """The company and its application. `tokens` are of a signed-in user of each role."""
 
-    def __init__(self, database: Database, client: AsyncTestClient[Litestar], clock: TickingClock) -> None:
+    def __init__(self, database: Database, client: httpx2.AsyncClient, clock: TickingClock) -> None:
         self.database = database
         self.client = client
         self.clock = clock
@@ -61,7 +60,6 @@ class Office:
         self.unit, self.territory, self.rep = (self.ids.new() for _ in range(3))
         self.price_list, self.location, self.product = (self.ids.new() for _ in range(3))
         self.customer, self.stranger, self.on_hold = (self.ids.new() for _ in range(3))
-        self.orders_made = 0
 
     async def furnish(self) -> None:
         """Write the company down."""
@@ -228,7 +226,7 @@ async def open_office(database: Database) -> AsyncIterator[Office]:
     """The company in this database, with its application running."""
     clock = TickingClock()
     app = create_app(Settings(jobs=False), clock=clock, database=database)
-    async with AsyncTestClient(app) as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://office") as client:
         office = Office(database, client, clock)
         await office.furnish()
         yield office

@@ -182,9 +182,9 @@ class World:
         self.database = database
         self.company = company
         self.clock = ManualClock()
-        self.ids = IdSource(self.clock)
-        self.handlers = intent_handlers()
         self._chance = random.Random(seed)
+        self.ids = IdSource(self.clock, self._chance)
+        self.handlers = intent_handlers()
 
     @classmethod
     async def found(cls, database: Database, company: Company | None = None) -> "World":
@@ -197,6 +197,7 @@ class World:
             await session.flush()
             for rep in world.company.reps:
                 await world._user(session, rep.code, Role.REP, rep_id=rep.id)
+            await world._user(session, "manager", Role.MANAGER)
         return world
 
     async def _user(self, session: WriteSession, login: str, role: Role, *, rep_id: UUID | None = None, customer_id: UUID | None = None) -> UUID:
@@ -204,6 +205,10 @@ class World:
             session, ids=self.ids, now_ms=self.clock.now_ms(), login=login, name=login, role=role, rep_id=rep_id, customer_id=customer_id
         )
         return user.id
+
+    async def user_id(self, login: str) -> UUID:
+        async with self.database.read() as session:
+            return (await user_of_login(session, login)).id
 
     async def code_for(self, login: str) -> str:
         """An enrolment code for a user."""

@@ -1,0 +1,107 @@
+"""Codes that become devices, and devices that end."""
+
+import asyncio
+
+import pytest
+
+from server.identity import service
+from server.identity.credentials import CODE_CHARACTERS, CROCKFORD, code_digest, new_code
+from server.identity.devices import next_number_prefix
+from server.identity.errors import EnrolmentCodeInvalidError
+from server.identity.models import UserModel
+from server.identity.principals import Role
+from tests.support.office import Office, bearer, problem
+
+
+async def take(office: Office, code: str) -> UserModel:
+    async with office.database.write() as session:
+        return await service.take_enrolment_code(session, code, office.clock.now_ms())
+
+
+async def issue(office: Office) -> str:
+    url, body = "/enrolment-codes", {"user_id": str(office.users[Role.REP])}
+    return str((await office.client.post(url, headers=office.as_(Role.MANAGER), json=body)).json()["code"])
+
+
+def test_a_code_is_typed_by_people() -> None:
+    code = new_code()
+    assert len(code.replace("-", "")) == CODE_CHARACTERS >= 8
+    assert set(code) <= {*CROCKFORD, "-"}
+    assert code_digest("0oO1iIlL") == code_digest("0-0-0 1111 1".replace(" ", ""))
+    assert code_digest(code.lower().replace("-", " ")) == code_digest(code)
+
+
+async def test_a_code_works_once_even_for_two_at_once(office: Office) -> None:
+    code = await issue(office)
+    results = await asyncio.gather(take(office, code), take(office, code), return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["EnrolmentCodeInvalidError", "UserModel"]
+
+
+async def test_a_code_expires(office: Office) -> None:
+    code = await issue(office)
+    office.clock.advance(24 * 3600 + 1)
+    with pytest.raises(EnrolmentCodeInvalidError):
+        await take(office, code)
+
+
+async def test_a_code_of_a_deactivated_user_is_worth_nothing(office: Office) -> None:
+    code = await issue(office)
+    await office.client.post(f"/users/{office.users[Role.REP]}/deactivation", headers=office.as_(Role.ADMIN))
+    with pytest.raises(EnrolmentCodeInvalidError):
+        await take(office, code)
+
+
+async def test_a_rep_issues_codes_for_itself_only(office: Office) -> None:
+    headers = office.as_(Role.REP)
+    assert (await office.client.post("/enrolment-codes", headers=headers, json={})).status_code == 201
+    body = {"user_id": str(office.users[Role.BUYER])}
+    problem(await office.client.post("/enrolment-codes", headers=headers, json=body), 403, "not_yours_to_do")
+
+
+@pytest.mark.parametrize("role", [Role.MANAGER, Role.ADMIN, Role.INTEGRATION])
+async def test_nobody_makes_a_device_of_someone_who_may_do_more(office: Office, role: Role) -> None:
+    body = {"user_id": str(office.users[role])}
+    response = await office.client.post("/enrolment-codes", headers=office.as_(Role.MANAGER), json=body)
+    problem(response, 409, "no_devices_for_role")
+
+
+async def test_a_stolen_device_cannot_issue_a_code_for_another(office: Office) -> None:
+    tablet = await office.enrol()
+    response = await office.client.post("/enrolment-codes", headers=bearer(tablet.enrolment.token), json={})
+    problem(response, 403, "sign_in_needed")
+
+
+async def test_prefixes_are_never_given_twice(office: Office) -> None:
+    async def given() -> str:
+        async with office.database.write() as session:
+            return await next_number_prefix(session)
+
+    prefixes = await asyncio.gather(*(given() for _ in range(12)))
+    assert sorted(prefixes, key=lambda prefix: int(prefix[1:])) == [f"R{number}" for number in range(1, 13)]
+
+
+@pytest.mark.parametrize("reason", ["lost", "left", "replaced"])
+async def test_a_revoked_device_is_refused_at_its_next_request(office: Office, reason: str) -> None:
+    tablet = await office.enrol()
+    headers = bearer(tablet.enrolment.token)
+    assert (await office.client.get("/me", headers=headers)).json()["device_id"] == str(tablet.enrolment.device_id)
+    url = f"/devices/{tablet.enrolment.device_id}/revocation"
+    revoked = await office.client.post(url, headers=office.as_(Role.MANAGER), json={"reason": reason})
+    assert revoked.json()["revoked_reason"] == reason
+    assert reason in problem(await office.client.get("/me", headers=headers), 401, "device_revoked")["detail"]
+    again = await office.client.post(url, headers=office.as_(Role.MANAGER), json={"reason": "lost"})
+    problem(again, 409, "device_already_revoked")
+
+
+async def test_devices_are_listed_with_their_users_page_by_page(office: Office) -> None:
+    made = [str((await office.enrol(name=f"Tablet {number}")).enrolment.device_id) for number in range(3)]
+    first = (await office.client.get("/devices?limit=2", headers=office.as_(Role.MANAGER))).json()
+    second = (await office.client.get(f"/devices?limit=2&after={first['next']}", headers=office.as_(Role.MANAGER))).json()
+    assert [device["id"] for device in first["items"] + second["items"]] == made
+    assert {device["user_login"] for device in first["items"]} == {"rep"}
+    assert second["next"] is None
+
+
+async def test_a_device_that_does_not_exist_cannot_be_revoked(office: Office) -> None:
+    url = f"/devices/{office.ids.new()}/revocation"
+    problem(await office.client.post(url, headers=office.as_(Role.ADMIN), json={"reason": "lost"}), 404, "device_not_found")

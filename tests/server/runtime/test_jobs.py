@@ -1,0 +1,111 @@
+"""Jobs run on one process at a time, and on another when that one dies."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import sqlalchemy as sa
+
+from server.runtime.clock import SystemClock
+from server.runtime.database import Database
+from server.runtime.jobs import Election, election_of, run_jobs
+from server.runtime.slices import Job, JobContext
+
+POLL_SECONDS = 0.02
+
+HOLDER = """
+import asyncio, sys
+import server
+from server.runtime.database import Database
+from server.runtime.jobs import election_of
+
+async def hold():
+    held = await election_of(Database(sys.argv[1])).hold()
+    print(held, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(hold())
+"""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(POLL_SECONDS)
+
+
+@asynccontextmanager
+async def running(database: Database, election: Election, *jobs: Job) -> AsyncIterator[None]:
+    context = JobContext(database=database, clock=SystemClock(), retention_days=90)
+    task = asyncio.create_task(run_jobs(jobs, context, election, poll_seconds=POLL_SECONDS))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def job(work: Callable[[], object], name: str = "counted") -> Job:
+    async def run(_context: JobContext) -> None:
+        work()
+
+    return Job(name=name, interval_seconds=3600, run=run)
+
+
+async def test_of_two_processes_one_runs_the_jobs_and_the_other_takes_over(database: Database) -> None:
+    first: list[int] = []
+    second: list[int] = []
+    async with running(database, election_of(database), job(lambda: first.append(1))):
+        await until(lambda: bool(first))
+        async with running(database, election_of(database), job(lambda: second.append(1))):
+            await asyncio.sleep(POLL_SECONDS * 10)
+            assert not second
+    async with running(database, election_of(database), job(lambda: second.append(1))):
+        await until(lambda: bool(second))
+    assert first == second == [1]
+
+
+async def test_a_killed_holder_lets_go(database: Database, database_url: str) -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, database_url, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        assert (await asyncio.wait_for(process.stdout.readline(), 30)).strip() == b"True"
+        waiting = election_of(database)
+        assert not await waiting.hold()
+        process.send_signal(signal.SIGKILL)
+        async with asyncio.timeout(10):
+            while not await waiting.hold():
+                await asyncio.sleep(POLL_SECONDS)
+        await waiting.resign()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_a_holder_whose_connection_breaks_knows_and_is_elected_anew(postgres: Database) -> None:
+    holder, waiting = election_of(postgres), election_of(postgres)
+    assert await holder.hold()
+    assert not await waiting.hold()
+    async with postgres.engine.connect() as connection:
+        await connection.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
+    assert not await holder.hold()
+    assert await waiting.hold()
+    await waiting.resign()
+    assert await holder.hold()
+    await holder.resign()
+
+
+async def test_a_job_that_fails_does_not_stop_the_others(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise ValueError("planted")
+
+    async with running(database, election_of(database), job(fail, "broken"), job(lambda: done.append(1))):
+        await until(lambda: bool(done) and "planted" in caplog.text)

@@ -1,0 +1,145 @@
+"""The command line: what it prints, and how it fails."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from server.__main__ import main
+
+
+class Terminal:
+    """Runs commands against one database."""
+
+    def __init__(self, database_url: str) -> None:
+        self.environment = {"ROADBOOK_DATABASE_URL": database_url, "ROADBOOK_PASSWORD": "long enough"}
+
+    def run(self, *arguments: str, **environment: str) -> Result:
+        return CliRunner().invoke(main, arguments, env={**self.environment, **environment})
+
+    def done(self, *arguments: str) -> str:
+        result = self.run(*arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+
+@pytest.fixture
+def terminal(sqlite_database_url: str) -> Terminal:
+    return Terminal(sqlite_database_url)
+
+
+def commands(group: click.Group, prefix: str = "") -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for name, command in group.commands.items():
+        found.append((f"{prefix}{name}", command))
+        if isinstance(command, click.Group):
+            found += commands(command, f"{prefix}{name} ")
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(main), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_command_has_help_with_an_example(name: str, command: click.Command) -> None:
+    assert command.help, name
+    assert "Example" in (command.epilog or ""), name
+    assert f"roadbook {name.split(maxsplit=1)[0]}" in (command.epilog or "")
+
+
+def test_users_are_added_listed_and_deactivated(terminal: Terminal) -> None:
+    assert "added mia (manager)" in terminal.done("users", "add", "Mia", "--name", "Mia Brandt", "--role", "manager")
+    (user,) = json.loads(terminal.done("users", "list", "--json"))
+    assert (user["login"], user["name"], user["role"], user["active"]) == ("mia", "Mia Brandt", "manager", True)
+    assert "Mia Brandt" in terminal.done("users", "list")
+    terminal.done("users", "password", "mia")
+    terminal.done("users", "deactivate", "mia")
+    assert json.loads(terminal.done("users", "list", "--json"))[0]["active"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (("users", "add", "x", "--name", "X", "--role", "owner"), 2, "owner"),
+        (("users", "add", "x", "--name", "X", "--role", "rep"), 1, "rep_id is needed"),
+        (("users", "add", "x", "--name", "X", "--role", "rep", "--rep", "R-99"), 1, "R-99"),
+        (("users", "add", "x", "--name", "X", "--role", "manager", "--password", "short"), 2, "8 to 256"),
+        (("users", "password", "nobody"), 1, "no user nobody"),
+        (("devices", "code", "nobody"), 1, "no user nobody"),
+        (("devices", "revoke", "x", "--reason", "lost"), 2, "UUID"),
+        (("devices", "revoke", "00000000-0000-0000-0000-000000000000", "--reason", "lost"), 1, "no device"),
+        (("serve", "--port", "99999"), 2, "99999"),
+        (("unknown",), 2, "unknown"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(
+    terminal: Terminal, arguments: tuple[str, ...], exit_code: int, words: str
+) -> None:
+    result = terminal.run(*arguments)
+    assert result.exit_code == exit_code
+    error = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(error) == 1
+    assert words in error[0]
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite:////nowhere/at/all.db", "postgresql://x@127.0.0.1:1/y"])
+def test_a_database_that_cannot_be_used_is_named(terminal: Terminal, url: str) -> None:
+    result = terminal.run("users", "list", ROADBOOK_DATABASE_URL=url)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert "DATABASE_URL" in result.stderr or url in result.stderr
+
+
+def test_a_code_is_for_a_rep_or_a_buyer(terminal: Terminal) -> None:
+    terminal.done("users", "add", "mia", "--name", "Mia", "--role", "manager")
+    result = terminal.run("devices", "code", "mia")
+    assert result.exit_code == 1
+    assert "reps and buyers" in result.stderr
+
+
+def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
+    terminal = Terminal(f"sqlite:///{tmp_path / 'fresh.db'}")
+    refused = terminal.run("serve")
+    assert refused.exit_code == 1
+    assert "roadbook migrate" in refused.stderr
+    first = terminal.done("migrate")
+    assert re.search(r"revision \d{4}$", first.strip())
+    assert terminal.done("migrate") == first
+
+
+def test_a_server_starts_answers_refuses_a_second_one_and_stops(terminal: Terminal) -> None:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port = str(trial.getsockname()[1])
+    environment = {**terminal.environment, "PATH": "", "PYTHONPATH": str(Path(__file__).parents[2])}
+    arguments = [sys.executable, "-m", "server", "serve", "--port", port]
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+            with _answer(f"http://127.0.0.1:{port}/healthz") as response:
+                assert response.status == 200
+                assert "server" not in response.headers
+            second = terminal.run("serve", "--port", port)
+            assert second.exit_code == 1
+            assert f"cannot listen on 127.0.0.1:{port}" in second.stderr
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+        finally:
+            process.kill()
+
+
+def _answer(url: str) -> urllib.request.addinfourl:
+    for _ in range(100):
+        try:
+            return urllib.request.urlopen(url, timeout=5)
+        except OSError:
+            time.sleep(0.1)
+    return urllib.request.urlopen(url, timeout=5)

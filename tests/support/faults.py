@@ -1,0 +1,96 @@
+"""Faults for a device: a wire that loses, repeats, cuts and replays, and a process that dies between two statements."""
+
+import random
+from collections.abc import AsyncIterator
+from enum import StrEnum
+
+import apsw
+
+from client_sdk import OrderClient
+from client_sdk.errors import ServerUnreachableError
+from sync_protocol.wire.endpoint import SyncEndpoint
+from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
+
+
+class Fault(StrEnum):
+    """What a wire can do to a request."""
+
+    NONE = "none"
+    LOST_REQUEST = "lost request"
+    LOST_REPLY = "lost reply"
+    DUPLICATED = "duplicated"
+    CUT_OFF = "cut off"
+    GARBLED = "garbled"
+
+
+class FaultyEndpoint:
+    """An endpoint behind a wire whose next faults are handed in; when there are none left it is a good one."""
+
+    def __init__(self, inner: SyncEndpoint, faults: list[Fault], chance: random.Random, sent: list[PushRequest]) -> None:
+        self._inner = inner
+        self._faults = faults
+        self._chance = chance
+        self._sent = sent
+
+    def _next(self) -> Fault:
+        return self._faults.pop(0) if self._faults else Fault.NONE
+
+    async def enrol(self, request: EnrolRequest) -> Enrolment:
+        return await self._inner.enrol(request)
+
+    async def fork(self, request: ForkRequest) -> Enrolment:
+        return await self._inner.fork(request)
+
+    async def push(self, request: PushRequest) -> PushReply:
+        fault = self._next()
+        if fault is Fault.LOST_REQUEST:
+            raise ServerUnreachableError("test", fault)
+        self._sent.append(request)
+        reply = await self._inner.push(request)
+        if fault is Fault.DUPLICATED:
+            again = await self._inner.push(request)
+            assert [each.verdict for each in again.results] == [each.verdict for each in reply.results]
+            return again
+        if fault in {Fault.LOST_REPLY, Fault.CUT_OFF, Fault.GARBLED}:
+            raise ServerUnreachableError("test", fault)
+        return reply
+
+    async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
+        fault = self._next()
+        if fault is Fault.LOST_REQUEST:
+            raise ServerUnreachableError("test", fault)
+        body = b"".join([piece async for piece in self._inner.pull(request)])
+        if fault is Fault.LOST_REPLY:
+            raise ServerUnreachableError("test", fault)
+        if fault is Fault.DUPLICATED:
+            body = b"".join([piece async for piece in self._inner.pull(request)])
+        if fault is Fault.CUT_OFF:
+            body = body[: self._chance.randrange(len(body))]
+        if fault is Fault.GARBLED:
+            place = self._chance.randrange(len(body))
+            body = body[:place] + bytes([body[place] ^ (1 + self._chance.randrange(255))]) + body[place + 1 :]
+        yield body
+
+
+class KilledError(BaseException):
+    """The device's process is gone. It derives from BaseException so that nothing in the product can catch it and go on."""
+
+
+def kill_before_statement(device: OrderClient, countdown: int) -> None:
+    """Let the device die right before its `countdown`-th statement from now; every later one is refused as well."""
+    left = countdown
+
+    def trace(_cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            raise KilledError
+        return True
+
+    device._store.writer.exec_trace = trace
+
+
+def bury(device: OrderClient) -> None:
+    """Let go of a dead device's file as its process would: nothing is rolled back by hand, nothing is saved."""
+    device._store.writer.exec_trace = None
+    device._store.close()

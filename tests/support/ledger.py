@@ -1,0 +1,87 @@
+"""An oracle that shares no code with the product: plain SQL over the authoritative tables, and a ledger of what users were told."""
+
+from typing import Any
+
+import apsw
+import sqlalchemy as sa
+
+from client_sdk import OrderClient
+from server.runtime.database import Database
+from sync_protocol.entities import SYNCED
+
+_TERRITORIES = "SELECT territory_id FROM rep_territory WHERE rep_id = :rep"
+_ACCOUNTS = f"SELECT id FROM customer WHERE territory_id IN ({_TERRITORIES})"
+_LISTS = (
+    f"SELECT price_list_id FROM territory WHERE id IN ({_TERRITORIES}) "
+    f"UNION SELECT price_list_id FROM customer WHERE territory_id IN ({_TERRITORIES})"
+)
+_PLACES = f"SELECT stock_location_id FROM territory WHERE id IN ({_TERRITORIES})"
+
+SCOPE_OF_A_REP = {
+    "unit": "true",
+    "category": "true",
+    "product": "true",
+    "pack": "true",
+    "stock_location": "true",
+    "territory": "true",
+    "rep": "true",
+    "price_list": f"id IN ({_LISTS})",
+    "price_entry": f"price_list_id IN ({_LISTS})",
+    "customer": f"id IN ({_ACCOUNTS})",
+    "address": f"customer_id IN ({_ACCOUNTS})",
+    "contact": f"customer_id IN ({_ACCOUNTS})",
+    "stock_level": f"stock_location_id IN ({_PLACES})",
+    "sales_order": f"customer_id IN ({_ACCOUNTS})",
+    "sales_order_line": f"customer_id IN ({_ACCOUNTS})",
+    "number_series": "holder_id = :rep",
+}
+
+
+def _plain(value: Any) -> Any:
+    return getattr(value, "bytes", value)
+
+
+async def server_view(database: Database, rep_id: Any) -> dict[str, list[tuple[Any, ...]]]:
+    """What a rep's replica must equal, column by column (I-3)."""
+    view = {}
+    async with database.read() as session:
+        rep = rep_id.bytes if database.is_sqlite else rep_id
+        for synced in SYNCED:
+            names = ", ".join(synced.row.__struct_fields__)
+            statement = sa.text(f"SELECT {names} FROM {synced.name} WHERE {SCOPE_OF_A_REP[synced.name]}")
+            bound = {"rep": rep} if ":rep" in SCOPE_OF_A_REP[synced.name] else {}
+            rows = (await session.execute(statement, bound)).all()
+            view[synced.name] = sorted((tuple(_plain(value) for value in row) for row in rows), key=repr)
+    return view
+
+
+def device_view(device: OrderClient) -> dict[str, list[tuple[Any, ...]]]:
+    """What the replica holds, without the overlay."""
+    connection: apsw.Connection = device._store.reader
+    view = {}
+    for synced in SYNCED:
+        names = ", ".join(synced.row.__struct_fields__)
+        view[synced.name] = sorted(connection.execute(f"SELECT {names} FROM {synced.name}").fetchall(), key=repr)
+    return view
+
+
+async def stock_faults(database: Database) -> list[tuple[Any, ...]]:
+    """Levels whose allocation is not the sum of what the lines of living orders have allocated (I-7)."""
+    statement = """
+        SELECT level.id, level.allocated, coalesce(sum(line.allocated), 0)
+          FROM stock_level level
+          LEFT JOIN sales_order head ON head.stock_location_id = level.stock_location_id
+          LEFT JOIN sales_order_line line ON line.order_id = head.id AND line.product_id = level.product_id
+         GROUP BY level.id, level.allocated HAVING level.allocated <> coalesce(sum(line.allocated), 0)
+    """
+    async with database.read() as session:
+        return [tuple(row) for row in (await session.execute(sa.text(statement))).all()]
+
+
+async def verdicts_of(database: Database) -> dict[bytes, bytes]:
+    """Every verdict that the server holds, by intent."""
+    async with database.read() as session:
+        rows = (await session.execute(sa.text("SELECT id, verdict FROM intent_record"))).all()
+    return {_plain(row[0]): bytes(row[1]) for row in rows}
+
+
