@@ -50,6 +50,17 @@ class ReasonMissingError(InvalidRequestError):
         super().__init__(f"reason {remedy}", fields={"reason": remedy})
 
 
+class TimeWithoutOffsetError(InvalidRequestError):
+    """A time that is another instant in every time zone."""
+
+    code = "time_without_offset"
+
+    def __init__(self, field: str) -> None:
+        remedy = "has no offset from UTC; write it like 2026-11-22T04:33:30Z"
+        super().__init__(f"{field} {remedy}", fields={field: remedy})
+        self.field = field
+
+
 class CursorInvalidError(InvalidRequestError):
     code = "cursor_invalid"
 

@@ -8,11 +8,11 @@ import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from msgspec import Meta
 
 from server.identity.principals import Principal, Role, allow, allow_signed_in
 from server.orders import service
 from server.orders.answers import OrderDetail, OrderPage, VerdictPage, order_detail, order_page, verdict_page
+from server.orders.errors import TimeWithoutOffsetError
 from server.orders.listing import Cursor, OrderFilter, outcomes_of, page_of_orders, page_of_verdicts
 from server.runtime.clock import IdSource
 from server.runtime.database import Database
@@ -26,7 +26,6 @@ _PAGE: Final = 50
 _OFFICE: Final = (Role.MANAGER, Role.ADMIN)
 
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,8 +42,8 @@ async def list_orders(
     status: FromQuery[OrderStatus | None] = None,
     customer_id: FromQuery[UUID | None] = None,
     rep_id: FromQuery[UUID | None] = None,
-    received_from: FromQuery[Moment | None] = None,
-    received_to: FromQuery[Moment | None] = None,
+    received_from: FromQuery[datetime | None] = None,
+    received_to: FromQuery[datetime | None] = None,
     after: FromQuery[str | None] = None,
     limit: Limit = _PAGE,
 ) -> OrderPage:
@@ -53,8 +52,8 @@ async def list_orders(
         status=status,
         customer_id=customer_id,
         rep_id=rep_id,
-        received_from_ms=milliseconds(received_from) if received_from else None,
-        received_to_ms=milliseconds(received_to) if received_to else None,
+        received_from_ms=_instant("received_from", received_from),
+        received_to_ms=_instant("received_to", received_to),
     )
     company_id = own_company(principal)
     if company_id is not None and customer_id not in {None, company_id}:
@@ -135,6 +134,13 @@ async def list_verdicts(
     async with database.read() as session:
         found = await page_of_verdicts(session, outcome, after=Cursor.read(after) if after else None, limit=limit)
     return verdict_page(found, limit)
+
+
+def _instant(field: str, moment: datetime | None) -> int | None:
+    """A time of the query. Litestar drops `Meta(tz=True)` of a query parameter, so the offset is asked for here."""
+    if moment is not None and moment.tzinfo is None:
+        raise TimeWithoutOffsetError(field)
+    return None if moment is None else milliseconds(moment)
 
 
 def own_company(principal: Principal) -> UUID | None:

@@ -24,8 +24,8 @@ from server.runtime.database import Database
 from server.runtime.jobs import election_of
 
 async def hold():
-    held = await election_of(Database(sys.argv[1])).hold()
-    print(held, flush=True)
+    election = election_of(Database(sys.argv[1]))
+    print(await election.hold(), flush=True)
     await asyncio.sleep(60)
 
 asyncio.run(hold())
@@ -34,7 +34,7 @@ asyncio.run(hold())
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # what it waits for tells nobody
             await asyncio.sleep(POLL_SECONDS)
 
 
@@ -79,7 +79,7 @@ async def test_a_killed_holder_lets_go(database: Database, database_url: str) ->
         assert not await waiting.hold()
         process.send_signal(signal.SIGKILL)
         async with asyncio.timeout(10):
-            while not await waiting.hold():
+            while not await waiting.hold():  # noqa: ASYNC110  # the death of a process tells nobody
                 await asyncio.sleep(POLL_SECONDS)
         await waiting.resign()
     finally:
