@@ -16,7 +16,7 @@ from client_sdk.errors import NotEnrolledError
 from sync_protocol.verdicts import Change, Code
 
 LINE = UUID(int=1)
-SUBJECT = Subject("R1-000001", "EUR", {LINE: "130-04 Elbow"})
+SUBJECT = Subject("R1-000001", "EUR", {LINE: "P130-04 Elbow"})
 
 
 def run(store: Path, *arguments: str) -> Result:
@@ -73,16 +73,16 @@ def test_a_server_that_does_not_answer_is_something_to_try_again(tmp_path: Path)
 
 
 def test_what_is_not_on_the_device_is_named(tmp_path: Path) -> None:
-    result = run(tmp_path, "stock", "130-04")
+    result = run(tmp_path, "stock", "P130-04")
     assert result.exit_code == 1
-    assert "no product 130-04" in result.output
+    assert "no product P130-04" in result.output
 
 
-@pytest.mark.parametrize("line", ["130-04:0", "130-04:x", ":4", "130-04:", "130-04:-1", "130-04:٣"])
+@pytest.mark.parametrize("line", ["P130-04:0", "P130-04:x", ":4", "P130-04:", "P130-04:-1", "P130-04:٣"])
 def test_a_line_is_a_sku_and_a_whole_number_from_one(tmp_path: Path, line: str) -> None:
     result = run(tmp_path, "order", "RAN-001", line)
     assert result.exit_code == 2
-    assert "130-04:10" in result.output
+    assert "P130-04:10" in result.output
 
 
 def test_an_unknown_time_zone_is_refused(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_json_is_one_value_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_rejected_order_that_is_not_there_cannot_be_mended(tmp_path: Path) -> None:
-    result = run(tmp_path, "mend", "R1-000001", "130-04:2")
+    result = run(tmp_path, "mend", "R1-000001", "P130-04:2")
     assert result.exit_code == 1
     assert "no rejected order R1-000001" in result.output
 
@@ -136,16 +136,16 @@ def test_a_device_that_never_synced_is_as_of_never() -> None:
 
 def test_a_changed_price_shows_both_prices_at_their_line() -> None:
     change = Change(code=Code.PRICE_CHANGED, line_id=LINE, before=125_000, after=130_000)
-    assert text_of(change) == "130-04 Elbow: price changed 12.50 EUR → 13.00 EUR"
+    assert text_of(change) == "P130-04 Elbow: price changed 12.50 EUR → 13.00 EUR"
 
 
 def test_a_backorder_shows_what_was_asked_and_what_follows() -> None:
     change = Change(code=Code.BACKORDERED, line_id=LINE, before=6, after=4)
-    assert text_of(change) == "130-04 Elbow: 6 ordered → 4 follow later"
+    assert text_of(change) == "P130-04 Elbow: 6 ordered → 4 follow later"
 
 
 def test_a_change_without_values_is_its_code_in_words() -> None:
-    assert text_of(Change(code=Code.PRODUCT_DISCONTINUED, line_id=LINE)) == "130-04 Elbow: product discontinued"
+    assert text_of(Change(code=Code.PRODUCT_DISCONTINUED, line_id=LINE)) == "P130-04 Elbow: product discontinued"
     assert text_of(Change(code=Code.CUSTOMER_CLOSED)) == "customer closed"
 
 

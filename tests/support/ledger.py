@@ -1,5 +1,7 @@
 """An oracle that shares no code with the product: plain SQL over the authoritative tables, and a ledger of what users were told."""
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import apsw
@@ -37,6 +39,15 @@ SCOPE_OF_A_REP = {
 }
 
 
+async def _query(database: Database, statement: str, **bound: Any) -> list[tuple[Any, ...]]:
+    """Rows of a statement: on SQLite by a connection of the oracle's own, in this thread."""
+    if database.is_sqlite:
+        with closing(sqlite3.connect(str(database.url.database))) as connection:
+            return list(connection.execute(statement, bound))
+    async with database.read() as session:
+        return [tuple(row) for row in (await session.execute(sa.text(statement), bound)).all()]
+
+
 def _plain(value: Any) -> Any:
     return getattr(value, "bytes", value)
 
@@ -44,14 +55,13 @@ def _plain(value: Any) -> Any:
 async def server_view(database: Database, rep_id: Any) -> dict[str, list[tuple[Any, ...]]]:
     """What a rep's replica must equal, column by column (I-3)."""
     view = {}
-    async with database.read() as session:
-        rep = rep_id.bytes if database.is_sqlite else rep_id
-        for synced in SYNCED:
-            names = ", ".join(synced.row.__struct_fields__)
-            statement = sa.text(f"SELECT {names} FROM {synced.name} WHERE {SCOPE_OF_A_REP[synced.name]}")
-            bound = {"rep": rep} if ":rep" in SCOPE_OF_A_REP[synced.name] else {}
-            rows = (await session.execute(statement, bound)).all()
-            view[synced.name] = sorted((tuple(_plain(value) for value in row) for row in rows), key=repr)
+    rep = rep_id.bytes if database.is_sqlite else rep_id
+    for synced in SYNCED:
+        names = ", ".join(synced.row.__struct_fields__)
+        condition = SCOPE_OF_A_REP[synced.name]
+        bound = {"rep": rep} if ":rep" in condition else {}
+        rows = await _query(database, f"SELECT {names} FROM {synced.name} WHERE {condition}", **bound)
+        view[synced.name] = sorted((tuple(_plain(value) for value in row) for row in rows), key=repr)
     return view
 
 
@@ -74,14 +84,16 @@ async def stock_faults(database: Database) -> list[tuple[Any, ...]]:
           LEFT JOIN sales_order_line line ON line.order_id = head.id AND line.product_id = level.product_id
          GROUP BY level.id, level.allocated HAVING level.allocated <> coalesce(sum(line.allocated), 0)
     """
-    async with database.read() as session:
-        return [tuple(row) for row in (await session.execute(sa.text(statement))).all()]
+    return await _query(database, statement)
 
 
 async def verdicts_of(database: Database) -> dict[bytes, bytes]:
     """Every verdict that the server holds, by intent."""
-    async with database.read() as session:
-        rows = (await session.execute(sa.text("SELECT id, verdict FROM intent_record"))).all()
-    return {_plain(row[0]): bytes(row[1]) for row in rows}
+    rows = await _query(database, "SELECT id, verdict FROM intent_record")
+    return {_plain(intent_id): bytes(verdict) for intent_id, verdict in rows}
 
 
+async def submissions_of(database: Database) -> list[bytes]:
+    """The order of every submission that has a verdict."""
+    rows = await _query(database, "SELECT subject_id FROM intent_record WHERE kind = 'SubmitOrder'")
+    return [_plain(subject_id) for (subject_id,) in rows]

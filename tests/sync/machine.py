@@ -32,7 +32,7 @@ from sync_protocol.wire.codec import encode
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import PushRequest
 from tests.support.faults import Fault, FaultyEndpoint, KilledError, bury, kill_before_statement
-from tests.support.ledger import device_view, server_view, stock_faults, verdicts_of
+from tests.support.ledger import device_view, server_view, stock_faults, submissions_of, verdicts_of
 from tests.support.world import World, small_company
 
 T = TypeVar("T")
@@ -296,9 +296,7 @@ class SyncMachine(RuleBasedStateMachine):
         await self._nothing_is_lost(held)
 
     async def _nothing_is_lost(self, held: dict[bytes, bytes]) -> None:
-        async with self.database.read() as session:
-            records = await session.execute(sa.text("SELECT subject_id, kind FROM intent_record WHERE kind = 'SubmitOrder'"))
-            decided = [getattr(subject, "bytes", subject) for subject, _ in records]
+        decided = await submissions_of(self.database)
         for handset in self.handsets:
             assert handset.client is not None
             waiting = handset.client._store.reader.execute("SELECT subject_id FROM outbox WHERE kind = 'SubmitOrder'").fetchall()
