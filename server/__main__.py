@@ -13,7 +13,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 import server.app  # noqa: F401  # every slice's tables, which refer to each other
+from server.demo.commands import demo
 from server.identity.commands import devices, users
+from server.integration.commands import import_command
 from server.migrations import alembic_config, migrate
 from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
@@ -167,8 +169,9 @@ def _newest_revision() -> str:
 
 main.add_command(users)
 main.add_command(devices)
-# Here: main.add_command of server.integration.commands' import_command, when there is one.
-# Here: main.add_command of server.demo.commands' demo, when there is one.
+main.add_command(import_command, "import")
+main.add_command(demo, "demo")
+
 
 if __name__ == "__main__":
     main()
