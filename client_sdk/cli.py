@@ -46,7 +46,7 @@ def _known_zone(_context: click.Context, _option: click.Parameter, name: str) ->
         "roadbook device enrol http://127.0.0.1:8321 K3QX-9FTR --name 'Tablet of Femke'",
         "roadbook device sync",
         "roadbook device search 'press elbow 22'",
-        "roadbook device order RAN-001 130-04:10 --po PO4711",
+        "roadbook device order RAN-001 P130-04:10 --po PO4711",
     ),
 )
 @click.option(

@@ -38,7 +38,7 @@ async def customers(client: OrderClient, screen: Screen, text: str, limit: int) 
         screen.customers(found)
 
 
-@command("roadbook device price RAN-001 130-04", "roadbook device price RAN-001 130-04 25")
+@command("roadbook device price RAN-001 P130-04", "roadbook device price RAN-001 P130-04 25")
 @click.argument("customer")
 @click.argument("sku")
 @click.argument("quantity", type=click.IntRange(min=1), default=1)
@@ -54,7 +54,7 @@ async def price(client: OrderClient, screen: Screen, *, customer: str, sku: str,
         screen.price(product, buyer, quote)
 
 
-@command("roadbook device stock 130-04")
+@command("roadbook device stock P130-04")
 @click.argument("sku")
 async def stock(client: OrderClient, screen: Screen, sku: str) -> None:
     """Show a product's stock at your locations, and as of when that is known."""

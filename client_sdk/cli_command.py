@@ -83,7 +83,7 @@ class LineArgument(click.ParamType[tuple[str, int]]):
         if not colon:
             return str(value), 1
         if not sku or not (quantity.isascii() and quantity.isdecimal()) or int(quantity) < 1:
-            self.fail(f"{value!r} is not SKU:QUANTITY, such as 130-04:10", param, ctx)
+            self.fail(f"{value!r} is not SKU:QUANTITY, such as P130-04:10", param, ctx)
         return sku, int(quantity)
 
 

@@ -17,7 +17,7 @@ from sync_protocol.entities.orders import OrderStatus
 
 
 @command(
-    "roadbook device order RAN-001 130-04:10", "roadbook device order RAN-001 130-04:10 475-07 --po PO4711 --note 'Before 7:30'"
+    "roadbook device order RAN-001 P130-04:10", "roadbook device order RAN-001 P130-04:10 H475-07 --po PO4711 --note 'Before 7:30'"
 )
 @click.argument("customer")
 @lines_argument
@@ -44,7 +44,9 @@ async def order(client: OrderClient, screen: Screen, *, customer: str, lines: Li
         screen.foretold(foretold)
 
 
-@command("roadbook device amend R17-000001 130-04:5", "roadbook device amend R17-000001 130-04:5 131-02:10 --note 'Half for now'")
+@command(
+    "roadbook device amend R17-000001 P130-04:5", "roadbook device amend R17-000001 P130-04:5 P131-02:10 --note 'Half for now'"
+)
 @click.argument("number")
 @lines_argument
 @click.option("--note", default="", help="Why, for the office.")
@@ -63,7 +65,7 @@ async def cancel(client: OrderClient, screen: Screen, *, number: str, reason: st
     await _show_order(client, screen, await client.cancel_order(view.order.id, reason=reason))
 
 
-@command("roadbook device mend R17-000005 477-08:3", "roadbook device mend R17-000005 477-08:3 493-01")
+@command("roadbook device mend R17-000005 H477-08:3", "roadbook device mend R17-000005 H477-08:3 H493-01")
 @click.argument("number")
 @lines_argument
 async def mend(client: OrderClient, screen: Screen, *, number: str, lines: Lines) -> None:

@@ -100,7 +100,9 @@ class Screen:
         )
         if quote.next_break is not None:
             minimum, deeper = quote.next_break
-            self.say(f"{minimum - quote.quantity:,} more reach {unit_price_text(deeper, quote.currency)} each", "green")
+            self.say(
+                f"at {minimum:,} it is {unit_price_text(deeper, quote.currency)} each: {minimum - quote.quantity:,} more", "green"
+            )
 
     def stock(self, product: Product, views: Iterable[StockView]) -> None:
         self.say(f"{product.name} ({product.sku})")

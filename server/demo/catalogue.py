@@ -78,7 +78,12 @@ def make_catalogue(dice: Dice) -> Catalogue:
     articles: list[Article] = []
     for number, (sold, brand) in enumerate(_families(), start=101):
         family = _family(
-            sold, brand, id=dice.id(), sku=str(number), unit_id=unit_ids[sold.unit], category_id=category_ids[sold.category]
+            sold,
+            brand,
+            id=dice.id(),
+            sku=f"{sold.category[0]}{number}",
+            unit_id=unit_ids[sold.unit],
+            category_id=category_ids[sold.category],
         )
         families.append(family)
         articles += _variants(dice, sold, family)
@@ -131,7 +136,7 @@ def _variants(dice: Dice, sold: Range, family: Product) -> Iterator[Article]:
             category_id=family.category_id,
             variant_of_id=family.id,
             variant_label=label,
-            barcode=_gtin(int(family.sku) * _ARTICLES_PER_FAMILY + place),
+            barcode=_gtin(int(family.sku[1:]) * _ARTICLES_PER_FAMILY + place),
         )
         yield Article(product, sold.category, shown, sold.pack)
         unit_price = unit_price * sold.axis.growth_basis_points // BASIS_POINTS
