@@ -5,10 +5,12 @@ A value goes through fixed stages: its origin (exactly one of `column`, `constan
 one spelling; an empty value is no value. There is no expression language: what is not in these lists cannot be said.
 """
 
+import re
 import tomllib
+from copy import deepcopy
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -174,8 +176,43 @@ def load_mapping(path: Path) -> Mapping:
 def mapping_of(document: object) -> Mapping:
     """The mapping that a decoded document describes. Raises MappingError."""
     try:
-        mapping = msgspec.convert(document, Mapping)
+        return msgspec.convert(document, Mapping)
     except msgspec.ValidationError as error:
-        problem, _, place = str(error).partition(" - at `")
-        raise MappingError(place.rstrip("`").removeprefix("$.").removeprefix("$") or "mapping", problem) from error
-    return mapping
+        problem, place = _said(error)
+        raise MappingError(_named(document, problem, place) or "mapping", problem) from error
+
+
+def _said(error: msgspec.ValidationError) -> tuple[str, str]:
+    problem, _, place = str(error).partition(" - at `")
+    return problem, place.rstrip("`").removeprefix("$").removeprefix(".")
+
+
+def _named(document: object, problem: str, place: str) -> str:
+    """The place with the names of tables, for which msgspec writes `[...]`: found by leaving one entry at a time."""
+    before, unnamed, _ = place.partition("[...]")
+    if not unnamed:
+        return place
+    try:
+        names = tuple(_table(document, before))
+    except KeyError:
+        # A name with a dot or a bracket in it: the place cannot be told from a path.
+        return place
+    for name in names:
+        alone = deepcopy(document)
+        table = _table(alone, before)
+        for other in table.keys() - {name}:
+            del table[other]
+        try:
+            msgspec.convert(alone, Mapping)
+        except msgspec.ValidationError as error:
+            if _said(error) == (problem, place):
+                return _named(alone, problem, place.replace("[...]", f".{name}", 1))
+    return place
+
+
+def _table(document: object, place: str) -> dict[str, object]:
+    found: Any = document
+    for name, number in re.findall(r"([^.\[\]]+)|\[(\d+)\]", place):
+        found = found[name] if name else found[int(number)]
+    assert isinstance(found, dict)
+    return found

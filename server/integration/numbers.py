@@ -79,7 +79,7 @@ def instant_of(field: str, text: str, zone: str) -> int:
         moment = datetime.fromisoformat(text)
         aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(zone))
         return (aware - _EPOCH) // timedelta(milliseconds=1)
-    except (ValueError, OverflowError, OSError) as error:
+    except (ValueError, KeyError, OverflowError, OSError) as error:
         raise malformed(field, text, f"an ISO date in the zone {zone!r} ({error})") from None
 
 

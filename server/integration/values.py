@@ -141,10 +141,18 @@ class Compiler(msgspec.Struct, frozen=True):
     def _zone(self, zone: str | Field | None, place: str) -> Callable[[Values], str]:
         if isinstance(zone, Field):
             evaluate = self.field(zone, f"{place}.zone")
-            return lambda values: str(evaluate(values) or "UTC")
+            name = place.rpartition(".")[2]
+
+            def read(values: Values) -> str:
+                found = evaluate(values)
+                if found is None:
+                    raise malformed(name, "", "a time in a known zone (the zone is empty)")
+                return str(found)
+
+            return read
         try:
             fixed = str(ZoneInfo(zone or "UTC"))
-        except (ValueError, OSError) as error:
+        except (ValueError, KeyError, OSError) as error:
             raise MappingError(f"{place}.zone", f"{zone!r} is not an IANA time zone") from error
         return lambda _values: fixed
 
