@@ -43,7 +43,8 @@ def search(connection: apsw.Connection, text: str, limit: int) -> list[Product]:
         row.rowid IN (
             SELECT * FROM (SELECT rowid FROM product_search WHERE product_search MATCH ?1 LIMIT ?2)
             UNION SELECT * FROM (SELECT rowid FROM product WHERE sku >= ?3 AND sku < ?3 || char(1114111) LIMIT ?2))
-        ORDER BY row.sku = ?3 DESC, row.sku LIKE ?4 DESC, row.status = 'active' DESC, row.name LIKE ?4 DESC, length(row.name), row.sku
+        ORDER BY row.sku = ?3 DESC, row.sku LIKE ?4 DESC, row.status = 'active' DESC, row.name LIKE ?4 DESC,
+                 length(row.name), row.sku
         LIMIT ?5
         """,
         match,

@@ -35,6 +35,7 @@ from sync_protocol.wire.messages import (
     ForkRequest,
     GoneChunk,
     PageHeader,
+    PageMessage,
     PageTrailer,
     PullRequest,
     PushReply,
@@ -209,37 +210,33 @@ class Engine:
 async def read_page(endpoint: SyncEndpoint, request: PullRequest) -> Page:
     """One page, whole. Raises BadReplyError where it is cut off, garbled, too large, or meant for somebody else (rule 6)."""
     reader = PageReader()
-    header: PageHeader | None = None
-    trailer: PageTrailer | None = None
-    scope: ScopeChunk | None = None
-    chunks: list[RowChunk | GoneChunk] = []
+    messages: list[PageMessage] = []
     size = 0
     try:
         async for piece in endpoint.pull(request):
             for message in reader.feed(piece):
-                match message:
-                    case PageHeader():
-                        header = message
-                    case PageTrailer():
-                        trailer = message
-                    case ScopeChunk():
-                        scope = message
-                    case RowChunk():
-                        size += len(bytes(message.rows))
-                        chunks.append(message)
-                    case GoneChunk():
-                        chunks.append(message)
+                messages.append(message)
+                size += len(bytes(message.rows)) if isinstance(message, RowChunk) else 0
                 if size > PAGE_MESSAGES_BYTES_MAX:
                     raise BadReplyError(f"a page of more than {PAGE_MESSAGES_BYTES_MAX} bytes")
     except WireError as error:
         raise BadReplyError(str(error)) from error
-    if header is None or trailer is None:
-        raise BadReplyError("it was cut off")
-    if trailer.digest != reader.digest:
+    return _whole(messages, reader.digest, request)
+
+
+def _whole(messages: list[PageMessage], digest: bytes, request: PullRequest) -> Page:
+    """The page that these messages are. Raises BadReplyError."""
+    match messages:
+        case [PageHeader() as header, *between, PageTrailer() as trailer]:
+            pass
+        case _:
+            raise BadReplyError("it was cut off")
+    if trailer.digest != digest:
         raise BadReplyError("its digest does not fit")
-    if request.device_id not in {header.audience} & {trailer.audience} or header.epoch != trailer.epoch:
+    if {header.audience, trailer.audience} != {request.device_id} or header.epoch != trailer.epoch:
         raise BadReplyError("it is meant for another device")
-    return Page(header, trailer, scope, tuple(chunks))
+    scope = next((message for message in between if isinstance(message, ScopeChunk)), None)
+    return Page(header, trailer, scope, tuple(message for message in between if isinstance(message, RowChunk | GoneChunk)))
 
 
 def take_identity(connection: apsw.Connection, identity: Identity, incarnation: Incarnation) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import apsw
 import msgspec
 
-from client_sdk.rows import fetch_one, fetch_rows
+from client_sdk.rows import fetch_one, fetch_rows, fetch_tuples
 from client_sdk.schema import OVERLAID, overlay
 from client_sdk.state import Identity, load
 from sync_protocol.entities import BY_ROW
@@ -26,7 +26,8 @@ def rebuild(connection: apsw.Connection, cursor: int) -> None:
     """Rewind, then replay what the replica at `cursor` does not show."""
     for synced in OVERLAID:
         connection.execute(f"DELETE FROM {overlay(synced)}")  # noqa: S608  # a name of the registry
-    pending = connection.execute(
+    pending = fetch_tuples(
+        connection,
         """
         SELECT envelope FROM (
             SELECT sequence, envelope FROM outbox WHERE NOT stuck
@@ -36,7 +37,7 @@ def rebuild(connection: apsw.Connection, cursor: int) -> None:
         """,
         (cursor, Outcome.REJECTED.value),
     )
-    for (envelope,) in pending.fetchall():
+    for (envelope,) in pending:
         lay(connection, decode(envelope, IntentEnvelope))
 
 

@@ -1,13 +1,14 @@
 """Prices and stock as this device knows them, found by a few index look-ups and decided by the shared rules."""
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
 import apsw
 import msgspec
 
 from client_sdk.errors import UnknownRowError
-from client_sdk.rows import fetch_one, fetch_rows
+from client_sdk.rows import fetch_one, fetch_rows, fetch_tuples
 from client_sdk.state import checkpoint
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer, Territory
@@ -99,22 +100,21 @@ def quote(connection: apsw.Connection, terms: Terms, product_id: UUID, quantity:
 
 def stock_of(connection: apsw.Connection, product_id: UUID) -> list[StockView]:
     """The stock of a product at every location in the scope."""
-    rows = connection.execute(
+    rows = fetch_tuples(
+        connection,
         """
-        SELECT place.id, place.code, place.name, level.on_hand, level.allocated, level.as_of_ms
+        SELECT place.id, place.code, place.name, level.on_hand, level.allocated
           FROM stock_level level JOIN stock_location place ON place.id = level.stock_location_id
          WHERE level.product_id = ? ORDER BY place.code
         """,
         (product_id.bytes,),
-    ).fetchall()
+    )
     seen_ms = checkpoint(connection).as_of_ms
     return [_stock_view(connection, product_id, row, seen_ms) for row in rows]
 
 
-def _stock_view(
-    connection: apsw.Connection, product_id: UUID, row: tuple[bytes, str, str, int, int, int], seen_ms: int
-) -> StockView:
-    place, code, name, on_hand, allocated, _ = row
+def _stock_view(connection: apsw.Connection, product_id: UUID, row: tuple[Any, ...], seen_ms: int) -> StockView:
+    place, code, name, on_hand, allocated = row
     pending = _pending(connection, product_id, place)
     return StockView(
         stock_location_id=UUID(bytes=place),

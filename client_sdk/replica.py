@@ -126,7 +126,8 @@ def _stage_gone(connection: apsw.Connection, synced: Synced | None, chunk: GoneC
         return len(chunk.rows)
     _ensure_staged(connection, synced)
     connection.executemany(
-        "INSERT INTO staged_gone VALUES (?, ?, ?) ON CONFLICT (entity, id) DO UPDATE SET commit_seq = max(commit_seq, excluded.commit_seq)",
+        "INSERT INTO staged_gone VALUES (?, ?, ?) "
+        "ON CONFLICT (entity, id) DO UPDATE SET commit_seq = max(commit_seq, excluded.commit_seq)",
         ((synced.name, row_id, commit_seq) for commit_seq, row_id in chunk.rows),
     )
     connection.executemany(
@@ -146,7 +147,8 @@ def _upsert_sql(synced: Synced, table: str, source: str | None = None) -> str:
     values = source or f"VALUES ({', '.join('?' for _ in names)})"
     newer = ", ".join(f"{name} = excluded.{name}" for name in names if name != "id")
     guard = f"excluded.commit_seq > {table}.commit_seq"
-    return f"INSERT INTO {table} ({', '.join(names)}) {values} ON CONFLICT (id) DO UPDATE SET {newer} WHERE {guard}"  # names of the registry
+    insert = f"INSERT INTO {table} ({', '.join(names)}) {values}"  # noqa: S608  # names of the registry
+    return f"{insert} ON CONFLICT (id) DO UPDATE SET {newer} WHERE {guard}"
 
 
 def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> Applied:

@@ -156,11 +156,12 @@ def index_sql(synced: Synced) -> tuple[str, ...]:
 def view_sql() -> tuple[str, ...]:
     """The views that lay the overlay over the replica. The lines of an overlaid order are the overlay's alone."""
     hidden = {"sales_order_line": "order_id NOT IN (SELECT id FROM overlay_sales_order)"}
-    return tuple(
-        f"CREATE VIEW {current(synced)} AS SELECT * FROM {overlay(synced)} UNION ALL SELECT * FROM {synced.name} "
-        f"WHERE {hidden.get(synced.name, f'id NOT IN (SELECT id FROM {overlay(synced)})')}"  # noqa: S608  # no input in it
-        for synced in OVERLAID
-    )
+    return tuple(_view_sql(synced, hidden.get(synced.name, f"id NOT IN (SELECT id FROM {overlay(synced)})")) for synced in OVERLAID)  # noqa: S608  # no input in it
+
+
+def _view_sql(synced: Synced, shown: str) -> str:
+    both = f"SELECT * FROM {overlay(synced)} UNION ALL SELECT * FROM {synced.name} WHERE {shown}"  # noqa: S608  # no input in it
+    return f"CREATE VIEW {current(synced)} AS {both}"
 
 
 def drop_views(connection: apsw.Connection) -> None:
@@ -174,9 +175,9 @@ def search_sql() -> tuple[str, ...]:
     columns = ", ".join(_SEARCHED)
     new = ", ".join(f"NEW.{column}" for column in _SEARCHED)
     changed = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in _SEARCHED)
+    options = "content='', contentless_delete=1, tokenize=\"unicode61 remove_diacritics 2\", prefix='1 2 3 4'"
     return (
-        f"CREATE VIRTUAL TABLE product_search USING fts5({columns}, content='', contentless_delete=1, "
-        "tokenize=\"unicode61 remove_diacritics 2\", prefix='1 2 3 4')",
+        f"CREATE VIRTUAL TABLE product_search USING fts5({columns}, {options})",
         *_search_trigger_sql(columns, new, changed),
     )
 

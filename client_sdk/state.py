@@ -36,7 +36,10 @@ class Incarnation(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What the replica equals: the log `epoch` at `cursor`. `as_of_ms` is server time, `clock_skew_ms` how far ahead this clock was."""
+    """What the replica equals: the log `epoch` at `cursor`.
+
+    `as_of_ms` is server time, `clock_skew_ms` how far ahead of it this device's clock was.
+    """
 
     epoch: UUID | None = None
     cursor: int = 0

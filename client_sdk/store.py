@@ -81,13 +81,17 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
-        if not connection.in_transaction:
-            raise apsw.FullError("the transaction was ended from below")
+        _require_open(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _require_open(connection: apsw.Connection) -> None:
+    if not connection.in_transaction:
+        raise apsw.FullError("the transaction was ended from below")
 
 
 def _connect(path: str, *, read_only: bool) -> apsw.Connection:

@@ -1,6 +1,7 @@
 """What a device may ask about orders. Each is executed anew with the server's rules and data; the device only quoted."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -36,7 +37,7 @@ async def submit_order(session: WriteSession, intent: SubmitOrder, context: Inte
     if decision.outcome is Outcome.REJECTED:
         return _verdict(context, decision)
     number = await free_number(session, intent.number)
-    await _write_order(session, intent, context, decision, number, terms)
+    await _write_order(session, intent, context, _Decided(decision, number, terms))
     return _verdict(context, decision, _number_change(intent.number, number))
 
 
@@ -56,9 +57,14 @@ async def _submission_refusal(
     return None
 
 
-async def _write_order(
-    session: WriteSession, intent: SubmitOrder, context: IntentContext, decision: OrderDecision, number: str, terms: Terms
-) -> None:
+class _Decided(NamedTuple):
+    decision: OrderDecision
+    number: str
+    terms: Terms
+
+
+async def _write_order(session: WriteSession, intent: SubmitOrder, context: IntentContext, decided: _Decided) -> None:
+    decision, number, terms = decided
     order = order_row(
         intent,
         decision,

@@ -16,18 +16,18 @@ from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest
 async def enrol(session: WriteSession, request: EnrolRequest, ids: IdSource, now_ms: int) -> Enrolment:
     """Take the code and make a device of its user. Raises EnrolmentCodeInvalidError."""
     user = await take_enrolment_code(session, request.code, now_ms)
-    return await _make_device(session, user, request.device_name, ids, now_ms)
+    return await _make_device(session, user, request.device_name, ids=ids, now_ms=now_ms)
 
 
 async def fork(session: WriteSession, token: str, request: ForkRequest, ids: IdSource, now_ms: int) -> Enrolment:
     """Make a new device for the holder of a copied identity. The older copy keeps the old one."""
     asker = await asker_of(session, token, request.device_id, now_ms, lock=True)
     user = await session.get_one(UserModel, asker.principal.user_id)
-    return await _make_device(session, user, request.device_name, ids, now_ms, asker.device_id)
+    return await _make_device(session, user, request.device_name, ids=ids, now_ms=now_ms, forked_from_id=asker.device_id)
 
 
 async def _make_device(
-    session: WriteSession, user: UserModel, name: str, ids: IdSource, now_ms: int, forked_from_id: UUID | None = None
+    session: WriteSession, user: UserModel, name: str, *, ids: IdSource, now_ms: int, forked_from_id: UUID | None = None
 ) -> Enrolment:
     if user.rep_id is None and user.customer_id is None:
         raise NothingToHoldError(user.role)

@@ -120,14 +120,14 @@ async def _fill(page: Page, reader: Reader, request: PullRequest, position: Pull
         if stage.gone and position.pass_from == 0:
             continue
         reached = position if stage.number == position.stage else msgspec.structs.replace(position, change=0, row_id=FIRST_ID)
-        rest = await _fill_stage(page, reader, stage, reached, scope, gained)
+        rest = await _fill_stage(page, reader, stage, reached, scope=scope, gained=gained)
         if rest is not None:
             return rest
     return None
 
 
 async def _fill_stage(
-    page: Page, reader: Reader, stage: Stage, position: PullPosition, scope: Scope, gained: list[str]
+    page: Page, reader: Reader, stage: Stage, position: PullPosition, *, scope: Scope, gained: list[str]
 ) -> PullPosition | None:
     buckets = scope.of_kind(stage.synced.bucket.kind)
     if not buckets:
