@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -58,7 +59,7 @@ class CommandLine(click.Group):
 def _check_settings() -> None:
     """Refuse an environment that no command could work with."""
     try:
-        engine_url(settings_from_environment().database_url)
+        url = engine_url(settings_from_environment().database_url)
     except InvalidSettingError as error:
         raise click.ClickException(str(error)) from error
     except ArgumentError as error:
@@ -66,6 +67,9 @@ def _check_settings() -> None:
         raise click.ClickException(message) from error
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    folder = Path(url.database or ".").parent
+    if url.get_backend_name() == "sqlite" and not folder.is_dir():
+        raise click.ClickException(f"{PREFIX}DATABASE_URL: there is no folder {folder}; make it first")
 
 
 def _sentence(error: Exception) -> str:
