@@ -1,0 +1,130 @@
+"""What was once on the wire is understood for ever, and would be sent the same way today."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from backports import zstd
+
+from sync_protocol import intents
+from sync_protocol.entities import BY_NAME
+from sync_protocol.intents import INTENTS
+from sync_protocol.verdicts import Verdict
+from sync_protocol.wire import messages
+from sync_protocol.wire.codec import PageReader, columns, decode, decode_intent, decode_rows, decode_verdict, digest, encode
+from sync_protocol.wire.messages import PageTrailer, PushReply, PushRequest, PushStatus, RowChunk
+from sync_protocol.wire.version import OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION
+from tests.golden.record import readable
+
+FOLDER = Path(__file__).parent
+# A file is pinned when it is recorded and never edited: whoever wants another records a new protocol version.
+PINNED = {
+    "v1/enrol_request.json": "16573589adbc296e3c341fb9a4256694",
+    "v1/enrolment.json": "929276c9567f89b9bf5d2c63f64a5bd6",
+    "v1/fork_request.json": "f9a611763ac53e9f0b5ddbd3218f32a0",
+    "v1/intent_AmendOrder.json": "eb5facfe07d0aa5a89bb89f8b89f36d7",
+    "v1/intent_CancelOrder.json": "7b133699bceb1325d45927f5da68d67d",
+    "v1/intent_CreateCustomer.json": "82d339ad39a919d2b0251d9b4e515e4a",
+    "v1/intent_SubmitOrder.json": "b1cd90d31f79dd7ca506ee86ecb2ff02",
+    "v1/page_last.json": "56f1e8824b1b04bdbe16ad2ce591bde5",
+    "v1/page_resync.json": "7eb77cff933a7e532cf037b84eb1e87c",
+    "v1/page_rows.json": "a4f2abad94c6daa1dbd768b92eaca136",
+    "v1/page_scope.json": "c9d249943ca2c335ec50d93c6007556f",
+    "v1/pull_request_first.json": "7475bfe75cb9493fc939220bc6f2076d",
+    "v1/pull_request_on.json": "25ea968549eb8def465f996cbfe8687f",
+    "v1/push_reply.json": "3143a3aaa849794f9cc9fb604c355a88",
+    "v1/push_request.json": "e7426f83e3bb201e73efd57c415d7b7d",
+    "v1/verdict.json": "a7746c00315cfd5a3cfa495a156a8926",
+}
+TRANSCRIPTS = {name: json.loads((FOLDER / name).read_text(encoding="utf-8")) for name in PINNED}
+every_message = pytest.mark.parametrize("name", [name for name, each in TRANSCRIPTS.items() if "frames" not in each])
+every_page = pytest.mark.parametrize("name", [name for name, each in TRANSCRIPTS.items() if "frames" in each])
+
+
+def message_type(name: str) -> type[msgspec.Struct]:
+    return getattr(messages, name, None) or getattr(intents, name, None) or {"Verdict": Verdict}[name]
+
+
+def framed(frames: list[dict[str, Any]]) -> bytes:
+    bodies = [bytes.fromhex(frame["hex"]) for frame in frames]
+    return b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
+
+
+def rows_anew(chunk: RowChunk) -> RowChunk:
+    """The chunk with its rows decoded, checked and encoded again."""
+    synced = BY_NAME[chunk.entity]
+    is_ours = chunk.columns == columns(synced, PROTOCOL_VERSION)
+    rows = decode_rows(synced, chunk.rows) if is_ours else msgspec.msgpack.decode(chunk.rows)
+    return msgspec.structs.replace(chunk, rows=msgspec.Raw(encode(rows)))
+
+
+def test_no_transcript_was_edited_added_or_dropped() -> None:
+    found = {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in FOLDER.glob("v*/*.json")}
+    assert {name: hashlib.blake2b(body, digest_size=16).hexdigest() for name, body in found.items()} == PINNED
+
+
+def test_every_version_served_has_its_transcripts() -> None:
+    versions = {f"v{version}" for version in range(OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION + 1)}
+    assert versions <= {name.partition("/")[0] for name in PINNED}
+
+
+def test_every_message_and_every_intent_is_in_a_transcript() -> None:
+    newest = [each for name, each in TRANSCRIPTS.items() if name.startswith(f"v{PROTOCOL_VERSION}/")]
+    recorded = {frame["message"] for each in newest for frame in each.get("frames", [each])}
+    assert {each.__name__ for each in (*messages.MESSAGES, *INTENTS, Verdict)} <= recorded
+
+
+@every_message
+def test_a_message_is_read_and_would_be_sent_again_byte_for_byte(name: str) -> None:
+    transcript = TRANSCRIPTS[name]
+    body = bytes.fromhex(transcript["hex"])
+    understood = decode(body, message_type(transcript["message"]))
+    assert readable(understood) == transcript["value"]
+    assert encode(understood) == body
+
+
+@every_page
+def test_a_page_is_read_and_would_be_sent_again_frame_for_frame(name: str) -> None:
+    transcript = TRANSCRIPTS[name]
+    stream = bytes.fromhex(transcript["stream_hex"])
+    assert zstd.decompress(stream) == framed(transcript["frames"])
+    understood = list(PageReader().feed(stream))
+    assert [readable(each) for each in understood] == [frame["value"] for frame in transcript["frames"]]
+    again = [rows_anew(each) if isinstance(each, RowChunk) else each for each in understood]
+    assert [encode(each).hex() for each in again] == [frame["hex"] for frame in transcript["frames"]]
+
+
+@every_page
+def test_a_trailer_carries_the_digest_of_the_frames_before_it(name: str) -> None:
+    transcript = TRANSCRIPTS[name]
+    *before, last = transcript["frames"]
+    assert decode(bytes.fromhex(last["hex"]), PageTrailer).digest == digest(framed(before))
+
+
+@every_page
+def test_a_page_may_come_in_pieces_of_any_size(name: str) -> None:
+    stream = bytes.fromhex(TRANSCRIPTS[name]["stream_hex"])
+    reader = PageReader()
+    piecemeal = [each for byte in stream for each in reader.feed(bytes([byte]))]
+    assert piecemeal == list(PageReader().feed(stream))
+
+
+def test_the_intents_of_a_push_carry_their_own_digests() -> None:
+    request = decode(bytes.fromhex(TRANSCRIPTS["v1/push_request.json"]["hex"]), PushRequest)
+    for envelope in request.intents:
+        intent = decode_intent(envelope.body)
+        assert type(intent).__name__ == envelope.kind
+        assert digest(envelope.body) == envelope.digest
+        assert encode(intent) == envelope.body
+
+
+def test_the_verdicts_of_a_reply_are_read() -> None:
+    reply = decode(bytes.fromhex(TRANSCRIPTS["v1/push_reply.json"]["hex"]), PushReply)
+    assert {result.status for result in reply.results} == set(PushStatus)
+    for result in reply.results:
+        if result.status is PushStatus.DECIDED:
+            assert decode_verdict(result.verdict).intent_id == result.intent_id
+            assert encode(decode_verdict(result.verdict)) == result.verdict
