@@ -172,7 +172,7 @@ class OrderClient:
     async def enrol(self, server_url: str, code: str, device_name: str) -> Identity:
         """Make this a device of the user whom the code was made for.
 
-        Raises EnrolmentRefusedError, ServerUnreachableError, BadReplyError, AppTooOldError.
+        Raises EnrolmentRefusedError, ServerUnreachableError, BadReplyError, AppTooOldError, StoreTakenError.
         """
         request = EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name=device_name)
         endpoint = self._endpoint_for(server_url.rstrip("/"), "")

@@ -6,13 +6,14 @@ Every step ends in one local transaction, so a kill at any moment leaves the sta
 import asyncio
 from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 import apsw
 import msgspec
 
 from client_sdk import journal, outbox, overlay, replica
 from client_sdk.clock import Surroundings
-from client_sdk.errors import BadReplyError, DeviceForkedError, EpochChangedError, RoadbookError
+from client_sdk.errors import BadReplyError, DeviceForkedError, EpochChangedError, RoadbookError, StoreTakenError
 from client_sdk.events import (
     CheckpointReached,
     DeviceRenewed,
@@ -128,7 +129,8 @@ class Engine:
     async def _push(self, verdicts: list[JournalEntry], progress: ProgressListener) -> None:
         """Send everything that waits, batch by batch; what is deferred stays and is not tried again in this round."""
         total, sent, after = await self._store.read(outbox.count), 0, 0
-        while batch := await self._store.read(outbox.next_batch, after):
+        blocked: set[UUID] = set()
+        while batch := await self._store.read(outbox.next_batch, after, blocked):
             identity, incarnation = await self._store.write(_next_incarnation, self._surroundings.ids.token())
             at = await self._store.read(checkpoint)
             request = PushRequest(
@@ -144,6 +146,8 @@ class Engine:
             verdicts.extend(arrived)
             for entry in arrived:
                 self._listener(VerdictArrived(entry))
+            undecided = {result.intent_id for result in reply.results if result.status is PushStatus.DEFERRED}
+            blocked.update(lane for waiting in batch if waiting.envelope.id in undecided for lane in waiting.lanes())
             after, sent = batch[-1].sequence, sent + len(batch)
             progress(SyncProgress(phase="push", done=sent, expected=max(total, sent)))
 
@@ -240,15 +244,19 @@ def _whole(messages: list[PageMessage], digest: bytes, request: PullRequest) -> 
 
 
 def take_identity(connection: apsw.Connection, identity: Identity, incarnation: Incarnation) -> None:
-    """Be this device from now on."""
+    """Be this device from now on. Raises StoreTakenError: a file is one user's for ever, with the orders in it."""
+    before = load(connection, Identity)
+    if before is not None and before.user_id != identity.user_id:
+        raise StoreTakenError(before.user_name)
     save(connection, identity)
     save(connection, incarnation)
 
 
 def _who(connection: apsw.Connection) -> tuple[Identity, Incarnation]:
+    identity = require_identity(connection)
     incarnation = load(connection, Incarnation)
     assert incarnation is not None, "an identity always comes with an incarnation"
-    return require_identity(connection), incarnation
+    return identity, incarnation
 
 
 def _next_incarnation(connection: apsw.Connection, fresh: bytes) -> tuple[Identity, Incarnation]:

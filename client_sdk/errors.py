@@ -2,6 +2,7 @@
 
 RoadbookError
 ├── NotEnrolledError             enrol first
+├── StoreTakenError              the file belongs to another user
 ├── ServerError                  the server answered with a problem
 │   ├── EnrolmentRefusedError    the code is wrong, used or expired
 │   ├── DeviceRevokedError       this device may not sync any more
@@ -38,6 +39,15 @@ class NotEnrolledError(RoadbookError):
 
     def __init__(self) -> None:
         super().__init__("this device is not enrolled: ask a manager for a code and enrol with it")
+
+
+class StoreTakenError(RoadbookError):
+    """The device's file is somebody else's."""
+
+    def __init__(self, user_name: str) -> None:
+        super().__init__(
+            f"this file belongs to {user_name}, whose orders may still be in it: sync it, and use another file for this user"
+        )
 
 
 class ServerError(RoadbookError):

@@ -99,6 +99,7 @@ def offer_again(connection: apsw.Connection, now_ms: int) -> int:
     )
     offered = connection.changes()
     connection.execute("DELETE FROM journal WHERE intent_id IN (SELECT intent_id FROM outbox)")
+    connection.execute("UPDATE journal SET commit_seq = 0")  # places in a log that is no more
     return offered
 
 

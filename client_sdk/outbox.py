@@ -1,5 +1,6 @@
 """Intents without a verdict: the only data that must never be lost. In here before they are sent (design rule 11)."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 import apsw
@@ -37,6 +38,10 @@ class Waiting(msgspec.Struct, frozen=True):
 
     sequence: int
     envelope: IntentEnvelope
+
+    def lanes(self) -> tuple[UUID, ...]:
+        """The aggregates whose order of intents must be kept."""
+        return decode_intent(self.envelope.body).lanes()
 
 
 def enqueue(connection: apsw.Connection, intent: AnyIntent, surroundings: Surroundings) -> IntentEnvelope:
@@ -76,16 +81,22 @@ def insert(connection: apsw.Connection, envelope: IntentEnvelope, subject_id: UU
     )
 
 
-def next_batch(connection: apsw.Connection, after: int) -> list[Waiting]:
-    """The next intents to send after a place in the order, as many as one push may hold."""
-    sql = "SELECT sequence, envelope FROM outbox WHERE sequence > ? AND NOT stuck ORDER BY sequence LIMIT ?"
+def next_batch(connection: apsw.Connection, after: int, blocked: Collection[UUID] = ()) -> list[Waiting]:
+    """The next intents to send after a place in the order, as many as one push may hold.
+
+    Those on a blocked lane, behind an intent that the server could not decide, wait with it.
+    """
+    sql = "SELECT sequence, envelope FROM outbox WHERE sequence > ? AND NOT stuck ORDER BY sequence"
     batch: list[Waiting] = []
     size = 0
-    for sequence, envelope in fetch_tuples(connection, sql, (after, BATCH_INTENTS_MAX)):
+    for sequence, envelope in connection.execute(sql, (after,)):
+        waiting = Waiting(sequence, decode(envelope, IntentEnvelope))
+        if any(lane in blocked for lane in waiting.lanes()):
+            continue
         size += len(envelope)
-        if batch and size > BATCH_BYTES_MAX:
+        if batch and (size > BATCH_BYTES_MAX or len(batch) == BATCH_INTENTS_MAX):
             break
-        batch.append(Waiting(sequence, decode(envelope, IntentEnvelope)))
+        batch.append(waiting)
     return batch
 
 

@@ -147,7 +147,7 @@ def _upsert_sql(synced: Synced, table: str, source: str | None = None) -> str:
     values = source or f"VALUES ({', '.join('?' for _ in names)})"
     newer = ", ".join(f"{name} = excluded.{name}" for name in names if name != "id")
     guard = f"excluded.commit_seq > {table}.commit_seq"
-    insert = f"INSERT INTO {table} ({', '.join(names)}) {values}"  # noqa: S608  # names of the registry
+    insert = f"INSERT INTO {table} ({', '.join(names)}) {values}"  # names of the registry
     return f"{insert} ON CONFLICT (id) DO UPDATE SET {newer} WHERE {guard}"
 
 

@@ -73,7 +73,7 @@ class HttpEndpoint:
         """Raises ServerError, ServerUnreachableError, BadReplyError."""
         async with self._stream("/sync/pull", request, PAGE_MEDIA_TYPE) as response:
             try:
-                async for piece in response.aiter_raw():
+                async for piece in response.aiter_bytes():
                     yield piece
             except httpx2.TransportError as error:
                 raise ServerUnreachableError(self._url, _name(error)) from error

@@ -32,7 +32,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     roles: ClassVar[frozenset[str]] = frozenset()
 
     def lanes(self) -> tuple[UUID, ...]:
-        """The aggregates whose order of intents must be kept, the one that the intent is about first."""
+        """The aggregates whose order of intents must be kept: the one that it is about first, the one that it needs last."""
         raise NotImplementedError
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from server.changelog.log import read_head, seal
 from server.changelog.models import IntentFailureModel, IntentRecordModel
@@ -105,9 +105,9 @@ class Pusher:
         """Decide in a savepoint; a failure of the server's own undoes it and defers the intent."""
         try:
             return await self._in_savepoint(envelope, intent, fault)
-        except IntegrityError:
-            return await self._after_clash(envelope, intent, lanes)
         except DBAPIError as error:
+            if _is_clash(error):
+                return await self._after_clash(envelope, intent, lanes)
             if _is_transient(error):
                 raise TransientDatabaseError from error
             return await self._failed(envelope, intent, lanes, error)
@@ -118,9 +118,9 @@ class Pusher:
         """A unique value is taken. Decided by another connection meanwhile? A number just taken? Else the ids are not new."""
         try:
             return await self._known(envelope) or await self._in_savepoint(envelope, intent, "")
-        except IntegrityError:
-            return await self._in_savepoint(envelope, None, "an id in it is in use by something else")
         except Exception as error:  # noqa: BLE001  # as in _attempt
+            if isinstance(error, DBAPIError) and _is_clash(error):
+                return await self._in_savepoint(envelope, None, "an id in it is in use by something else")
             return await self._failed(envelope, intent, lanes, error)
 
     async def _in_savepoint(self, envelope: IntentEnvelope, intent: AnyIntent | None, fault: str) -> PushResult:
@@ -162,9 +162,9 @@ class Pusher:
         return verdict
 
     async def _name_dependency(self, intent: AnyIntent, verdict: Verdict) -> Verdict:
-        """Where what is missing was refused before, say by which intent."""
+        """Where what is missing, the last of the lanes, was refused before, say by which intent."""
         refused = sa.select(IntentRecordModel.id).where(
-            IntentRecordModel.subject_id.in_(intent.lanes()),
+            IntentRecordModel.subject_id == intent.lanes()[-1],
             IntentRecordModel.outcome == Outcome.REJECTED,
             IntentRecordModel.id != verdict.intent_id,
         )
@@ -229,7 +229,15 @@ def _at(result: PushResult, place: int) -> PushResult:
     return msgspec.structs.replace(result, commit_seq=place) if decided_here else result
 
 
+def _is_clash(error: DBAPIError) -> bool:
+    """A unique value is taken already."""
+    return _state(error) == "23505" or "UNIQUE constraint failed" in str(error.orig)
+
+
 def _is_transient(error: DBAPIError) -> bool:
     """Deadlock or serialisation failure on PostgreSQL; SQLite has one writer and neither."""
-    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    return state in {"40P01", "40001"}
+    return _state(error) in {"40P01", "40001"}
+
+
+def _state(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)

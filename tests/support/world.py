@@ -200,11 +200,9 @@ class World:
             await world._user(session, "manager", Role.MANAGER)
         return world
 
-    async def _user(self, session: WriteSession, login: str, role: Role, *, rep_id: UUID | None = None, customer_id: UUID | None = None) -> UUID:
-        user = await create_user(
-            session, ids=self.ids, now_ms=self.clock.now_ms(), login=login, name=login, role=role, rep_id=rep_id, customer_id=customer_id
-        )
-        return user.id
+    async def _user(self, session: WriteSession, login: str, role: Role, **belongs_to: UUID) -> None:
+        now_ms = self.clock.now_ms()
+        await create_user(session, ids=self.ids, now_ms=now_ms, login=login, name=login, role=role, **belongs_to)
 
     async def user_id(self, login: str) -> UUID:
         async with self.database.read() as session:
@@ -222,7 +220,9 @@ class World:
     def endpoint(self, token: str = "") -> SyncEndpoint:
         return ServerEndpoint(self.database, self.handlers, self.clock, self.ids, token)
 
-    async def open_device(self, path: Path, *, wrap: Wrap | None = None, page_rows: int = 50_000, inline: bool = True) -> OrderClient:
+    async def open_device(
+        self, path: Path, *, wrap: Wrap | None = None, page_rows: int = 50_000, inline: bool = True
+    ) -> OrderClient:
         """The device in a file, new or not."""
         return await OrderClient.open(
             path,

@@ -6,7 +6,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,8 @@ def founded_sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize("share", range(SHARES))
 def test_nothing_is_lost_doubled_or_shown_wrong_on_sqlite(founded_sqlite: Path, share: int) -> None:
     class OnSqlite(SyncMachine):
+        share_of_runs = share
+
         @staticmethod
         def open_server(folder: Path) -> Database:
             shutil.copyfile(founded_sqlite, folder / "server.db")
@@ -67,13 +69,13 @@ def test_nothing_is_lost_doubled_or_shown_wrong_on_sqlite(founded_sqlite: Path, 
         close_server = staticmethod(_close)
 
     soak = int(os.environ.get("ROADBOOK_SOAK_SECONDS", "0"))
-    run_state_machine_as_test(OnSqlite, settings=settings_for(int(os.environ.get("RUNS", 0)) or max(RUNS_ON_SQLITE, soak * RUNS_PER_SECOND // SHARES)))
+    run_state_machine_as_test(OnSqlite, settings=settings_for(max(RUNS_ON_SQLITE, soak * RUNS_PER_SECOND // SHARES)))
 
 
 @pytest.fixture
-def founded_postgres(postgres_database_url: str) -> Iterator[str]:
+def founded_postgres(postgres_database_url: str) -> str:
     asyncio.run(_found(postgres_database_url))
-    yield postgres_database_url
+    return postgres_database_url
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -81,6 +83,8 @@ def test_nothing_is_lost_doubled_or_shown_wrong_on_postgresql(postgres_url: str,
     template = make_url(founded_postgres).database
 
     class OnPostgresql(SyncMachine):
+        share_of_runs = share
+
         @staticmethod
         def open_server(folder: Path) -> Database:
             name = f"roadbook_{folder.name.replace('-', '_').lower()}"
@@ -97,7 +101,5 @@ def test_nothing_is_lost_doubled_or_shown_wrong_on_postgresql(postgres_url: str,
 
 def admin_thread(url: str, statement: str) -> None:
     """Run an administrative statement from inside a loop."""
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(1) as pool:
         pool.submit(admin, url, statement).result()

@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from client_sdk import OrderClient
+from client_sdk import NewCustomer, OrderClient
 from server.runtime.database import Database
+from server.runtime.rows import table_of
 from sync_protocol.entities.catalog import Product, ProductStatus
-from sync_protocol.entities.customers import Customer, CustomerStatus
+from sync_protocol.entities.customers import Contact, Customer, CustomerStatus
 from sync_protocol.entities.inventory import StockLevel
 from sync_protocol.entities.orders import Order, OrderStatus
 from sync_protocol.entities.pricing import PriceEntry
@@ -74,8 +76,6 @@ async def test_what_changed_meanwhile_is_told_line_by_line(world: World, tmp_pat
 
 
 async def test_a_prospects_order_is_held_until_a_manager_decides(world: World, tmp_path: Path) -> None:
-    from client_sdk import NewCustomer
-
     async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
         await device.sync()
         prospect = await device.create_customer(
@@ -155,11 +155,6 @@ async def test_a_customer_that_moves_leaves_one_device_and_reaches_the_other(wor
 
 
 async def test_the_replica_follows_deletes(world: World, tmp_path: Path) -> None:
-    import sqlalchemy as sa
-
-    from server.runtime.rows import table_of
-    from sync_protocol.entities.customers import Contact
-
     async with await world.enrolled_device("rep0", tmp_path / "one.db") as device:
         await device.sync()
         assert len(await device.contacts(world.company.customers[0].id)) == 1
