@@ -10,6 +10,7 @@ from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from sqlalchemy.exc import SQLAlchemyError
 
 import server.catalog.models
 import server.inventory.models
@@ -29,7 +30,7 @@ from server.runtime.jobs import election_of, run_jobs
 from server.runtime.slices import IntentHandler, JobContext, Slice
 from server.settings import Settings, settings_from_environment
 from server.sync.routes import ROUTES as SYNC_ROUTES
-from server.web.problems import answer_http_exception, answer_problem, answer_unexpected
+from server.web.problems import answer_database_error, answer_http_exception, answer_problem, answer_unexpected
 from server.web.requests import BODY_BYTES_MAX, BodyDeadline, StrictRequest, add_headers
 from server.web.routes import ROUTES as WEB_ROUTES
 from server.web.routes import openapi_config
@@ -86,6 +87,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None, database: Data
         exception_handlers={
             ProblemError: answer_problem,
             HTTPException: answer_http_exception,
+            SQLAlchemyError: answer_database_error,
             Exception: answer_unexpected,
         },
         before_send=[add_headers],

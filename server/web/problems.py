@@ -8,13 +8,18 @@ from typing import Any, Final
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from server.identity.errors import TooManyAttemptsError
-from server.runtime.errors import InvalidRequestError, Problem, ProblemError, TooLargeError
+from server.runtime.errors import BusyError, InvalidRequestError, Problem, ProblemError, TooLargeError
 from server.web.requests import request_id
 
 MEDIA_TYPE: Final = "application/problem+json"
 _log = logging.getLogger(__name__)
+
+_PASSING_STATES: Final = frozenset({"40P01", "40001", "57P01", "57P03"})
+"""PostgreSQL's deadlock, serialisation failure, and a server that stops or starts."""
 
 _CODES: Final = {
     HTTPStatus.BAD_REQUEST: ("invalid_request", "Invalid request"),
@@ -58,6 +63,21 @@ def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
     return _response(_problem(status, ProblemError.code, ProblemError.title, detail), {})
 
 
+def answer_database_error(request: Request[Any, Any, Any], error: SQLAlchemyError) -> Response[Problem]:
+    """What passes by itself, a deadlock or a database that is busy or away, is a 503; anything else is a defect."""
+    if not _passes(error):
+        return answer_unexpected(request, error)
+    _log.warning("request %s was not served: %s", request_id(request.scope), error)
+    return answer_problem(request, BusyError("the database was busy and nothing was changed; try again in a moment"))
+
+
+def _passes(error: SQLAlchemyError) -> bool:
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None)
+        return error.connection_invalidated or state in _PASSING_STATES or "database is locked" in str(error.orig)
+    return isinstance(error, PoolTimeoutError)
+
+
 def _problem(status: HTTPStatus, code: str, title: str, detail: str) -> Problem:
     return Problem(type=f"urn:roadbook:problem:{code}", title=title, status=int(status), detail=detail, code=code)
 
@@ -96,6 +116,8 @@ def _field(key: str, message: str) -> tuple[str, str]:
 def _headers_of(error: ProblemError) -> dict[str, str]:
     if isinstance(error, TooManyAttemptsError):
         return {"Retry-After": str(error.retry_after_seconds)}
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return {"Retry-After": "1"}
     if error.status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": "Bearer"}
     if error.status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:

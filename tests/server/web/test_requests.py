@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import sqlite3
 from typing import Any
 
+import asyncpg
 import httpx2
 import pytest
 from litestar import Litestar, Request, get, post
+from sqlalchemy.exc import DBAPIError
 
 from server.app import create_app
 from server.identity.principals import PUBLIC
@@ -105,3 +108,25 @@ async def test_a_body_that_trickles_in_is_given_up() -> None:
     problem(response, 408, "slow_body")
     assert response.headers["connection"] == "close"
     assert BodyDeadline.scopes
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "code"),
+    [
+        (asyncpg.DeadlockDetectedError(), 503, "busy"),
+        (sqlite3.OperationalError("database is locked"), 503, "busy"),
+        (asyncpg.UndefinedTableError("the inside"), 500, "internal_error"),
+    ],
+)
+async def test_only_what_passes_by_itself_is_worth_another_try(cause: Exception, status: int, code: str) -> None:
+    @get("/broken", opt=PUBLIC, sync_to_thread=False)
+    def broken() -> str:
+        raise DBAPIError("SELECT the inside", {}, cause)
+
+    app = create_app(Settings(jobs=False))
+    app.register(broken)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://office") as client:
+        response = await client.get("/broken")
+    assert problem(response, status, code).get("retry", False) == (status == 503)
+    assert ("retry-after" in response.headers) == (status == 503)
+    assert "inside" not in response.text
