@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from server.__main__ import main
 from server.settings import PREFIX
@@ -83,7 +83,7 @@ class ServerProcess:
         self._settings = {"database_url": database_url, "port": self.port, **settings}
         self._process: subprocess.Popen[bytes] | BaseProcess | None = None
 
-    def __enter__(self) -> "ServerProcess":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
