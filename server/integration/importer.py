@@ -39,7 +39,8 @@ async def import_folder(
     on_progress: Progress = lambda _step, _done, _total: None,
     on_set_aside: Callable[[SetAside], None] = lambda _row: None,
 ) -> Report:
-    """Bring the folder's rows into the database. `on_progress` is told the step, the rows done and about how many there are.
+    """Bring the folder's rows into the database. `on_progress` is told the step, the rows done and about how many there are;
+    `on_set_aside` is called on the thread that reads.
 
     A dry run does all of it in one transaction that is rolled back; on SQLite other writers wait for it.
     Raises MappingError and SourceError before anything is written, RefusedRowsError where the database disagrees.
