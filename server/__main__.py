@@ -14,10 +14,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 import server.app  # noqa: F401  # every slice's tables, which refer to each other
+from server.changelog.log import rotate_epoch, seal_before_commit
 from server.demo.commands import demo
 from server.identity.commands import devices, users
 from server.integration.commands import import_command
 from server.migrations import alembic_config, migrate
+from server.runtime.clock import IdSource, SystemClock
 from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
 from server.settings import PREFIX, InvalidSettingError, Settings, settings_from_environment
@@ -169,6 +171,29 @@ async def _require_migrated(settings: Settings) -> None:
 
 def _newest_revision() -> str:
     return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
+
+
+@main.command(epilog="\b\nExample:\n  pg_restore --dbname roadbook backup.dump && roadbook restored")
+def restored() -> None:
+    """Say that this database was restored from a backup.
+
+    It becomes another log: every device pulls anew at its next sync, keeps what it has not sent, and offers again what
+    the restored database may have forgotten.
+    """
+    settings = settings_from_environment()
+    epoch = IdSource(SystemClock()).new()
+
+    async def run() -> None:
+        await _require_migrated(settings)
+        database = Database(settings.database_url, before_commit=seal_before_commit, pool_size=1)
+        try:
+            async with database.write() as session:
+                await rotate_epoch(session, epoch)
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+    click.echo(f"{_shown_url(settings)} is log {epoch} now; devices resync by themselves")
 
 
 main.add_command(users)

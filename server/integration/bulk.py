@@ -13,7 +13,6 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-import sqlalchemy as sa
 
 from server.runtime.database import WriteSession, driver_connection
 from sync_protocol.entities import Synced
@@ -90,9 +89,7 @@ def _is_sqlite(session: WriteSession) -> bool:
 
 
 async def _driver(session: WriteSession) -> Any:
-    # SQLAlchemy begins asyncpg's transaction with its first statement, and only then is the driver inside it.
     await session.flush()
-    await session.execute(sa.text("SELECT 1"))
     return await driver_connection(session)
 
 

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Dialect, LargeBinary, MetaData, Text, event
+from sqlalchemy import BigInteger, Dialect, LargeBinary, MetaData, Text, event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -159,7 +159,11 @@ _SQLITE_PRAGMAS: Final = (
 
 
 async def driver_connection(session: ReadSession) -> Any:
-    """The driver's own connection (asyncpg's or aiosqlite's) inside the session's transaction, for bulk reads."""
+    """The driver's own connection (asyncpg's or aiosqlite's), inside the session's transaction, for bulk work.
+
+    SQLAlchemy begins asyncpg's transaction with its first statement, so there is one here.
+    """
     connection = await session.connection()
+    await connection.execute(text("SELECT 1"))
     raw = await connection.get_raw_connection()
     return cast("Any", raw.driver_connection)

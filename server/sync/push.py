@@ -18,6 +18,7 @@ from server.changelog.log import read_head, seal
 from server.changelog.models import IntentFailureModel, IntentRecordModel
 from server.runtime.clock import IdSource
 from server.runtime.database import WriteSession
+from server.runtime.errors import BusyError
 from server.runtime.slices import IntentContext, IntentHandler
 from server.sync.devices import Asker, rotate_incarnation
 from server.sync.errors import EpochChangedError
@@ -29,6 +30,9 @@ from sync_protocol.wire.messages import IntentEnvelope, PushReply, PushRequest, 
 
 FAILURES_MAX: Final = 5
 _UNDECIDED: Final = ""
+_POSTGRES_OUTAGES: Final = ("08", "25P", "53", "57P", "58")
+"""Classes of SQLSTATE: no connection, a transaction that was ended, no room, a shutdown, and a failing disk."""
+_SQLITE_OUTAGES: Final = ("is full", "disk I/O error", "is locked", "readonly database", "out of memory", "no such savepoint")
 
 _log = logging.getLogger(__name__)
 
@@ -192,7 +196,12 @@ class Pusher:
     async def _failed(
         self, envelope: IntentEnvelope, intent: AnyIntent | None, lanes: tuple[UUID, ...], error: Exception
     ) -> PushResult:
-        """Count a failure of the server's own; the fifth sets the intent aside with a verdict, so that it blocks nothing."""
+        """Count a failure of the server's own; the fifth sets the intent aside with a verdict, so that it blocks nothing.
+
+        Where it is the database that fails, no intent is to blame: the whole push is undone, to be sent again. Raises BusyError.
+        """
+        if isinstance(error, DBAPIError) and _is_outage(error):
+            raise BusyError("the database has no room or is away, and nothing was changed; try again later") from error
         _log.error("intent %s (%s) failed", envelope.id, envelope.kind, exc_info=error)
         query = sa.select(IntentFailureModel).where(IntentFailureModel.intent_id == envelope.id)
         failure = (await self._session.execute(query)).scalar_one_or_none()
@@ -237,6 +246,13 @@ def _is_clash(error: DBAPIError) -> bool:
 def _is_transient(error: DBAPIError) -> bool:
     """Deadlock or serialisation failure on PostgreSQL; SQLite has one writer and neither."""
     return _state(error) in {"40P01", "40001"}
+
+
+def _is_outage(error: DBAPIError) -> bool:
+    """The database itself fails. SQLite then may have ended the transaction from below: nothing more may be written in it."""
+    if error.connection_invalidated or (_state(error) or "").startswith(_POSTGRES_OUTAGES):
+        return True
+    return any(text in str(error.orig) for text in _SQLITE_OUTAGES)
 
 
 def _state(error: DBAPIError) -> str | None:

@@ -6,6 +6,7 @@ from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.response import Stream
 
+from server.identity.attempts import count_attempt, forgive_attempt, limits, refuse_for
 from server.identity.principals import PUBLIC, Role, allow
 from server.runtime.errors import InvalidRequestError
 from server.sync.endpoint import ServerEndpoint
@@ -41,8 +42,17 @@ def _reply(message: object) -> Response[bytes]:
 
 @post("/sync/enrol", opt=PUBLIC, status_code=200, summary="Turn a single-use code into a device")
 async def enrol(request: SyncRequest) -> Response[bytes]:
-    """Body: EnrolRequest. Answer: Enrolment. docs/PROTOCOL.md has both."""
-    return _reply(await _endpoint(request).enrol(await _message(request, EnrolRequest)))
+    """Body: EnrolRequest. Answer: Enrolment. docs/PROTOCOL.md has both. Guesses from one network are limited."""
+    asked = await _message(request, EnrolRequest)
+    state = request.app.state
+    counters = limits("enrol", request.client.host if request.client else "unknown")
+    async with state.database.write() as session:
+        wait = await count_attempt(session, counters, state.clock.now_ms())
+    refuse_for(wait)
+    enrolment = await _endpoint(request).enrol(asked)
+    async with state.database.write() as session:
+        await forgive_attempt(session, counters)
+    return _reply(enrolment)
 
 
 @post("/sync/fork", opt=_DEVICES, status_code=200, summary="Become a new device, after device_forked")
