@@ -13,7 +13,7 @@ import msgspec
 
 from client_sdk import journal, outbox, overlay, replica
 from client_sdk.clock import Surroundings
-from client_sdk.errors import BadReplyError, DeviceForkedError, EpochChangedError, RoadbookError, StoreTakenError
+from client_sdk.errors import BadReplyError, DeviceForkedError, EpochChangedError, RoadbookError, StoreBusyError, StoreTakenError
 from client_sdk.events import (
     CheckpointReached,
     DeviceRenewed,
@@ -82,6 +82,7 @@ class Engine:
         self._page_rows = page_rows
         self._running = asyncio.Lock()
         self._offered_again = False
+        self._shown: tuple[Identity, Incarnation] | None = None
 
     async def sync(self, progress: ProgressListener) -> SyncReport:
         """Push, pull, and push again what a restored server made us offer again.
@@ -117,7 +118,9 @@ class Engine:
 
     async def _renew(self) -> None:
         """Become a new device: another copy has been at the server since. The outbox stays."""
-        identity = await self._store.read(require_identity)
+        identity, _ = now = await self._store.read(_who)
+        if now != self._shown:
+            raise StoreBusyError  # it was not a copy that has synced meanwhile, but another program on this file
         request = ForkRequest(protocol_version=PROTOCOL_VERSION, device_id=identity.device_id, device_name=identity.device_name)
         enrolment = await self._endpoint_for(identity).fork(request)
         renewed = msgspec.structs.replace(
@@ -131,7 +134,7 @@ class Engine:
         total, sent, after = await self._store.read(outbox.count), 0, 0
         blocked: set[UUID] = set()
         while batch := await self._store.read(outbox.next_batch, after, blocked):
-            identity, incarnation = await self._store.write(_next_incarnation, self._surroundings.ids.token())
+            identity, incarnation = self._shown = await self._store.write(_next_incarnation, self._surroundings.ids.token())
             at = await self._store.read(checkpoint)
             request = PushRequest(
                 protocol_version=PROTOCOL_VERSION,
@@ -142,7 +145,7 @@ class Engine:
                 intents=tuple(waiting.envelope for waiting in batch),
             )
             reply = await self._endpoint_for(identity).push(request)
-            arrived = await self._store.write(_take_reply, identity, batch, reply, self._surroundings.clock.now_ms())
+            arrived = await self._store.write(_take_reply, (identity, incarnation), batch, reply, self._surroundings.clock.now_ms())
             verdicts.extend(arrived)
             for entry in arrived:
                 self._listener(VerdictArrived(entry))
@@ -155,8 +158,10 @@ class Engine:
         """Page after page, each staged as it comes, until a checkpoint is whole; then move to it. Returns the rows that came."""
         staging = await self._store.write(replica.begin_staging)
         rows = 0
+        ahead: Page | None = None
         for _ in range(PASSES_MAX):
-            page = await self._fetch(staging)
+            page = ahead or await self._fetch(staging)
+            ahead = None
             if page.header.resync is not None:
                 staging = await self._start_anew(page.header.resync)
                 continue
@@ -169,15 +174,30 @@ class Engine:
                 progress(SyncProgress(phase="pull", done=done, expected=max(done, expected)))
 
             staging = msgspec.structs.replace(staging, rows_expected=expected)
-            staging = await self._store.write(replica.stage_page, staging, page.chunks, page.trailer, tell)
+            staging, ahead = await self._stage(staging, page, tell)
             rows += page.trailer.rows
             if page.trailer.complete and not staging.gained:
                 await self._move(staging, page.trailer)
                 return rows
         raise BadReplyError("the server never comes to an end")
 
+    async def _stage(self, staging: Staging, page: Page, tell: replica.Progress) -> tuple[Staging, Page | None]:
+        """Stage a page and fetch the one that follows it in its pass meanwhile; the server is as slow as the disk is."""
+        staged = self._store.write(replica.stage_page, staging, page.chunks, page.trailer, tell)
+        if page.trailer.position is None:
+            return await staged, None
+        following = msgspec.structs.replace(staging, epoch=page.trailer.epoch, position=page.trailer.position)
+        fetching = asyncio.create_task(self._fetch(following))
+        try:
+            return await staged, await fetching
+        finally:
+            # Where staging failed, what comes after it is of no use, its failure neither.
+            fetching.cancel()
+            await asyncio.wait((fetching,))
+            _ = fetching.cancelled() or fetching.exception()
+
     async def _fetch(self, staging: Staging) -> Page:
-        identity, incarnation = await self._store.read(_who)
+        identity, incarnation = self._shown = await self._store.read(_who)
         request = PullRequest(
             protocol_version=PROTOCOL_VERSION,
             device_id=identity.device_id,
@@ -269,10 +289,10 @@ def _next_incarnation(connection: apsw.Connection, fresh: bytes) -> tuple[Identi
 
 
 def _take_reply(
-    connection: apsw.Connection, identity: Identity, batch: list[Waiting], reply: PushReply, now_ms: int
+    connection: apsw.Connection, shown: tuple[Identity, Incarnation], batch: list[Waiting], reply: PushReply, now_ms: int
 ) -> list[JournalEntry]:
     """Verdicts into the journal, intents out of the outbox, the incarnation moved, the overlay laid anew: in one act."""
-    if reply.audience != identity.device_id:
+    if reply.audience != shown[0].device_id:
         raise BadReplyError("it is meant for another device")
     if [result.intent_id for result in reply.results] != [waiting.envelope.id for waiting in batch]:
         raise BadReplyError("it does not answer what was asked")
@@ -283,8 +303,8 @@ def _take_reply(
             arrived += [entry] if entry is not None else []
         else:
             outbox.note_problem(connection, result.intent_id, result.detail, stuck=result.status is PushStatus.CONFLICT)
-    _, incarnation = _who(connection)
-    save(connection, Incarnation(incarnation.following, incarnation.following))
+    if _who(connection) == shown:  # else another program on this file has pushed or become a new device meanwhile
+        save(connection, Incarnation(shown[1].following, shown[1].following))
     overlay.rebuild(connection, checkpoint(connection).cursor)
     return arrived
 

@@ -1,6 +1,7 @@
 """Intents without a verdict: the only data that must never be lost. In here before they are sent (design rule 11)."""
 
 from collections.abc import Collection
+from typing import Final
 from uuid import UUID
 
 import apsw
@@ -17,7 +18,7 @@ from sync_protocol.wire.codec import WireError, decode, decode_intent, digest, e
 from sync_protocol.wire.messages import BATCH_INTENTS_MAX, IntentEnvelope
 from sync_protocol.wire.version import RULES_VERSION
 
-BATCH_BYTES_MAX = 2 * 1024 * 1024
+BATCH_BYTES_MAX: Final = 256 * 1024
 
 
 class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):

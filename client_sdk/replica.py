@@ -10,7 +10,7 @@ import apsw
 import msgspec
 
 from client_sdk import overlay
-from client_sdk.errors import BadReplyError
+from client_sdk.errors import BadReplyError, StoreBusyError
 from client_sdk.schema import drop_views, fill_search, index_sql, staged, table_sql, view_sql
 from client_sdk.state import STAGED_SCOPE, Checkpoint, ScopeHeld, Staging, forget, load, save
 from sync_protocol.entities import BY_NAME, SYNCED, Synced
@@ -36,7 +36,16 @@ def begin_staging(connection: apsw.Connection) -> Staging:
         return under_way
     at = load(connection, Checkpoint) or Checkpoint()
     scope = load(connection, ScopeHeld)
-    return Staging(epoch=at.epoch, cursor=at.cursor, afresh=at.cursor == 0, digest=scope.digest if scope else None)
+    staging = Staging(epoch=at.epoch, cursor=at.cursor, afresh=at.cursor == 0, digest=scope.digest if scope else None)
+    save(connection, staging)
+    return staging
+
+
+def _require_unmoved(connection: apsw.Connection, staging: Staging) -> None:
+    """Refuse to go on where another program on this file has moved the staging: what we would build on is not there."""
+    stored = load(connection, Staging)
+    if stored is None or msgspec.structs.replace(stored, rows_expected=staging.rows_expected) != staging:
+        raise StoreBusyError
 
 
 def begin_afresh(connection: apsw.Connection) -> Staging:
@@ -60,6 +69,7 @@ def stage_scope(connection: apsw.Connection, staging: Staging, chunk: ScopeChunk
 
     A bucket that comes into the scope while a pass is under way is behind that pass: the next one brings it.
     """
+    _require_unmoved(connection, staging)
     before = load(connection, ScopeHeld, STAGED_SCOPE) or load(connection, ScopeHeld)
     known, new = set(before.buckets) if before is not None else set(), set(chunk.buckets)
     lost = known - new
@@ -78,6 +88,7 @@ def stage_page(
     connection: apsw.Connection, staging: Staging, chunks: Iterable[RowChunk | GoneChunk], trailer: PageTrailer, progress: Progress
 ) -> Staging:
     """Stage a page whose trailer fits, and move the staging behind it. Raises BadReplyError; then nothing was staged."""
+    _require_unmoved(connection, staging)
     counted = 0
     for chunk in chunks:
         synced = BY_NAME.get(chunk.entity)
@@ -153,6 +164,7 @@ def _upsert_sql(synced: Synced, table: str, source: str | None = None) -> str:
 
 def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> Applied:
     """Move the replica to the checkpoint that is staged whole, with its cursor and its scope, and lay the overlay anew."""
+    _require_unmoved(connection, staging)
     before = load(connection, ScopeHeld)
     scope = load(connection, ScopeHeld, STAGED_SCOPE) or before
     assert scope is not None

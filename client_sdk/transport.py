@@ -23,7 +23,7 @@ from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, Pu
 
 T = TypeVar("T")
 
-TIMEOUT_SECONDS: Final = 30.0
+TIMEOUT: Final = httpx2.Timeout(30.0, read=120.0)
 REPLY_BYTES_MAX: Final = 16 * 1024 * 1024
 _PROBLEMS: Final[dict[str, type[ServerError]]] = {
     "enrolment_code_invalid": EnrolmentRefusedError,
@@ -50,7 +50,7 @@ class HttpEndpoint:
         self._url = server_url
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._client = httpx2.AsyncClient(
-            base_url=server_url, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False, transport=transport
+            base_url=server_url, headers=headers, timeout=TIMEOUT, follow_redirects=False, transport=transport
         )
 
     async def close(self) -> None:

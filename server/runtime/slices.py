@@ -1,7 +1,7 @@
 """What a slice hands to the application: its name, its routes, its intent handlers and its jobs."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -11,6 +11,10 @@ from server.runtime.database import Database, WriteSession
 from sync_protocol.entities.customers import Customer
 from sync_protocol.intents import Intent
 from sync_protocol.verdicts import Change, Code, Outcome, Verdict
+
+
+BODY_SECONDS_KEY: Final = "body_seconds"
+"""In a route's `opt`: for how long its body may be under way, where that is not the application's default."""
 
 
 class IntentContext(msgspec.Struct, frozen=True, kw_only=True):

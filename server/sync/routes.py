@@ -9,6 +9,7 @@ from litestar.response import Stream
 from server.identity.attempts import count_attempt, forgive_attempt, limits, refuse_for
 from server.identity.principals import PUBLIC, Role, allow
 from server.runtime.errors import InvalidRequestError
+from server.runtime.slices import BODY_SECONDS_KEY
 from server.sync.endpoint import ServerEndpoint
 from server.sync.pull import pieces
 from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, encode
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 PUSH_BYTES_MAX: Final = 8 * 1024 * 1024
 PULL_BYTES_MAX: Final = 8 * 1024 * 1024
-_DEVICES: Final = allow(Role.REP, Role.BUYER)
+_DEVICES: Final = {**allow(Role.REP, Role.BUYER), BODY_SECONDS_KEY: 600}
 
 SyncRequest = Request[Any, Any, State]
 

@@ -14,10 +14,10 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.runtime.clock import IdSource
 from server.runtime.errors import InvalidRequestError, ProblemError
+from server.runtime.slices import BODY_SECONDS_KEY
 
 BODY_BYTES_MAX: Final = 2 * 1024 * 1024
 BODY_SECONDS_MAX: Final = 30.0
-BODY_SECONDS_KEY: Final = "body_seconds"
 _REQUEST_ID: Final = "roadbook_request_id"
 _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
