@@ -19,12 +19,14 @@ from server.changelog.log import read_head
 from server.runtime.clock import SystemClock
 from server.runtime.database import Database
 from server.runtime.errors import ProblemError
+from server.runtime.slices import BODY_SECONDS_KEY
 from server.settings import PREFIX, Settings
 from server.sync import errors as sync_errors
 from server.sync.pull import PAGE_BYTES_MAX
 from server.sync.push import FAILURES_MAX
 from server.sync.routes import PULL_BYTES_MAX, PUSH_BYTES_MAX
 from server.sync.routes import ROUTES as SYNC_ROUTES
+from server.sync.routes import push as sync_push
 from server.web.problems import _CODES
 from server.web.requests import BODY_BYTES_MAX, BODY_SECONDS_MAX
 from sync_protocol.entities import SYNCED, Bucket
@@ -256,7 +258,7 @@ def test_the_fields_of_a_message_are_its_own_in_their_order(struct: type[msgspec
         ("10¹⁵ minor units", (ORDER_TOTAL_MINOR_MAX,)),
         ("8 MiB", (PULL_BYTES_MAX,)),
         ("2 MiB", (BODY_BYTES_MAX,)),
-        ("30 seconds", (BODY_SECONDS_MAX,)),
+        ("600 seconds, to enrol 30 seconds", (sync_push.opt[BODY_SECONDS_KEY], BODY_SECONDS_MAX)),
         ("50 000, and about 4 MiB compressed", (messages.PAGE_ROWS_MAX, PAGE_BYTES_MAX)),
         ("16 MiB", (FRAME_BYTES_MAX,)),
         ("100 000", (messages.BUCKETS_MAX,)),
@@ -282,14 +284,16 @@ def test_the_table_of_settings_is_the_struct() -> None:
     }
 
 
-async def test_the_epoch_is_rotated_by_the_statements_of_the_guide(database: Database) -> None:
+async def test_a_restored_log_gets_another_epoch_by_the_statements_of_the_guide(database: Database) -> None:
     (sql,) = blocks(OPERATIONS, "sql")
     engine = "SQLite" if database.is_sqlite else "PostgreSQL"
     (statement,) = [line.partition(";")[0] for line in sql.splitlines() if line.endswith(f"-- {engine}")]
     async with database.read() as session:
         before = await read_head(session)
+    (for_both,) = [line.partition(";")[0] for line in sql.splitlines() if "-- both:" in line]
     async with database.engine.begin() as connection:
         await connection.execute(sa.text(statement))
+        await connection.execute(sa.text(for_both))
     async with database.read() as session:
         after = await read_head(session)
     assert after.epoch != before.epoch
