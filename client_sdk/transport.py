@@ -49,9 +49,12 @@ class HttpEndpoint:
     def __init__(self, server_url: str, token: str = "", *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self._url = server_url
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx2.AsyncClient(
-            base_url=server_url, headers=headers, timeout=TIMEOUT, follow_redirects=False, transport=transport
-        )
+        try:
+            self._client = httpx2.AsyncClient(
+                base_url=server_url, headers=headers, timeout=TIMEOUT, follow_redirects=False, transport=transport
+            )
+        except httpx2.InvalidURL as error:
+            raise ServerUnreachableError(server_url, _name(error)) from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -72,26 +75,33 @@ class HttpEndpoint:
     async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         """Raises ServerError, ServerUnreachableError, BadReplyError."""
         async with self._stream("/sync/pull", request, PAGE_MEDIA_TYPE) as response:
-            try:
-                async for piece in response.aiter_bytes():
-                    yield piece
-            except httpx2.TransportError as error:
-                raise ServerUnreachableError(self._url, _name(error)) from error
+            async for piece in self._pieces(response):
+                yield piece
 
     async def _ask(self, path: str, message: object, answer: type[T]) -> T:
-        body = bytearray()
         async with self._stream(path, message, MESSAGE_MEDIA_TYPE) as response:
-            try:
-                async for piece in response.aiter_bytes():
-                    body += piece
-                    if len(body) > REPLY_BYTES_MAX:
-                        raise BadReplyError(f"more than {REPLY_BYTES_MAX} bytes")
-            except httpx2.TransportError as error:
-                raise ServerUnreachableError(self._url, _name(error)) from error
+            body = await self._body(response)
         try:
-            return decode(bytes(body), answer)
+            return decode(body, answer)
         except WireError as error:
             raise BadReplyError(str(error)) from error
+
+    async def _body(self, response: httpx2.Response) -> bytes:
+        body = bytearray()
+        async for piece in self._pieces(response):
+            body += piece
+            if len(body) > REPLY_BYTES_MAX:
+                raise BadReplyError(f"more than {REPLY_BYTES_MAX} bytes")
+        return bytes(body)
+
+    async def _pieces(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        try:
+            async for piece in response.aiter_bytes():
+                yield piece
+        except httpx2.TransportError as error:
+            raise ServerUnreachableError(self._url, _name(error)) from error
+        except httpx2.DecodingError as error:
+            raise BadReplyError(f"it is not compressed as it says: {_name(error)}") from error
 
     @asynccontextmanager
     async def _stream(self, path: str, message: object, media_type: str) -> AsyncIterator[httpx2.Response]:
@@ -112,17 +122,17 @@ class HttpEndpoint:
             await response.aclose()
 
     async def _problem(self, response: httpx2.Response) -> Exception:
+        wait = response.headers.get("retry-after", "")
+        seconds = float(wait) if wait.isdecimal() else None
         if response.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
             if response.status_code in _BUSY:
-                return ServerBusyError(response.status_code, "unavailable", f"the server answered {response.status_code}")
+                return ServerBusyError(response.status_code, "unavailable", f"the server answered {response.status_code}", seconds)
             return BadReplyError(f"status {response.status_code} of something that is not our server")
         try:
-            problem = msgspec.json.decode(await response.aread(), type=_Problem)
-        except (msgspec.DecodeError, UnicodeDecodeError, httpx2.TransportError) as error:
+            problem = msgspec.json.decode(await self._body(response), type=_Problem)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return BadReplyError(str(error))
         if response.status_code in _BUSY:
-            wait = response.headers.get("retry-after", "")
-            seconds = float(wait) if wait.isdigit() else None
             return ServerBusyError(response.status_code, problem.code, problem.detail, seconds)
         return _PROBLEMS.get(problem.code, ServerError)(response.status_code, problem.code, problem.detail)
 
