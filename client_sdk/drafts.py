@@ -10,7 +10,7 @@ import msgspec
 from client_sdk import outbox
 from client_sdk.clock import Surroundings
 from client_sdk.errors import DraftClosedError, EmptyOrderError, InvalidEntryError, NoPriceError, UnknownRowError
-from client_sdk.quoting import entries_of, facts_for, quote, terms_for
+from client_sdk.quoting import entries_of, facts_for, known_terms, quote, terms_for
 from client_sdk.rows import fetch_one, fetch_tuples
 from client_sdk.state import require_identity
 from sync_protocol.entities.catalog import Product
@@ -139,26 +139,49 @@ def set_text(connection: apsw.Connection, order_id: UUID, column: str, text: str
 
 
 def discard(connection: apsw.Connection, order_id: UUID) -> None:
-    """Throw a draft away: the recorded act of its user. Raises DraftClosedError for a submitted one."""
+    """Throw a draft away. Raises DraftClosedError for a submitted one."""
     _require_open(connection, order_id)
+    _delete(connection, order_id)
+
+
+def settle(connection: apsw.Connection, intent: SubmitOrder, now_ms: int, *, rejected: bool) -> None:
+    """After the verdict on a submission: gone where it was taken, returned for mending where it was refused.
+
+    A draft that is gone already, because a server before its restore had taken it, is written anew from the intent.
+    """
+    if not rejected:
+        _delete(connection, intent.order_id)
+        return
+    connection.execute("UPDATE draft SET state = ? WHERE order_id = ?", (DraftState.RETURNED.value, intent.order_id.bytes))
+    if not connection.changes():
+        _write_anew(connection, intent, now_ms)
+
+
+def _delete(connection: apsw.Connection, order_id: UUID) -> None:
     connection.execute("DELETE FROM draft_line WHERE order_id = ?", (order_id.bytes,))
     connection.execute("DELETE FROM draft WHERE order_id = ?", (order_id.bytes,))
 
 
-def settle(connection: apsw.Connection, order_id: UUID, kind: str, *, rejected: bool) -> None:
-    """After the verdict on a submission: gone where it was taken, returned for mending where it was refused."""
-    if kind != SubmitOrder.__name__:
-        return
-    if rejected:
-        connection.execute("UPDATE draft SET state = ? WHERE order_id = ?", (DraftState.RETURNED.value, order_id.bytes))
-        return
-    connection.execute("DELETE FROM draft_line WHERE order_id = ?", (order_id.bytes,))
-    connection.execute("DELETE FROM draft WHERE order_id = ?", (order_id.bytes,))
+def _write_anew(connection: apsw.Connection, intent: SubmitOrder, now_ms: int) -> None:
+    address = intent.address_id.bytes if intent.address_id else None
+    texts = (intent.number, intent.purchase_order_number, intent.note, DraftState.RETURNED.value)
+    connection.execute(
+        """
+        INSERT INTO draft (order_id, customer_id, address_id, number, purchase_order_number, note, state, updated_at_ms)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (intent.order_id.bytes, intent.customer_id.bytes, address, *texts, now_ms),
+    )
+    lines = enumerate(intent.lines, start=1)
+    connection.executemany(
+        "INSERT INTO draft_line (line_id, order_id, position, product_id, quantity) VALUES (?, ?, ?, ?, ?)",
+        ((line.line_id.bytes, intent.order_id.bytes, position, line.product_id.bytes, line.quantity) for position, line in lines),
+    )
 
 
 def _lines(connection: apsw.Connection, order_id: UUID) -> list[DraftLine]:
     customer_id = UUID(bytes=connection.execute("SELECT customer_id FROM draft WHERE order_id = ?", (order_id.bytes,)).get)
-    terms = terms_for(connection, customer_id)
+    terms = known_terms(connection, customer_id)
     rows = fetch_tuples(
         connection,
         """
@@ -170,7 +193,7 @@ def _lines(connection: apsw.Connection, order_id: UUID) -> list[DraftLine]:
     )
     lines = []
     for line_id, product_id, quantity, sku, name in rows:
-        price = quote(connection, terms, UUID(bytes=product_id), quantity)
+        price = quote(connection, terms, UUID(bytes=product_id), quantity) if terms is not None else None
         lines.append(
             DraftLine(
                 line_id=UUID(bytes=line_id),
@@ -186,7 +209,7 @@ def _lines(connection: apsw.Connection, order_id: UUID) -> list[DraftLine]:
 
 
 def view(connection: apsw.Connection, order_id: UUID) -> DraftView:
-    """A draft with its lines. Raises UnknownRowError."""
+    """A draft with its lines, without prices where its customer is out of the scope now. Raises UnknownRowError."""
     row = connection.execute(
         "SELECT customer_id, address_id, number, state, purchase_order_number, note, updated_at_ms FROM draft WHERE order_id = ?",
         (order_id.bytes,),
@@ -195,13 +218,14 @@ def view(connection: apsw.Connection, order_id: UUID) -> DraftView:
         raise UnknownRowError("draft", order_id)
     customer_id, address_id, number, state, purchase_order_number, note, updated_at_ms = row
     lines = tuple(_lines(connection, order_id))
+    terms = known_terms(connection, UUID(bytes=customer_id))
     return DraftView(
         order_id=order_id,
         customer_id=UUID(bytes=customer_id),
         address_id=UUID(bytes=address_id) if address_id else None,
         number=number,
         state=DraftState(state),
-        currency=terms_for(connection, UUID(bytes=customer_id)).currency,
+        currency=terms.currency if terms is not None else "",
         purchase_order_number=purchase_order_number,
         note=note,
         updated_at_ms=updated_at_ms,
@@ -262,6 +286,7 @@ def submit(connection: apsw.Connection, order_id: UUID, surroundings: Surroundin
     """
     _require_open(connection, order_id)
     draft = view(connection, order_id)
+    terms_for(connection, draft.customer_id)
     lines = _requested(draft)
     number = draft.number or _next_number(connection)
     intent = SubmitOrder(

@@ -145,7 +145,7 @@ class Engine:
                 intents=tuple(waiting.envelope for waiting in batch),
             )
             reply = await self._endpoint_for(identity).push(request)
-            arrived = await self._store.write(_take_reply, (identity, incarnation), batch, reply, self._surroundings.clock.now_ms())
+            arrived = await self._store.write(_take_reply, (identity, incarnation), batch, reply, self._surroundings)
             verdicts.extend(arrived)
             for entry in arrived:
                 self._listener(VerdictArrived(entry))
@@ -174,11 +174,11 @@ class Engine:
                 progress(SyncProgress(phase="pull", done=done, expected=max(done, expected)))
 
             staging = msgspec.structs.replace(staging, rows_expected=expected)
-            staging, ahead = await self._stage(staging, page, tell)
             rows += page.trailer.rows
-            if page.trailer.complete and not staging.gained:
-                await self._move(staging, page.trailer)
+            if page.trailer.complete and not staging.gained_later:
+                await self._move(staging, page, tell)
                 return rows
+            staging, ahead = await self._stage(staging, page, tell)
         raise BadReplyError("the server never comes to an end")
 
     async def _stage(self, staging: Staging, page: Page, tell: replica.Progress) -> tuple[Staging, Page | None]:
@@ -220,10 +220,9 @@ class Engine:
         self._listener(ReplicaRebuilt(reason, offered))
         return staging
 
-    async def _move(self, staging: Staging, trailer: PageTrailer) -> None:
-        now_ms = self._surroundings.clock.now_ms()
-        applied = await self._store.write(replica.apply_staged, staging, trailer, now_ms - trailer.server_time_ms)
-        await self._store.write(journal.age_out, now_ms)
+    async def _move(self, staging: Staging, page: Page, tell: replica.Progress) -> None:
+        """Move to the checkpoint that this page completes. One act: each act waits for the disk."""
+        applied = await self._store.write(_move, staging, page, tell, self._surroundings.clock.now_ms())
         events: list[Event] = [CheckpointReached(applied.checkpoint.cursor, applied.checkpoint.as_of_ms)]
         if applied.gained or applied.lost:
             events.append(ScopeChanged(applied.gained, applied.lost))
@@ -289,7 +288,11 @@ def _next_incarnation(connection: apsw.Connection, fresh: bytes) -> tuple[Identi
 
 
 def _take_reply(
-    connection: apsw.Connection, shown: tuple[Identity, Incarnation], batch: list[Waiting], reply: PushReply, now_ms: int
+    connection: apsw.Connection,
+    shown: tuple[Identity, Incarnation],
+    batch: list[Waiting],
+    reply: PushReply,
+    surroundings: Surroundings,
 ) -> list[JournalEntry]:
     """Verdicts into the journal, intents out of the outbox, the incarnation moved, the overlay laid anew: in one act."""
     if reply.audience != shown[0].device_id:
@@ -297,12 +300,15 @@ def _take_reply(
     if [result.intent_id for result in reply.results] != [waiting.envelope.id for waiting in batch]:
         raise BadReplyError("it does not answer what was asked")
     arrived = []
+    now_ms = surroundings.clock.now_ms()
     for result in reply.results:
         if result.status is PushStatus.DECIDED:
             entry = _recorded(connection, result, now_ms)
             arrived += [entry] if entry is not None else []
-        else:
-            outbox.note_problem(connection, result.intent_id, result.detail, stuck=result.status is PushStatus.CONFLICT)
+            continue
+        outbox.note_problem(connection, result.intent_id, result.detail)
+        if result.status is PushStatus.CONFLICT:
+            outbox.renew_id(connection, result.intent_id, surroundings.ids.new())
     if _who(connection) == shown:  # else another program on this file has pushed or become a new device meanwhile
         save(connection, Incarnation(shown[1].following, shown[1].following))
     overlay.rebuild(connection, checkpoint(connection).cursor)
@@ -314,6 +320,13 @@ def _recorded(connection: apsw.Connection, result: PushResult, now_ms: int) -> J
         return journal.record(connection, result, now_ms)
     except WireError as error:
         raise BadReplyError(f"verdict: {error}") from error
+
+
+def _move(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress, now_ms: int) -> replica.Applied:
+    staged = replica.stage_page(connection, staging, page.chunks, page.trailer, tell)
+    applied = replica.apply_staged(connection, staged, page.trailer, now_ms - page.trailer.server_time_ms)
+    journal.age_out(connection, now_ms)
+    return applied
 
 
 def _begin_anew(connection: apsw.Connection, *, restored: bool, now_ms: int) -> tuple[Staging, int]:

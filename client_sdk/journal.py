@@ -55,7 +55,9 @@ def record(connection: apsw.Connection, result: PushResult, now_ms: int) -> Jour
             now_ms,
         ),
     )
-    drafts.settle(connection, UUID(bytes=subject_id), kind, rejected=verdict.outcome is Outcome.REJECTED)
+    intent = decode_intent(decode(envelope, IntentEnvelope).body)
+    if isinstance(intent, SubmitOrder):
+        drafts.settle(connection, intent, now_ms, rejected=verdict.outcome is Outcome.REJECTED)
     return _entry(kind, subject_id, envelope, result.verdict, now_ms)
 
 
@@ -85,17 +87,18 @@ def _entry(kind: str, subject_id: bytes, envelope: bytes, verdict: bytes, receiv
 
 
 def offer_again(connection: apsw.Connection, now_ms: int) -> int:
-    """Put what was acknowledged in the last fourteen days back into the outbox: the server was restored and may not know it.
+    """Put what was accepted in the last fourteen days back into the outbox: the server was restored and may not know it.
 
-    The server answers the same verdict again for what it still has. Returns how many.
+    A rejection stays: its user has seen it. The server answers the same verdict again for what it still has. Returns how many.
     """
     since = now_ms - KEPT_DAYS * _DAY_MS
     connection.execute(
         """
         INSERT OR IGNORE INTO outbox (sequence, intent_id, kind, subject_id, envelope)
-        SELECT sequence, intent_id, kind, subject_id, envelope FROM journal WHERE received_at_ms >= ? ORDER BY sequence
+        SELECT sequence, intent_id, kind, subject_id, envelope FROM journal
+         WHERE received_at_ms >= ? AND outcome <> ? ORDER BY sequence
         """,
-        (since,),
+        (since, Outcome.REJECTED.value),
     )
     offered = connection.changes()
     connection.execute("DELETE FROM journal WHERE intent_id IN (SELECT intent_id FROM outbox)")

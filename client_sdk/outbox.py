@@ -29,7 +29,6 @@ class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     captured_at_ms: Instant
     attempts: int
     problem: str
-    stuck: bool
     order_number: str | None
     summary: str
 
@@ -87,7 +86,7 @@ def next_batch(connection: apsw.Connection, after: int, blocked: Collection[UUID
 
     Those on a blocked lane, behind an intent that the server could not decide, wait with it.
     """
-    sql = "SELECT sequence, envelope FROM outbox WHERE sequence > ? AND NOT stuck ORDER BY sequence"
+    sql = "SELECT sequence, envelope FROM outbox WHERE sequence > ? ORDER BY sequence"
     batch: list[Waiting] = []
     size = 0
     for sequence, envelope in connection.execute(sql, (after,)):
@@ -106,20 +105,27 @@ def count(connection: apsw.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM outbox").get)
 
 
-def note_problem(connection: apsw.Connection, intent_id: UUID, problem: str, *, stuck: bool = False) -> None:
-    """Write down that the server could not decide an intent; a stuck one is not sent again by itself."""
+def note_problem(connection: apsw.Connection, intent_id: UUID, problem: str) -> None:
+    """Write down that the server could not decide an intent; it is sent again at the next sync."""
+    connection.execute("UPDATE outbox SET attempts = attempts + 1, problem = ? WHERE intent_id = ?", (problem, intent_id.bytes))
+
+
+def renew_id(connection: apsw.Connection, intent_id: UUID, fresh: UUID) -> None:
+    """Give an intent another id, because the server holds something else under this one; nothing of it was done there."""
+    stored = connection.execute("SELECT envelope FROM outbox WHERE intent_id = ?", (intent_id.bytes,)).get
+    envelope = msgspec.structs.replace(decode(stored, IntentEnvelope), id=fresh)
     connection.execute(
-        "UPDATE outbox SET attempts = attempts + 1, problem = ?, stuck = ? WHERE intent_id = ?", (problem, stuck, intent_id.bytes)
+        "UPDATE outbox SET intent_id = ?, envelope = ? WHERE intent_id = ?", (fresh.bytes, encode(envelope), intent_id.bytes)
     )
 
 
 def entries(connection: apsw.Connection) -> list[OutboxEntry]:
     """Everything that waits, in the order in which it was made."""
-    rows = fetch_tuples(connection, "SELECT envelope, attempts, problem, stuck FROM outbox ORDER BY sequence")
-    return [_entry(decode(envelope, IntentEnvelope), attempts, problem, stuck) for envelope, attempts, problem, stuck in rows]
+    rows = fetch_tuples(connection, "SELECT envelope, attempts, problem FROM outbox ORDER BY sequence")
+    return [_entry(decode(envelope, IntentEnvelope), attempts, problem) for envelope, attempts, problem in rows]
 
 
-def _entry(envelope: IntentEnvelope, attempts: int, problem: str, stuck: int) -> OutboxEntry:
+def _entry(envelope: IntentEnvelope, attempts: int, problem: str) -> OutboxEntry:
     intent = decode_intent(envelope.body)
     return OutboxEntry(
         intent_id=envelope.id,
@@ -127,7 +133,6 @@ def _entry(envelope: IntentEnvelope, attempts: int, problem: str, stuck: int) ->
         captured_at_ms=envelope.captured_at_ms,
         attempts=attempts,
         problem=problem,
-        stuck=bool(stuck),
         order_number=intent.number if isinstance(intent, SubmitOrder) else None,
         summary=summary(intent),
     )

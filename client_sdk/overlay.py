@@ -30,7 +30,7 @@ def rebuild(connection: apsw.Connection, cursor: int) -> None:
         connection,
         """
         SELECT envelope FROM (
-            SELECT sequence, envelope FROM outbox WHERE NOT stuck
+            SELECT sequence, envelope FROM outbox
             UNION ALL
             SELECT sequence, envelope FROM journal WHERE commit_seq > ? AND outcome <> ?
         ) ORDER BY sequence

@@ -58,9 +58,17 @@ class Terms(msgspec.Struct, frozen=True):
 
 def terms_for(connection: apsw.Connection, customer_id: UUID) -> Terms:
     """The terms of a customer. Raises UnknownRowError."""
+    terms = known_terms(connection, customer_id)
+    if terms is None:
+        raise UnknownRowError("customer", customer_id)
+    return terms
+
+
+def known_terms(connection: apsw.Connection, customer_id: UUID) -> Terms | None:
+    """The terms of a customer, or None where it is not on this device (any more)."""
     customer = fetch_one(connection, Customer, customer_id)
     if customer is None:
-        raise UnknownRowError("customer", customer_id)
+        return None
     territory = fetch_one(connection, Territory, customer.territory_id) if customer.territory_id else None
     lists = price_list_order(customer, territory)
     nearest = fetch_one(connection, PriceList, lists[0]) if lists else None

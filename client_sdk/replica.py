@@ -191,8 +191,9 @@ def _merge_tables(connection: apsw.Connection) -> None:
             continue
         connection.execute(
             f"""
-            DELETE FROM {synced.name} WHERE id IN (
-                SELECT gone.id FROM staged_gone gone WHERE gone.entity = ? AND gone.commit_seq > {synced.name}.commit_seq)
+            DELETE FROM {synced.name} WHERE rowid IN (
+                SELECT held.rowid FROM staged_gone gone CROSS JOIN {synced.name} held ON held.id = gone.id
+                 WHERE gone.entity = ? AND gone.commit_seq > held.commit_seq)
             """,  # noqa: S608  # names of the registry
             (synced.name,),
         )

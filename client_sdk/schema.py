@@ -28,8 +28,7 @@ MIGRATIONS: Final = (
         subject_id BLOB NOT NULL,
         envelope BLOB NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0,
-        problem TEXT NOT NULL DEFAULT '',
-        stuck INTEGER NOT NULL DEFAULT 0
+        problem TEXT NOT NULL DEFAULT ''
     ) STRICT;
     CREATE TABLE journal (
         sequence INTEGER PRIMARY KEY,

@@ -17,6 +17,7 @@ import server.app  # noqa: F401  # every slice's tables, which refer to each oth
 from server.changelog.log import rotate_epoch, seal_before_commit
 from server.demo.commands import demo
 from server.identity.commands import devices, users
+from server.identity.devices import forget_after_restore
 from server.integration.commands import import_command
 from server.migrations import alembic_config, migrate
 from server.runtime.clock import IdSource, SystemClock
@@ -123,6 +124,8 @@ def serve(*, host: str | None, port: int | None, workers: int | None, behind_pro
     given = {"HOST": host, "PORT": port, "WORKERS": workers}
     os.environ.update({f"{PREFIX}{name}": str(value) for name, value in given.items() if value is not None})
     settings = settings_from_environment()
+    if settings.workers > 1 and engine_url(settings.database_url).get_backend_name() == "sqlite":
+        raise click.ClickException("SQLite is served by one process: leave --workers at 1, or use PostgreSQL")
     asyncio.run(_require_migrated(settings))
     _require_free(settings.host, settings.port)
     click.echo(f"Roadbook serves at http://{settings.host}:{settings.port} (API page: /docs); stop it with Ctrl-C")
@@ -189,6 +192,7 @@ def restored() -> None:
         try:
             async with database.write() as session:
                 await rotate_epoch(session, epoch)
+                await forget_after_restore(session)
         finally:
             await database.close()
 

@@ -54,12 +54,19 @@ async def seal_foreign_writes(database: Database) -> None:
     """On SQLite, give what another program wrote its place. Called before the log is read; one look-up where there is nothing."""
     if not database.is_sqlite:
         return
-    unsealed = sa.select(sa.exists().where(ChangeCommitModel.change == ChangeHeadModel.head + 1)).select_from(ChangeHeadModel)
     async with database.read() as session:
-        found = (await session.execute(unsealed)).scalar_one()
+        found = await has_unsealed(session)
     if found:
         async with database.write() as session:
             await seal(session)
+
+
+async def has_unsealed(session: ReadSession) -> bool:
+    """Whether this snapshot of a SQLite database has changes without a place; PostgreSQL seals every commit itself."""
+    if session.get_bind().dialect.name != "sqlite":
+        return False
+    unsealed = sa.select(sa.exists().where(ChangeCommitModel.change == ChangeHeadModel.head + 1)).select_from(ChangeHeadModel)
+    return bool((await session.execute(unsealed)).scalar_one())
 
 
 async def rotate_epoch(session: WriteSession, epoch: UUID) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -14,9 +15,12 @@ from server.runtime.clock import IdSource
 from server.runtime.database import ReadSession, WriteSession
 from sync_protocol.values import normal_text
 
+INCARNATION_FORGOTTEN: Final = b""
+NUMBER_PREFIXES_SKIPPED: Final = 1_000
+
 
 class RevocationReason(StrEnum):
-    """Why a device is revoked. What a *lost* one still sends is refused; what one that *left* sends waits for a manager."""
+    """Why a device is revoked. Whatever the reason, it is refused from its next request on."""
 
     LOST = "lost"
     LEFT = "left"
@@ -34,6 +38,18 @@ async def next_number_prefix(session: WriteSession) -> str:
     """The next prefix of document numbers, `R1`, `R2`, …: never given twice."""
     counted = sa.update(NumberPrefixModel).values(last=NumberPrefixModel.last + 1).returning(NumberPrefixModel.last)
     return f"R{(await session.execute(counted)).scalar_one()}"
+
+
+async def forget_after_restore(session: WriteSession) -> None:
+    """After a restore from a backup: what devices and prefixes came to be since is not known here any more.
+
+    Every device is taken for the only one of its kind at its next push, and the prefixes that may have been given since
+    are passed over, so that no two devices number alike.
+    """
+    await session.execute(
+        sa.update(DeviceModel).values(incarnation=INCARNATION_FORGOTTEN, previous_incarnation=INCARNATION_FORGOTTEN)
+    )
+    await session.execute(sa.update(NumberPrefixModel).values(last=NumberPrefixModel.last + NUMBER_PREFIXES_SKIPPED))
 
 
 async def create_device(

@@ -41,7 +41,7 @@ class TokenInvalidError(UnauthenticatedError):
 
 
 class DeviceRevokedError(UnauthenticatedError):
-    """The token is of a device that was revoked. The device wipes what it holds."""
+    """The token is of a device that was revoked."""
 
     title = "Device revoked"
     code = "device_revoked"

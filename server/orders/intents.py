@@ -14,7 +14,7 @@ from server.orders.numbers import free_number, is_leased_to
 from server.runtime.database import WriteSession
 from server.runtime.rows import fetch_row, fetch_rows, insert_rows, table_of
 from server.runtime.slices import IntentContext
-from sync_protocol.entities.customers import Address, Customer
+from sync_protocol.entities.customers import Address, Customer, CustomerStatus
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
 from sync_protocol.intents import AmendOrder, CancelOrder, SubmitOrder
 from sync_protocol.rules.documents import decided_status, order_line_rows, order_row
@@ -29,14 +29,13 @@ async def submit_order(session: WriteSession, intent: SubmitOrder, context: Inte
     refusal = await _submission_refusal(session, intent, context, customer)
     if refusal is not None or customer is None:
         return context.rejected(refusal or Code.UNKNOWN_CUSTOMER)
-    if not await is_leased_to(session, intent.number, context.holder_id):
-        return context.rejected(Code.MALFORMED, f"number: {intent.number} is not from a series of yours")
     terms = await terms_of(session, customer)
     facts = await gather_facts(session, terms, {line.product_id for line in intent.lines})
     decision = review_order(intent.currency, intent.lines, facts)
     if decision.outcome is Outcome.REJECTED:
         return _verdict(context, decision)
-    number = await free_number(session, intent.number)
+    own = await is_leased_to(session, intent.number, context.holder_id)
+    number = await free_number(session, intent.number if own else f"{context.number_prefix}-{intent.number}")
     await _write_order(session, intent, context, _Decided(decision, number, terms))
     return _verdict(context, decision, _number_change(intent.number, number))
 
@@ -48,6 +47,8 @@ async def _submission_refusal(
         return Code.UNKNOWN_CUSTOMER
     if not context.may_serve(customer):
         return Code.NOT_PERMITTED
+    if customer.status is CustomerStatus.CLOSED:
+        return Code.CUSTOMER_CLOSED
     if await fetch_row(session, Order, intent.order_id) is not None:
         return Code.ORDER_EXISTS
     if intent.address_id is not None:
@@ -89,12 +90,12 @@ async def amend_order(session: WriteSession, intent: AmendOrder, context: Intent
     refusal = await _change_refusal(session, order, context)
     if refusal is not None or order is None:
         return context.rejected(refusal or Code.UNKNOWN_ORDER)
+    if await _foreign_line(session, order.id, [line.line_id for line in intent.lines]):
+        return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another order")
     if not may_amend(order.status):
         return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
     if order.revision != intent.revision:
         return context.rejected(Code.ORDER_CHANGED_MEANWHILE, f"it is at revision {order.revision}, you saw {intent.revision}")
-    if await _foreign_line(session, order.id, [line.line_id for line in intent.lines]):
-        return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another order")
     customer = await fetch_row(session, Customer, order.customer_id)
     assert customer is not None
     promised = allocated_by_product(await fetch_rows(session, OrderLine, table_of(OrderLine).c.order_id == order.id))

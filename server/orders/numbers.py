@@ -14,7 +14,10 @@ def prefix_of(number: str) -> str:
 
 
 async def is_leased_to(session: ReadSession, number: str, holder_id: UUID) -> bool:
-    """Whether a number is from a series that this rep or user ever held, on this device or one before it."""
+    """Whether a number is from a series that this rep or user ever held, on this device or one before it.
+
+    One that is not comes from a device that the server forgot when it was restored; the order gets a number of its own.
+    """
     held = sa.exists().where(NumberSeriesModel.prefix == prefix_of(number), NumberSeriesModel.holder_id == holder_id)
     return bool((await session.execute(sa.select(held))).scalar_one())
 

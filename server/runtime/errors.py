@@ -6,7 +6,6 @@ ProblemError
 ├── ForbiddenError         403  the role may not do this
 ├── NotFoundError          404  it does not exist, or is not the caller's
 ├── ConflictError          409  the state of the thing does not allow it
-├── GoneError              410  it existed and was ended for ever
 ├── TooLargeError          413  the body is over a limit
 ├── UpgradeRequiredError   426  the other end speaks a protocol that is not served
 └── BusyError              503  try again later
@@ -86,12 +85,6 @@ class ConflictError(ProblemError):
     status = 409
     title = "Conflict"
     code = "conflict"
-
-
-class GoneError(ProblemError):
-    status = 410
-    title = "Gone"
-    code = "gone"
 
 
 class TooLargeError(ProblemError):

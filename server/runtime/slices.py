@@ -12,7 +12,6 @@ from sync_protocol.entities.customers import Customer
 from sync_protocol.intents import Intent
 from sync_protocol.verdicts import Change, Code, Outcome, Verdict
 
-
 BODY_SECONDS_KEY: Final = "body_seconds"
 """In a route's `opt`: for how long its body may be under way, where that is not the application's default."""
 

@@ -5,6 +5,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
+from server.identity.devices import INCARNATION_FORGOTTEN
 from server.identity.models import DeviceModel
 from server.identity.principals import Principal
 from server.identity.service import principal_of_token
@@ -22,6 +23,7 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
     number_prefix: str
     incarnation: bytes
     previous_incarnation: bytes
+    last_seen_ms: int
 
     @property
     def holder_id(self) -> UUID:
@@ -52,12 +54,13 @@ async def asker_of(session: ReadSession, token: str, device_id: UUID, now_ms: in
         number_prefix=device.number_prefix,
         incarnation=device.incarnation,
         previous_incarnation=device.previous_incarnation,
+        last_seen_ms=device.last_seen_ms or 0,
     )
 
 
 def require_known(asker: Asker, incarnation: bytes) -> None:
     """Refuse a copy on a pull; one that missed the reply to its last push still shows the incarnation before."""
-    if incarnation not in {asker.incarnation, asker.previous_incarnation}:
+    if asker.incarnation != INCARNATION_FORGOTTEN and incarnation not in {asker.incarnation, asker.previous_incarnation}:
         raise DeviceForkedError(asker.device_id)
 
 
@@ -67,8 +70,14 @@ async def rotate_incarnation(session: WriteSession, asker: Asker, request: PushR
     The same pair again is the same push again: its reply was lost.
     """
     again = request.next_incarnation == asker.incarnation and request.incarnation == asker.previous_incarnation
-    if not again and request.incarnation != asker.incarnation:
+    if not again and asker.incarnation not in {INCARNATION_FORGOTTEN, request.incarnation}:
         raise DeviceForkedError(asker.device_id)
     values = {"last_seen_ms": now_ms}
     rotated = {} if again else {"incarnation": request.next_incarnation, "previous_incarnation": request.incarnation}
     await session.execute(sa.update(DeviceModel).where(DeviceModel.id == asker.device_id).values(**values, **rotated))
+
+
+async def note_seen(session: WriteSession, asker: Asker, cursor: int, now_ms: int) -> None:
+    """Remember when a device was last here, and how far it had come."""
+    seen = sa.update(DeviceModel).where(DeviceModel.id == asker.device_id)
+    await session.execute(seen.values(last_seen_ms=now_ms, last_cursor=cursor))

@@ -5,11 +5,11 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Final
 
-from server.changelog.log import seal_foreign_writes
+from server.changelog.log import has_unsealed, seal_foreign_writes
 from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database
 from server.runtime.errors import BusyError
-from server.sync.devices import asker_of, require_known, require_served
+from server.sync.devices import asker_of, note_seen, require_known, require_served
 from server.sync.enrolment import enrol, fork
 from server.sync.pull import build_page, pieces
 from server.sync.push import Handlers, Pusher, TransientDatabaseError
@@ -17,6 +17,7 @@ from server.sync.scope import scope_of
 from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
 
 PUSH_TRIES_MAX: Final = 5
+SEEN_INTERVAL_MS: Final = 60_000
 
 
 class ServerEndpoint:
@@ -49,14 +50,24 @@ class ServerEndpoint:
     async def page(self, request: PullRequest) -> bytes:
         """The whole page. Raises what `asker_of` raises, and DeviceForkedError."""
         require_served(request.protocol_version)
-        await seal_foreign_writes(self._database)
         now_ms = self._clock.now_ms()
-        async with self._database.read() as session:
-            asker = await asker_of(session, self._token, request.device_id, now_ms)
-            require_known(asker, request.incarnation)
-            principal = asker.principal
-            scope = await scope_of(session, rep_id=principal.rep_id, customer_id=principal.customer_id, holder_id=asker.holder_id)
-            return await build_page(session, request, scope, now_ms)
+        while True:
+            await seal_foreign_writes(self._database)
+            async with self._database.read() as session:
+                if await has_unsealed(session):
+                    continue  # another program wrote to the SQLite file in between
+                asker = await asker_of(session, self._token, request.device_id, now_ms)
+                require_known(asker, request.incarnation)
+                principal = asker.principal
+                scope = await scope_of(
+                    session, rep_id=principal.rep_id, customer_id=principal.customer_id, holder_id=asker.holder_id
+                )
+                body = await build_page(session, request, scope, now_ms)
+            break
+        if now_ms - asker.last_seen_ms >= SEEN_INTERVAL_MS:
+            async with self._database.write() as session:
+                await note_seen(session, asker, request.cursor, now_ms)
+        return body
 
     async def push(self, request: PushRequest) -> PushReply:
         """Raises what `asker_of` raises, DeviceForkedError, EpochChangedError, and BusyError after five deadlocks."""

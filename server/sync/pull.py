@@ -12,7 +12,7 @@ import msgspec
 from server.changelog.log import Head, read_head
 from server.runtime.database import ReadSession
 from server.sync.scope import Scope
-from server.sync.walk import FIRST_ID, STAGES, Reader, Stage, position_after, rows_expected, stage_sql, touched_stages
+from server.sync.walk import FIRST_ID, STAGES, Reader, Stage, first_changes, position_after, rows_expected, stage_sql
 from sync_protocol.wire.codec import PageWriter, columns, encode
 from sync_protocol.wire.messages import (
     GoneChunk,
@@ -111,16 +111,19 @@ async def build_page(session: ReadSession, request: PullRequest, scope: Scope, n
 async def _fill(page: Page, reader: Reader, request: PullRequest, position: PullPosition, scope: Scope) -> PullPosition | None:
     """Add what fits; return where to go on, or None where the pass is through."""
     gained = sorted(set(request.gained) & set(scope.buckets))
-    wanted = None
-    if position.pass_from > 0 and not gained:
-        wanted = await touched_stages(reader, position.pass_from, position.pass_to)
+    gained_kinds = {bucket.partition(":")[0] for bucket in gained}
+    begins = await first_changes(reader, position.pass_from, position.pass_to) if position.pass_from > 0 else {}
     for stage in STAGES:
-        if stage.number < position.stage or (wanted is not None and stage.number not in wanted):
+        if stage.number < position.stage or (stage.gone and position.pass_from == 0):
             continue
-        if stage.gone and position.pass_from == 0:
+        gained_here = gained if stage.synced.bucket.kind in gained_kinds and not stage.gone else []
+        begin = 0 if position.pass_from == 0 or gained_here else begins.get(stage.number)
+        if begin is None:
             continue
         reached = position if stage.number == position.stage else msgspec.structs.replace(position, change=0, row_id=FIRST_ID)
-        rest = await _fill_stage(page, reader, stage, reached, scope=scope, gained=gained)
+        if reached.change < begin:
+            reached = msgspec.structs.replace(reached, change=begin - 1, row_id=FIRST_ID)
+        rest = await _fill_stage(page, reader, stage, reached, scope=scope, gained=gained_here)
         if rest is not None:
             return rest
     return None
@@ -132,10 +135,10 @@ async def _fill_stage(
     buckets = scope.of_kind(stage.synced.bucket.kind)
     if not buckets:
         return None
-    sql = stage_sql(reader, stage, PROTOCOL_VERSION, has_gained=bool(gained) and not stage.gone)
+    sql = stage_sql(reader, stage, PROTOCOL_VERSION, has_gained=bool(gained))
     limit = max(0, page.rows_left)
     parameters: list[Any] = [position.pass_from, position.pass_to, position.change, position.row_id, limit + 1, buckets]
-    if gained and not stage.gone:
+    if gained:
         parameters.append(gained)
     sent, last = 0, None
     async for chunk in reader.stream(sql, parameters):

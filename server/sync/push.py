@@ -23,13 +23,14 @@ from server.runtime.slices import IntentContext, IntentHandler
 from server.sync.devices import Asker, rotate_incarnation
 from server.sync.errors import EpochChangedError
 from server.sync.scope import territories_of
-from sync_protocol.intents import AnyIntent, Intent
+from sync_protocol.intents import INTENTS, AnyIntent, Intent
 from sync_protocol.verdicts import Code, Outcome, Verdict
 from sync_protocol.wire.codec import WireError, decode_intent, digest, encode
 from sync_protocol.wire.messages import IntentEnvelope, PushReply, PushRequest, PushResult, PushStatus
 
 FAILURES_MAX: Final = 5
 _UNDECIDED: Final = ""
+_SCHEMA_VERSIONS: Final = {kind.__name__: kind.schema_version for kind in INTENTS}
 _POSTGRES_OUTAGES: Final = ("08", "25P", "53", "57P", "58")
 """Classes of SQLSTATE: no connection, a transaction that was ended, no room, a shutdown, and a failing disk."""
 _SQLITE_OUTAGES: Final = ("is full", "disk I/O error", "is locked", "readonly database", "out of memory", "no such savepoint")
@@ -75,17 +76,13 @@ class Pusher:
 
     async def _decide(self, envelope: IntentEnvelope) -> PushResult:
         if digest(envelope.body) != envelope.digest:
-            return PushResult(
-                intent_id=envelope.id, status=PushStatus.CONFLICT, detail="digest: it is not that of the body; send it again"
-            )
+            return self._defer(envelope, (), "digest: it is not that of the body; send it again")
         known = await self._known(envelope)
         if known is not None:
             return known
-        try:
-            intent: AnyIntent | None = decode_intent(envelope.body)
-            fault = ""
-        except WireError as error:
-            intent, fault = None, str(error)
+        if envelope.schema_version > _SCHEMA_VERSIONS.get(envelope.kind, 0):
+            return self._defer(envelope, (), f"this server does not know {envelope.kind} {envelope.schema_version} yet; update it")
+        intent, fault = _decoded(envelope)
         lanes = intent.lanes() if intent is not None else ()
         waiting = next((self._deferred_lanes[lane] for lane in lanes if lane in self._deferred_lanes), None)
         if waiting is not None:
@@ -103,7 +100,8 @@ class Pusher:
         if record.digest != envelope.digest or record.user_id != self._asker.principal.user_id:
             detail = "id: it was used before for another intent; nothing was done"
             return PushResult(intent_id=envelope.id, status=PushStatus.CONFLICT, detail=detail)
-        return PushResult(intent_id=envelope.id, status=PushStatus.DECIDED, verdict=record.verdict, commit_seq=record.commit_seq)
+        place = max(0, record.commit_seq)  # twice in one push: it gets its place with the rest
+        return PushResult(intent_id=envelope.id, status=PushStatus.DECIDED, verdict=record.verdict, commit_seq=place)
 
     async def _attempt(self, envelope: IntentEnvelope, intent: AnyIntent | None, fault: str, lanes: tuple[UUID, ...]) -> PushResult:
         """Decide in a savepoint; a failure of the server's own undoes it and defers the intent."""
@@ -141,9 +139,11 @@ class Pusher:
 
     async def _insert_record(self, envelope: IntentEnvelope, intent: AnyIntent | None) -> None:
         lanes = intent.lanes() if intent is not None else ()
+        # PostgreSQL cannot store every character that a zone can be sent with; the fault is in the verdict.
+        kept = envelope if envelope.time_zone.isprintable() else msgspec.structs.replace(envelope, time_zone="UTC")
         await self._session.execute(
             sa.insert(IntentRecordModel).values(
-                **msgspec.structs.asdict(envelope),
+                **msgspec.structs.asdict(kept),
                 subject_id=lanes[0] if lanes else None,
                 user_id=self._asker.principal.user_id,
                 device_id=self._asker.device_id,
@@ -230,6 +230,19 @@ class Pusher:
         for lane in lanes:
             self._deferred_lanes.setdefault(lane, envelope.id)
         return PushResult(intent_id=envelope.id, status=PushStatus.DEFERRED, detail=detail)
+
+
+def _decoded(envelope: IntentEnvelope) -> tuple[AnyIntent | None, str]:
+    """The intent, or None with what is wrong with it."""
+    try:
+        intent = decode_intent(envelope.body)
+    except WireError as error:
+        return None, str(error)
+    if type(intent).__name__ != envelope.kind:
+        return None, f"kind: it says {envelope.kind}, the body is a {type(intent).__name__}"
+    if not envelope.time_zone.isprintable():
+        return None, "time_zone: it is the name of no zone"
+    return intent, ""
 
 
 def _at(result: PushResult, place: int) -> PushResult:

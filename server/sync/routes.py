@@ -7,6 +7,7 @@ from litestar.datastructures import State
 from litestar.response import Stream
 
 from server.identity.attempts import count_attempt, forgive_attempt, limits, refuse_for
+from server.identity.authentication import bearer_token
 from server.identity.principals import PUBLIC, Role, allow
 from server.runtime.errors import InvalidRequestError
 from server.runtime.slices import BODY_SECONDS_KEY
@@ -33,7 +34,7 @@ async def _message(request: SyncRequest, kind: type[T]) -> T:
 
 def _endpoint(request: SyncRequest) -> ServerEndpoint:
     state = request.app.state
-    token = request.headers.get("authorization", "").removeprefix("Bearer ")
+    token = bearer_token(request) if "authorization" in request.headers else ""
     return ServerEndpoint(state.database, state.intent_handlers, state.clock, state.ids, token)
 
 

@@ -1,6 +1,7 @@
 """Which buckets a principal may hold now: a function of the authoritative tables, read in the same snapshot as the rows."""
 
 import hashlib
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -45,15 +46,22 @@ async def scope_of(session: ReadSession, *, rep_id: UUID | None, customer_id: UU
     else:
         accounts = CustomerModel.id == customer_id
         territories = TerritoryModel.id.in_(sa.select(CustomerModel.territory_id).where(CustomerModel.id == customer_id))
-    buckets = {"catalog", f"rep:{holder_id.hex}"}
-    for account, price_list in await session.execute(sa.select(CustomerModel.id, CustomerModel.price_list_id).where(accounts)):
-        buckets.add(f"account:{account.hex}")
-        if price_list is not None:
-            buckets.add(f"pricelist:{price_list.hex}")
-    defaults = sa.select(TerritoryModel.price_list_id, TerritoryModel.stock_location_id).where(territories)
-    for price_list, stock_location in await session.execute(defaults):
-        if price_list is not None:
-            buckets.add(f"pricelist:{price_list.hex}")
+    connection = await session.connection()
+    as_bytes = sa.func.uuid_send if connection.dialect.name == "postgresql" else _stored_bytes
+    buckets, lists = {"catalog", f"rep:{holder_id.hex}"}, set()
+    # Thousands of accounts, at every pull: read as bytes and past the ORM, which would make an object of each.
+    held = sa.select(as_bytes(CustomerModel.id), as_bytes(CustomerModel.price_list_id)).where(accounts)
+    for account, price_list in await connection.execute(held):
+        buckets.add(f"account:{account.hex()}")
+        lists.add(price_list)
+    defaults = sa.select(as_bytes(TerritoryModel.price_list_id), as_bytes(TerritoryModel.stock_location_id)).where(territories)
+    for price_list, stock_location in await connection.execute(defaults):
+        lists.add(price_list)
         if stock_location is not None:
-            buckets.add(f"stock:{stock_location.hex}")
-    return make_scope(buckets)
+            buckets.add(f"stock:{stock_location.hex()}")
+    return make_scope(buckets | {f"pricelist:{price_list.hex()}" for price_list in lists if price_list is not None})
+
+
+def _stored_bytes(column: Any) -> sa.ColumnElement[bytes]:
+    """An id as SQLite holds it."""
+    return sa.type_coerce(column, sa.LargeBinary())

@@ -123,16 +123,23 @@ def _column(reader: Reader, synced: Synced, column: str) -> str:
     return reader.identifier(f"t.{column}") if is_id else f"t.{column}"
 
 
-async def touched_stages(reader: Reader, pass_from: int, pass_to: int) -> frozenset[int]:
-    """The stages that have anything between two places; a short look-up for the short passes that most pulls are."""
-    sql = """
-        SELECT DISTINCT 2 * l.entity + 1 - l.deleted FROM change_commit c JOIN change_log l ON l.change = c.change
-         WHERE c.commit_seq > $1 AND c.commit_seq <= $2
-        UNION
-        SELECT DISTINCT 2 * l.entity FROM change_commit c JOIN change_leave l ON l.change = c.change
-         WHERE c.commit_seq > $1 AND c.commit_seq <= $2
+async def first_changes(reader: Reader, pass_from: int, pass_to: int) -> dict[int, int]:
+    """The stages that have anything between two places, each with its first change there: where its walk may begin.
+
+    A short look-up for the short passes that most pulls are. Without it a walk would look through all of an entity.
     """
-    return frozenset(int(number) for (number,) in await reader.all(sql, [pass_from, pass_to]))
+    sql = """
+        SELECT 2 * l.entity + 1 - l.deleted, min(l.change)
+          FROM change_commit c JOIN change_log l ON l.change = c.change
+         WHERE c.commit_seq > $1 AND c.commit_seq <= $2 GROUP BY 1
+        UNION ALL
+        SELECT 2 * l.entity, min(l.change)
+          FROM change_commit c JOIN change_leave l ON l.change = c.change
+         WHERE c.commit_seq > $1 AND c.commit_seq <= $2 GROUP BY 1
+        ORDER BY 2 DESC
+    """
+    # The lowest comes last and stays: tombstones and leaves are of one stage.
+    return {int(number): int(change) for number, change in await reader.all(sql, [pass_from, pass_to])}
 
 
 async def rows_expected(reader: Reader, scope: Scope) -> int:
