@@ -38,16 +38,16 @@ soak: $(INSTALLED) ## Run the property tests for a long time: MINUTES=10
 	ROADBOOK_SOAK_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/python -m pytest tests/sync/test_invariants.py tests/processes
 
 lock: $(INSTALLED) ## Write the lock files anew, after a change of the dependencies in pyproject.toml
-	$(COMPILE) --output-file requirements.lock
-	printf 'uv\neditables\n' | $(COMPILE) - --extra dev --output-file requirements-dev.lock
+	$(COMPILE) --output-file packaging/requirements.lock
+	printf 'uv\neditables\n' | $(COMPILE) - --extra dev --output-file packaging/requirements-dev.lock
 
 # pip alone can do it all; uv, of the same lock, does it several times faster where it can reach an index.
-$(INSTALLED): requirements-dev.lock pyproject.toml
+$(INSTALLED): packaging/requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Roadbook needs Python 3.11 or newer; say make PYTHON=python3.x")'
 	$(PYTHON) -m venv .venv
-	sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > .venv/uv.lock
+	sed -n '/^uv==/,/[^\\]$$/p' packaging/requirements-dev.lock > .venv/uv.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock || \
-		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r packaging/requirements-dev.lock || \
+		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r packaging/requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@

@@ -27,6 +27,8 @@ from sync_protocol.wire.messages import (
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
+PAGE_UNCOMPRESSED_BYTES_MAX: Final = 32 * 1024 * 1024
+CHUNK_BYTES_MAX: Final = 1024 * 1024
 PIECE_BYTES: Final = 128 * 1024
 
 
@@ -50,15 +52,37 @@ class Page:
         self._now_ms = now_ms
         self._writer = PageWriter()
         self._rows = 0
+        self._uncompressed = 0
         self.body = bytearray()
 
     @property
+    def protocol_version(self) -> int:
+        """The version that the device speaks: it gets the entities and columns that it knows."""
+        return self._request.protocol_version
+
+    @property
     def rows_left(self) -> int:
-        return 0 if len(self.body) >= PAGE_BYTES_MAX else self._request.page_rows - self._rows
+        is_full = len(self.body) >= PAGE_BYTES_MAX or self._uncompressed >= PAGE_UNCOMPRESSED_BYTES_MAX
+        return 0 if is_full else self._request.page_rows - self._rows
 
     def add(self, message: object, rows: int = 0) -> None:
         self.body += self._writer.frame(message)
         self._rows += rows
+
+    def add_rows(self, stage: Stage, rows: list[tuple[Any, ...]]) -> None:
+        """Add rows of a stage, in as many chunks as keep each within a frame."""
+        if stage.gone:
+            self.add(GoneChunk(entity=stage.synced.name, rows=tuple(rows)), len(rows))
+            return
+        encoded = encode(rows)
+        if len(encoded) > CHUNK_BYTES_MAX and len(rows) > 1:
+            middle = len(rows) // 2
+            self.add_rows(stage, rows[:middle])
+            self.add_rows(stage, rows[middle:])
+            return
+        self._uncompressed += len(encoded)
+        names = columns(stage.synced, self._request.protocol_version)
+        self.add(RowChunk(entity=stage.synced.name, columns=names, rows=msgspec.Raw(encoded)), len(rows))
 
     def open(self, *, expected: int = 0, resync: ResyncReason | None = None) -> None:
         self.add(
@@ -114,7 +138,11 @@ async def _fill(page: Page, reader: Reader, request: PullRequest, position: Pull
     gained_kinds = {bucket.partition(":")[0] for bucket in gained}
     begins = await first_changes(reader, position.pass_from, position.pass_to) if position.pass_from > 0 else {}
     for stage in STAGES:
-        if stage.number < position.stage or (stage.gone and position.pass_from == 0):
+        if (
+            stage.synced.since_protocol > page.protocol_version
+            or stage.number < position.stage
+            or (stage.gone and position.pass_from == 0)
+        ):
             continue
         gained_here = gained if stage.synced.bucket.kind in gained_kinds and not stage.gone else []
         begin = 0 if position.pass_from == 0 or gained_here else begins.get(stage.number)
@@ -135,7 +163,7 @@ async def _fill_stage(
     buckets = scope.of_kind(stage.synced.bucket.kind)
     if not buckets:
         return None
-    sql = stage_sql(reader, stage, PROTOCOL_VERSION, has_gained=bool(gained))
+    sql = stage_sql(reader, stage, page.protocol_version, has_gained=bool(gained))
     limit = max(0, page.rows_left)
     parameters: list[Any] = [position.pass_from, position.pass_to, position.change, position.row_id, limit + 1, buckets]
     if gained:
@@ -144,7 +172,7 @@ async def _fill_stage(
     async for chunk in reader.stream(sql, parameters):
         fitting = chunk[: max(0, min(limit - sent, len(chunk)))]
         if fitting:
-            page.add(_message(stage, fitting), len(fitting))
+            page.add_rows(stage, fitting)
             sent, last = sent + len(fitting), fitting[-1]
         if len(fitting) < len(chunk) or page.rows_left <= 0:
             return await _rest(reader, position, stage, last)
@@ -155,16 +183,6 @@ async def _rest(reader: Reader, position: PullPosition, stage: Stage, last: tupl
     if last is None:
         return msgspec.structs.replace(position, stage=stage.number)
     return await position_after(reader, position, stage, last[0], last[1])
-
-
-def _message(stage: Stage, rows: list[tuple[Any, ...]]) -> RowChunk | GoneChunk:
-    if stage.gone:
-        return GoneChunk(entity=stage.synced.name, rows=tuple(rows))
-    return RowChunk(
-        entity=stage.synced.name,
-        columns=columns(stage.synced, PROTOCOL_VERSION),
-        rows=msgspec.Raw(encode(rows)),
-    )
 
 
 async def pieces(body: bytes) -> AsyncIterator[bytes]:

@@ -28,7 +28,7 @@ OF_THE_MACHINE = {
     *("uuid.uuid1", "uuid.uuid4", "uuid4", "uuid1", "time_ns"),
 }
 EDGES = {"server/runtime/database.py"}
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("packaging/requirements.lock", "packaging/requirements-dev.lock")
 
 
 @cache
