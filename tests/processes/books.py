@@ -190,4 +190,5 @@ class Figures(msgspec.Struct):
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.engine}: {self.kills} kills in {self.seconds:.0f} s, {self.acts} acts saved, {self.orders} orders, seed {self.seed}"
+        done = f"{self.kills} kills in {self.seconds:.0f} s, {self.acts} acts saved, {self.orders} orders"
+        return f"{self.engine}: {done}, seed {self.seed}"

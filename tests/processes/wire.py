@@ -1,0 +1,81 @@
+"""Devices of a world over the real HTTP application, in one process: what the server refuses comes as the device sees it."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx2
+
+from client_sdk import OrderClient
+from client_sdk.clock import IdSource
+from client_sdk.errors import ServerUnreachableError
+from client_sdk.transport import HttpEndpoint
+from server.app import create_app
+from server.settings import Settings
+from sync_protocol.wire.endpoint import SyncEndpoint
+from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
+from tests.support.world import SERVER_URL, World
+
+EndpointFor = Callable[[str, str], SyncEndpoint]
+
+
+def over_http(world: World, wrap: Callable[[SyncEndpoint], SyncEndpoint] = lambda endpoint: endpoint) -> EndpointFor:
+    """Endpoints that ask the world's application, as it serves HTTP."""
+    app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    return lambda url, token: wrap(HttpEndpoint(url, token, transport=transport))
+
+
+async def open_over_http(world: World, path: Path, endpoint_for: EndpointFor, *, page_rows: int = 50_000) -> OrderClient:
+    """The device in a file, new or not."""
+    ids = IdSource(world.clock)
+    return await OrderClient.open(path, clock=world.clock, ids=ids, endpoint_for=endpoint_for, page_rows=page_rows)
+
+
+async def enrol_over_http(world: World, rep: str, path: Path, endpoint_for: EndpointFor, *, page_rows: int = 50_000) -> OrderClient:
+    """A new device of a rep."""
+    device = await open_over_http(world, path, endpoint_for, page_rows=page_rows)
+    await device.enrol(SERVER_URL, await world.code_for(rep), f"device of {rep}")
+    return device
+
+
+async def submit(device: OrderClient, world: World, customer: int, *lines: tuple[int, int]) -> str:
+    """An order of products and quantities; its number."""
+    draft = await device.draft_order(world.company.customers[customer].id)
+    for product, quantity in lines:
+        await draft.add_line(world.company.products[product].id, quantity)
+    return (await draft.submit()).order.number
+
+
+class UnsteadyEndpoint:
+    """An endpoint whose requests and replies take their time, and are now and then lost."""
+
+    def __init__(self, inner: SyncEndpoint, chance: random.Random, loss: float) -> None:
+        self._inner = inner
+        self._chance = chance
+        self._loss = loss
+
+    async def _travel(self) -> None:
+        await asyncio.sleep(0.001 * self._chance.randrange(8))
+        if self._chance.random() < self._loss:
+            raise ServerUnreachableError(SERVER_URL, "lost")
+
+    async def enrol(self, request: EnrolRequest) -> Enrolment:
+        return await self._inner.enrol(request)
+
+    async def fork(self, request: ForkRequest) -> Enrolment:
+        return await self._inner.fork(request)
+
+    async def push(self, request: PushRequest) -> PushReply:
+        await self._travel()
+        reply = await self._inner.push(request)
+        await self._travel()
+        return reply
+
+    async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
+        await self._travel()
+        pieces = [piece async for piece in self._inner.pull(request)]
+        await self._travel()
+        for piece in pieces:
+            yield piece
