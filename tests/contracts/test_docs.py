@@ -284,22 +284,6 @@ def test_the_table_of_settings_is_the_struct() -> None:
     }
 
 
-async def test_a_restored_log_gets_another_epoch_by_the_statements_of_the_guide(database: Database) -> None:
-    (sql,) = blocks(OPERATIONS, "sql")
-    engine = "SQLite" if database.is_sqlite else "PostgreSQL"
-    (statement,) = [line.partition(";")[0] for line in sql.splitlines() if line.endswith(f"-- {engine}")]
-    async with database.read() as session:
-        before = await read_head(session)
-    (for_both,) = [line.partition(";")[0] for line in sql.splitlines() if "-- both:" in line]
-    async with database.engine.begin() as connection:
-        await connection.execute(sa.text(statement))
-        await connection.execute(sa.text(for_both))
-    async with database.read() as session:
-        after = await read_head(session)
-    assert after.epoch != before.epoch
-    assert (after.head, after.floor) == (before.head, before.floor)
-
-
 async def test_a_backup_by_the_command_of_the_guide_is_whole(sqlite_database: Database, tmp_path: Path) -> None:
     await World.found(sqlite_database)
     (line,) = [line for block in blocks(OPERATIONS, "sh") for line in block.splitlines() if "VACUUM INTO" in line]
