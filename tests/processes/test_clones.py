@@ -8,7 +8,6 @@ import pytest
 
 from client_sdk.events import DeviceRenewed, Event
 from server.runtime.database import Database
-from sync_protocol.entities.inventory import StockLevel
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.verdicts import Code, Outcome
 from tests.processes.books import ask, ask_device, check_log, check_money_and_stock, check_verdicts, replica_differences
@@ -165,7 +164,7 @@ async def test_of_an_amendment_and_a_cancellation_from_two_devices_both_are_told
         for device in (amender, canceller):
             await device.sync()
             assert (await device.order(number)).order.status is OrderStatus.CANCELLED
-        assert [(await world.fetch(StockLevel, level.id)).allocated for level in world.company.levels] == [0] * 12  # type: ignore[union-attr]
+        assert await ask(world.database, "SELECT sum(allocated) FROM stock_level") == [(0,)]
     await check_books(world, *paths)
 
 
