@@ -16,6 +16,7 @@ from sync_protocol.values import normal_text
 
 CANDIDATES_MAX: Final = 400
 LIMIT_MAX: Final = 500
+_ORDERABLE: Final = "NOT EXISTS (SELECT 1 FROM product variant WHERE variant.variant_of_id = row.id)"
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,18 +30,18 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
 def search(connection: apsw.Connection, text: str, limit: int) -> list[Product]:
     """Products that have every word of `text` as the beginning of a word: by SKU first, then by how near the name is.
 
-    A few hundred candidates are ranked, so that a single letter is as quick as a whole name.
+    A product with variants is not among them, because it is its variants that are ordered. A few hundred candidates are ranked, so that a single letter is as quick as a whole name.
     """
     words = _words(text)
     if not words:
-        return fetch_rows(connection, Product, "true ORDER BY sku LIMIT ?", min(limit, LIMIT_MAX))
+        return fetch_rows(connection, Product, f"{_ORDERABLE} ORDER BY sku LIMIT ?", min(limit, LIMIT_MAX))
     wanted = normal_text(text)
     match = " AND ".join(f'"{word}"*' for word in words)
     return fetch_rows(
         connection,
         Product,
-        """
-        row.rowid IN (
+        f"""
+        {_ORDERABLE} AND row.rowid IN (
             SELECT * FROM (SELECT rowid FROM product_search WHERE product_search MATCH ?1 LIMIT ?2)
             UNION SELECT * FROM (SELECT rowid FROM product WHERE sku >= ?3 AND sku < ?3 || char(1114111) LIMIT ?2))
         ORDER BY row.sku = ?3 DESC, row.sku LIKE ?4 DESC, row.status = 'active' DESC, row.name LIKE ?4 DESC,
