@@ -30,11 +30,13 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
 def search(connection: apsw.Connection, text: str, limit: int) -> list[Product]:
     """Products that have every word of `text` as the beginning of a word: by SKU first, then by how near the name is.
 
-    A product with variants is not among them, because it is its variants that are ordered. A few hundred candidates are ranked, so that a single letter is as quick as a whole name.
+    A product with variants is not among them, because it is its variants that are ordered. A few hundred candidates are
+    ranked, so that a single letter is as quick as a whole name.
     """
     words = _words(text)
     if not words:
-        return fetch_rows(connection, Product, f"{_ORDERABLE} ORDER BY sku LIMIT ?", min(limit, LIMIT_MAX))
+        condition = f"{_ORDERABLE} ORDER BY sku LIMIT ?"
+        return fetch_rows(connection, Product, condition, min(limit, LIMIT_MAX))
     wanted = normal_text(text)
     match = " AND ".join(f'"{word}"*' for word in words)
     return fetch_rows(
@@ -47,7 +49,7 @@ def search(connection: apsw.Connection, text: str, limit: int) -> list[Product]:
         ORDER BY row.sku = ?3 DESC, row.sku LIKE ?4 DESC, row.status = 'active' DESC, row.name LIKE ?4 DESC,
                  length(row.name), row.sku
         LIMIT ?5
-        """,
+        """,  # noqa: S608  # a condition of ours
         match,
         CANDIDATES_MAX,
         wanted,

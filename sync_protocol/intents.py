@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from sync_protocol.values import (
-    Country,
-    Currency,
     EnteredCode,
+    EnteredCountry,
+    EnteredCurrency,
     EnteredLabel,
     EnteredName,
     EnteredNote,
@@ -61,7 +61,7 @@ class CreateCustomer(Intent, frozen=True, kw_only=True, tag="CreateCustomer"):
     street: EnteredLabel
     postal_code: EnteredLabel
     city: EnteredLabel
-    country: Country
+    country: EnteredCountry
     contact_name: EnteredName
     email: EnteredLabel = ""
     phone: EnteredLabel = ""
@@ -79,7 +79,7 @@ class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
     order_id: UUID
     number: EnteredCode
     customer_id: UUID
-    currency: Currency
+    currency: EnteredCurrency
     lines: RequestedLines
     address_id: UUID | None = None
     purchase_order_number: EnteredLabel = ""

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from sync_protocol.values import CommitSeq, EnteredCode, EnteredName, Instant, Skew, TimeZone
+from sync_protocol.values import CommitSeq, EnteredCode, EnteredName, EnteredTimeZone, Instant, Skew
 
 PAGE_ROWS_MAX: Final = 50_000
 BATCH_INTENTS_MAX: Final = 100
@@ -122,7 +122,7 @@ class IntentEnvelope(Message, frozen=True, kw_only=True):
     body: Annotated[bytes, Meta(max_length=INTENT_BYTES_MAX)]
     digest: Digest
     captured_at_ms: Instant
-    time_zone: TimeZone
+    time_zone: EnteredTimeZone
     clock_skew_ms: Skew | None
     decided_at_cursor: CommitSeq
     rules_version: Annotated[int, Meta(ge=1, le=1_000_000)]

@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "6a615b6a7e122f1b29689c1f1344c786"
+FINGERPRINT = "c03495126b13ba0f83332d39f008d061"
 PROTOCOL_VERSION = 1
 RULES_VERSION = 1
 

@@ -6,6 +6,8 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from sync_protocol.values import _TEXT
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 # What a pattern in `sync_protocol.values` refuses is control characters; a lone surrogate is no text anywhere.
@@ -29,8 +31,7 @@ def values(described: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911 
         case inspect.Metadata():
             return values(described.type)
         case inspect.StrType():
-            alphabet = _ENTERED if described.pattern else st.characters(codec="utf-8")
-            return st.text(alphabet, min_size=described.min_length or 0, max_size=described.max_length)
+            return _text(described)
         case inspect.IntType():
             return st.integers(described.ge, described.le) | st.sampled_from([described.ge, described.le])
         case inspect.VarTupleType():
@@ -46,3 +47,12 @@ def values(described: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911 
         case inspect.NoneType():
             return st.none()
     raise NotImplementedError(f"no strategy for {described}")
+
+
+def _text(described: inspect.StrType) -> st.SearchStrategy[str]:
+    least, most = described.min_length or 0, described.max_length
+    if described.pattern in {None, _TEXT}:
+        alphabet = _ENTERED if described.pattern else st.characters(codec="utf-8")
+        return st.text(alphabet, min_size=least, max_size=most)
+    narrow = st.from_regex(described.pattern, fullmatch=True, alphabet=st.characters(codec="ascii"))
+    return narrow.filter(lambda text: least <= len(text) <= (most or len(text)))

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -172,6 +173,7 @@ def small_company(products: int = 6, customers_each: int = 2) -> Company:
     )
 
 
+R = TypeVar("R", bound=Row)
 Wrap = Callable[[SyncEndpoint], SyncEndpoint]
 
 
@@ -246,6 +248,9 @@ class World:
             table = table_of(row)
             await session.execute(sa.update(table).where(table.c.id == row_id).values(**values))
 
-    async def fetch(self, row: type[Row], row_id: UUID) -> Row | None:
+    async def fetch(self, row: type[R], row_id: UUID) -> R:
+        """A row as the server has it; it must be there."""
         async with self.database.read() as session:
-            return await fetch_row(session, row, row_id)
+            found = await fetch_row(session, row, row_id)
+        assert found is not None
+        return found

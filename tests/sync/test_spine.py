@@ -98,8 +98,7 @@ async def test_a_prospects_order_is_held_until_a_manager_decides(world: World, t
         assert order.order.status is OrderStatus.HELD
         assert order.order.hold_code == Code.CUSTOMER_IS_PROSPECT
         customer = await world.fetch(Customer, prospect.id)
-        assert customer is not None
-        assert customer.status is CustomerStatus.PROSPECT  # type: ignore[attr-defined]
+        assert customer.status is CustomerStatus.PROSPECT
 
 
 async def test_an_order_is_amended_and_cancelled(world: World, tmp_path: Path) -> None:
@@ -115,12 +114,12 @@ async def test_an_order_is_amended_and_cancelled(world: World, tmp_path: Path) -
         assert entry.verdict.outcome is Outcome.ACCEPTED_WITH_CHANGES
         assert entry.verdict.codes == (Code.BACKORDERED,)
         level = await world.fetch(StockLevel, world.company.levels[0].id)
-        assert level.allocated == 4  # type: ignore[union-attr]
+        assert level.allocated == 4
         await device.cancel_order(order.id, reason="mistake")
         await device.sync()
         assert (await device.order(number)).order.status is OrderStatus.CANCELLED
         level = await world.fetch(StockLevel, world.company.levels[0].id)
-        assert level.allocated == 0  # type: ignore[union-attr]
+        assert level.allocated == 0
 
 
 @pytest.mark.parametrize("page_rows", [1, 7])

@@ -1,0 +1,498 @@
+"""What becomes of intents: one verdict each, for ever, on both engines, with the server's own code and the SDK's."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from client_sdk import NewCustomer, OrderClient
+from server.identity.principals import Role
+from server.runtime.database import Database, WriteSession
+from server.runtime.rows import table_of
+from server.runtime.slices import IntentContext
+from server.sync.push import FAILURES_MAX
+from sync_protocol.entities.catalog import Product
+from sync_protocol.entities.customers import Customer
+from sync_protocol.entities.inventory import StockLevel
+from sync_protocol.entities.orders import Order
+from sync_protocol.entities.pricing import PriceEntry
+from sync_protocol.intents import AmendOrder, CancelOrder, CreateCustomer, Intent, RequestedLine, SubmitOrder
+from sync_protocol.verdicts import Code, Outcome, Verdict
+from sync_protocol.wire.codec import decode_verdict, digest, encode
+from sync_protocol.wire.messages import Enrolment, EnrolRequest, IntentEnvelope, PushRequest, PushResult, PushStatus
+from sync_protocol.wire.version import PROTOCOL_VERSION, RULES_VERSION
+from tests.support.ledger import stock_faults, verdicts_of
+from tests.support.world import World
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    return await World.found(database)
+
+
+class Wire:
+    """A device made by hand, to send what no SDK would."""
+
+    def __init__(self, world: World, enrolment: Enrolment) -> None:
+        self.world = world
+        self.enrolment = enrolment
+        self.endpoint = world.endpoint(enrolment.token)
+        self.incarnation = enrolment.incarnation
+
+    @classmethod
+    async def of(cls, world: World, login: str = "rep0") -> "Wire":
+        code = await world.code_for(login)
+        request = EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name="wire")
+        return cls(world, await world.endpoint().enrol(request))
+
+    def number(self, count: int) -> str:
+        return f"{self.enrolment.number_prefix}-{count:06d}"
+
+    def order(self, count: int, customer: int = 0, *lines: tuple[int, int], **changed: object) -> SubmitOrder:
+        asked = SubmitOrder(
+            order_id=self.world.ids.new(),
+            number=self.number(count),
+            customer_id=self.world.company.customers[customer].id,
+            currency="EUR",
+            lines=tuple(
+                RequestedLine(
+                    line_id=self.world.ids.new(),
+                    product_id=self.world.company.products[product].id,
+                    quantity=quantity,
+                    unit_price=(product + 1) * 10_000,
+                )
+                for product, quantity in lines or [(0, 1)]
+            ),
+        )
+        return msgspec.structs.replace(asked, **changed)
+
+    def envelope(self, intent: Intent | bytes, kind: str = "SubmitOrder") -> IntentEnvelope:
+        body = intent if isinstance(intent, bytes) else encode(intent)
+        return IntentEnvelope(
+            id=self.world.ids.new(),
+            kind=kind if isinstance(intent, bytes) else type(intent).__name__,
+            schema_version=1,
+            body=body,
+            digest=digest(body),
+            captured_at_ms=self.world.clock.now_ms(),
+            time_zone="Europe/Amsterdam",
+            clock_skew_ms=0,
+            decided_at_cursor=0,
+            rules_version=RULES_VERSION,
+        )
+
+    async def push(self, *envelopes: IntentEnvelope) -> list[PushResult]:
+        following = self.world.ids.token()
+        request = PushRequest(
+            protocol_version=PROTOCOL_VERSION,
+            device_id=self.enrolment.device_id,
+            incarnation=self.incarnation,
+            next_incarnation=following,
+            epoch=None,
+            intents=envelopes,
+        )
+        reply = await self.endpoint.push(request)
+        self.incarnation = following
+        return list(reply.results)
+
+    async def ask(self, intent: Intent | bytes) -> Verdict:
+        (result,) = await self.push(self.envelope(intent))
+        assert result.status is PushStatus.DECIDED, result.detail
+        return decode_verdict(result.verdict)
+
+
+async def orders_of(world: World) -> list[Any]:
+    async with world.database.read() as session:
+        table = table_of(Order)
+        return list((await session.execute(sa.select(table).order_by(table.c.number))).all())
+
+
+async def allocated(world: World, product: int) -> int:
+    level = await world.fetch(StockLevel, world.company.levels[product].id)
+    assert isinstance(level, StockLevel)
+    return level.allocated
+
+
+def prospect_of(world: World, **changed: object) -> CreateCustomer:
+    asked = CreateCustomer(
+        customer_id=world.ids.new(),
+        address_id=world.ids.new(),
+        contact_id=world.ids.new(),
+        territory_id=world.company.territories[0].id,
+        name="New & Co",
+        street="S",
+        postal_code="1",
+        city="C",
+        country="NL",
+        contact_name="N",
+    )
+    return msgspec.structs.replace(asked, **changed)
+
+
+async def test_the_same_intent_again_answers_the_same_bytes_and_has_no_effect_again(world: World) -> None:
+    device = await Wire.of(world)
+    envelopes = [
+        device.envelope(device.order(1, 0, (0, 4))),
+        device.envelope(device.order(2, 0, (1, 12))),
+        device.envelope(device.order(3, 2)),
+        device.envelope(b"garbage"),
+    ]
+    first = await device.push(*envelopes)
+    assert [decode_verdict(result.verdict).outcome for result in first] == [
+        Outcome.ACCEPTED,
+        Outcome.ACCEPTED_WITH_CHANGES,
+        *(Outcome.REJECTED, Outcome.REJECTED),
+    ]
+    world.clock.advance(90 * 86_400_000)
+    again = [(await device.push(envelope))[0] for envelope in reversed(envelopes)]
+    assert [(each.verdict, each.commit_seq) for each in reversed(again)] == [(each.verdict, each.commit_seq) for each in first]
+    assert len(await orders_of(world)) == 2
+    assert await allocated(world, 0) == 4
+
+
+async def test_the_same_intent_twice_in_one_push_has_one_effect(world: World) -> None:
+    device = await Wire.of(world)
+    envelope = device.envelope(device.order(1, 0, (0, 4)))
+    one, two = await device.push(envelope, envelope)
+    assert one.verdict == two.verdict
+    assert await allocated(world, 0) == 4
+
+
+@pytest.mark.parametrize("first_is_refused", [False, True])
+async def test_the_same_id_with_other_bytes_is_a_conflict_and_has_no_effect(world: World, *, first_is_refused: bool) -> None:
+    device = await Wire.of(world)
+    held = device.envelope(device.order(1, 2 if first_is_refused else 0))
+    (decided,) = await device.push(held)
+    other = msgspec.structs.replace(device.envelope(device.order(2, 1, (0, 5))), id=held.id)
+    (clash,) = await device.push(other)
+    assert clash.status is PushStatus.CONFLICT
+    assert clash.verdict == b""
+    assert len(await orders_of(world)) == (0 if first_is_refused else 1)
+    assert (await device.push(held))[0].verdict == decided.verdict
+    assert await verdicts_of(world.database) == {held.id.bytes: decided.verdict}
+
+
+async def test_somebody_elses_intent_is_a_conflict_and_its_verdict_is_not_shown(world: World) -> None:
+    mine, theirs = await Wire.of(world, "rep0"), await Wire.of(world, "rep1")
+    envelope = mine.envelope(mine.order(1))
+    await mine.push(envelope)
+    (clash,) = await theirs.push(envelope)
+    assert (clash.status, clash.verdict) == (PushStatus.CONFLICT, b"")
+
+
+async def test_bytes_that_do_not_fit_their_digest_are_not_decided(world: World) -> None:
+    device = await Wire.of(world)
+    envelope = device.envelope(device.order(1))
+    (result,) = await device.push(msgspec.structs.replace(envelope, body=encode(device.order(1, 1))))
+    assert result.status is not PushStatus.DECIDED
+    assert await orders_of(world) == []
+    assert (await device.push(envelope))[0].status is PushStatus.DECIDED
+
+
+async def test_a_handler_that_fails_defers_its_lane_alone_and_is_set_aside_at_the_fifth_failure(
+    world: World, tmp_path: Path
+) -> None:
+    submit = world.handlers[SubmitOrder]
+    poison: set[UUID] = set()
+
+    async def faulty(session: WriteSession, intent: SubmitOrder, context: IntentContext) -> Verdict:
+        verdict = await submit(session, intent, context)
+        if intent.order_id in poison:
+            raise ZeroDivisionError("a bug of ours, after everything was written")
+        return verdict
+
+    world.handlers = {**world.handlers, SubmitOrder: faulty}
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await device.sync()
+        poisoned = await submit_order(device, world, 0, (0, 2))
+        poison.add(poisoned)
+        await device.cancel_order(poisoned)
+        fine = await submit_order(device, world, 1, (1, 3))
+        for attempt in range(1, FAILURES_MAX):
+            report = await device.sync()
+            assert [entry.subject_id for entry in report.verdicts] == ([fine] if attempt == 1 else [])
+            assert report.deferred == 2
+            first, second = await device.outbox()
+            assert f"{attempt} of {FAILURES_MAX}" in first.problem
+            assert str(first.intent_id) in second.problem
+            assert [str(row.number) for row in await orders_of(world)] == [(await device.order(fine)).order.number]
+            assert await allocated(world, 0) == 0
+        report = await device.sync()
+        assert [(entry.kind, entry.verdict.codes) for entry in report.verdicts] == [
+            ("SubmitOrder", (Code.QUARANTINED,)),
+            ("CancelOrder", (Code.DEPENDENCY_REFUSED,)),
+        ]
+        assert report.verdicts[1].verdict.refused_intent_id == report.verdicts[0].intent_id
+        assert await device.outbox() == []
+        poison.clear()
+        assert (await device.sync()).verdicts == ()
+        assert len(await orders_of(world)) == 1
+    assert await stock_faults(world.database) == []
+
+
+async def submit_order(device: OrderClient, world: World, customer: int, *lines: tuple[int, int]) -> UUID:
+    draft = await device.draft_order(world.company.customers[customer].id)
+    for product, quantity in lines:
+        await draft.add_line(world.company.products[product].id, quantity)
+    return (await draft.submit()).order.id
+
+
+async def test_a_failing_handler_that_recovers_is_decided_then(world: World) -> None:
+    submit = world.handlers[SubmitOrder]
+    failures = iter(range(FAILURES_MAX - 1))
+
+    async def faulty(session: WriteSession, intent: SubmitOrder, context: IntentContext) -> Verdict:
+        if next(failures, None) is not None:
+            raise RuntimeError
+        return await submit(session, intent, context)
+
+    world.handlers = {**world.handlers, SubmitOrder: faulty}
+    device = await Wire.of(world)
+    envelope = device.envelope(device.order(1))
+    for _ in range(FAILURES_MAX - 1):
+        assert (await device.push(envelope))[0].status is PushStatus.DEFERRED
+    assert decode_verdict((await device.push(envelope))[0].verdict).outcome is Outcome.ACCEPTED
+
+
+async def test_what_depends_on_a_refused_prospect_is_refused_by_name_on_the_device_too(world: World, tmp_path: Path) -> None:
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await device.sync()
+        new = NewCustomer(
+            name="N",
+            street="S",
+            postal_code="1",
+            city="C",
+            country="NL",
+            contact_name="N",
+            territory_id=world.company.territories[0].id,
+        )
+        prospect = await device.create_customer(new)
+        draft = await device.draft_order(prospect.id)
+        await draft.add_line(world.company.products[0].id, 1)
+        await draft.submit()
+        async with world.database.write() as session:
+            await session.execute(sa.text("DELETE FROM rep_territory"))
+        report = await device.sync()
+        created, submitted = (entry for entry in report.verdicts)
+        assert created.verdict.codes == (Code.UNKNOWN_TERRITORY,)
+        assert submitted.verdict.codes == (Code.DEPENDENCY_REFUSED,)
+        assert submitted.verdict.refused_intent_id == created.intent_id
+        assert await device.customers() == []
+
+
+async def test_every_dependant_names_what_was_refused_before_it(world: World) -> None:
+    device = await Wire.of(world)
+    prospect = prospect_of(world, territory_id=world.company.territories[1].id)
+    order = device.order(1, 0, customer_id=prospect.customer_id)
+    amendment = AmendOrder(order_id=order.order_id, revision=0, lines=order.lines)
+    envelopes = [device.envelope(each) for each in (prospect, order, amendment, CancelOrder(order_id=order.order_id))]
+    independent = device.envelope(device.order(2))
+    results = await device.push(*envelopes, independent)
+    verdicts = [decode_verdict(result.verdict) for result in results]
+    assert [verdict.codes for verdict in verdicts] == [
+        (Code.UNKNOWN_TERRITORY,),
+        *[(Code.DEPENDENCY_REFUSED,)] * 3,
+        (),
+    ]
+    assert [verdict.refused_intent_id for verdict in verdicts] == [
+        None,
+        envelopes[0].id,
+        *[envelopes[1].id] * 2,
+        None,
+    ]
+
+
+async def test_an_order_for_what_never_was_is_unknown_and_not_dependent(world: World) -> None:
+    device = await Wire.of(world)
+    assert (await device.ask(device.order(1, 0, customer_id=world.ids.new()))).codes == (Code.UNKNOWN_CUSTOMER,)
+    assert (await device.ask(CancelOrder(order_id=world.ids.new()))).codes == (Code.UNKNOWN_ORDER,)
+
+
+async def test_a_rep_may_not_serve_another_territory(world: World) -> None:
+    mine, theirs = await Wire.of(world, "rep0"), await Wire.of(world, "rep1")
+    order = theirs.order(1, 2, (0, 2))
+    assert (await theirs.ask(order)).outcome is Outcome.ACCEPTED
+    for intent in (
+        mine.order(1, 2),
+        AmendOrder(order_id=order.order_id, revision=0, lines=order.lines),
+        CancelOrder(order_id=order.order_id),
+    ):
+        assert (await mine.ask(intent)).codes == (Code.NOT_PERMITTED,)
+    (kept,) = await orders_of(world)
+    assert (kept.status, kept.revision) == ("confirmed", 0)
+
+
+async def test_a_customer_that_moved_after_the_order_was_taken_is_not_permitted_once_and_for_all(
+    world: World, tmp_path: Path
+) -> None:
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await device.sync()
+        order_id = await submit_order(device, world, 0, (0, 1))
+        await world.change(Customer, world.company.customers[0].id, territory_id=world.company.territories[1].id)
+        report = await device.sync()
+        assert [entry.verdict.codes for entry in report.verdicts] == [(Code.NOT_PERMITTED,)]
+        assert await device.outbox() == []
+        (returned,) = await device.drafts()
+        assert returned.order_id == order_id
+        assert [line.quantity for line in returned.lines] == [1]
+
+
+async def test_a_buyer_orders_for_its_company_alone_and_takes_no_prospects(world: World) -> None:
+    async with world.database.write() as session:
+        await world._user(session, "buyer", Role.BUYER, customer_id=world.company.customers[0].id)
+    device = await Wire.of(world, "buyer")
+    assert (await device.ask(device.order(1, 0))).outcome is Outcome.ACCEPTED
+    assert (await device.ask(device.order(2, 1))).codes == (Code.NOT_PERMITTED,)
+    assert (await device.ask(prospect_of(world))).codes == (Code.NOT_PERMITTED,)
+    assert [row.channel for row in await orders_of(world)] == ["buyer"]
+
+
+async def test_a_number_that_is_taken_is_changed_and_both_are_told(world: World) -> None:
+    device = await Wire.of(world)
+    verdicts = [await device.ask(device.order(7)) for _ in range(3)]
+    assert verdicts[0].changes == ()
+    for place, verdict in enumerate(verdicts[1:], start=2):
+        assert verdict.outcome is Outcome.ACCEPTED_WITH_CHANGES
+        assert verdict.codes == (Code.NUMBER_CHANGED,)
+        ((change),) = verdict.changes
+        assert (change.before, change.after) == (device.number(7), f"{device.number(7)}-{place}")
+    assert [row.number for row in await orders_of(world)] == [device.number(7), f"{device.number(7)}-2", f"{device.number(7)}-3"]
+
+
+def broken_bodies(device: Wire) -> dict[str, bytes]:
+    good = msgspec.to_builtins(device.order(1), builtin_types=(bytes, UUID))
+    line = good["lines"][0]
+    return {
+        "garbage": b"\xc1\xff",
+        "nothing": b"",
+        "cut off": encode(good)[:-3],
+        "unknown intent": encode(good | {"intent": "DeleteEverything"}),
+        "unknown field": encode(good | {"discount": 100}),
+        "unknown field of a line": encode(good | {"lines": [line | {"amount_minor": 0}]}),
+        "missing field": encode({name: value for name, value in good.items() if name != "currency"}),
+        "no lines": encode(good | {"lines": []}),
+        "quantity of nothing": encode(good | {"lines": [line | {"quantity": 0}]}),
+        "quantity below nothing": encode(good | {"lines": [line | {"quantity": -5}]}),
+        "quantity as a float": encode(good | {"lines": [line | {"quantity": 1.0}]}),
+        "quantity as a text": encode(good | {"lines": [line | {"quantity": "1"}]}),
+        "price below nothing": encode(good | {"lines": [line | {"unit_price": -1}]}),
+        "control characters": encode(good | {"note": "a\0b"}),
+        "a foreign series": encode(good | {"number": "R999-000001"}),
+        "no series": encode(good | {"number": "1"}),
+    }
+
+
+async def test_what_breaks_the_protocol_is_malformed_for_ever_and_stops_nothing_else(world: World) -> None:
+    device = await Wire.of(world)
+    bodies = broken_bodies(device)
+    envelopes = {name: device.envelope(body) for name, body in bodies.items()}
+    fine = device.envelope(device.order(2))
+    results = await device.push(*envelopes.values(), fine)
+    codes = {name: decode_verdict(result.verdict).codes for name, result in zip(envelopes, results, strict=False)}
+    assert codes == dict.fromkeys(bodies, (Code.MALFORMED,))
+    assert decode_verdict(results[-1].verdict).outcome is Outcome.ACCEPTED
+    again = await device.push(*envelopes.values())
+    assert [each.verdict for each in again] == [each.verdict for each in results[:-1]]
+    assert len(await orders_of(world)) == 1
+
+
+async def test_a_colleagues_series_is_foreign(world: World) -> None:
+    mine, theirs = await Wire.of(world, "rep0"), await Wire.of(world, "rep1")
+    assert (await mine.ask(mine.order(1, 0, number=theirs.number(1)))).codes == (Code.MALFORMED,)
+
+
+async def test_ids_that_something_else_uses_are_malformed_and_write_nothing(world: World) -> None:
+    device = await Wire.of(world)
+    first = device.order(1)
+    assert (await device.ask(first)).outcome is Outcome.ACCEPTED
+    assert (await device.ask(device.order(2, 0, lines=first.lines))).codes == (Code.MALFORMED,)
+    twice = device.order(3).lines * 2
+    assert (await device.ask(device.order(3, 0, lines=twice))).codes == (Code.MALFORMED,)
+    assert (await device.ask(prospect_of(world, address_id=world.company.addresses[0].id))).codes == (Code.MALFORMED,)
+    assert (await device.ask(device.order(4, 0, order_id=first.order_id))).codes == (Code.ORDER_EXISTS,)
+    assert len(await orders_of(world)) == 1
+    assert await stock_faults(world.database) == []
+
+
+async def test_a_rejected_order_stays_rejected_when_the_reason_is_gone(world: World) -> None:
+    device = await Wire.of(world)
+    product, entries = world.company.products[0], world.company.entries[:2]
+    await world.change(Product, product.id, status="discontinued")
+    discontinued = device.envelope(device.order(1))
+    (refused,) = await device.push(discontinued)
+    await world.change(Product, product.id, status="active")
+    for entry in entries:
+        await world.change(PriceEntry, entry.id, min_quantity=5_000 + entry.min_quantity)
+    unpriced = device.envelope(device.order(2))
+    (no_price,) = await device.push(unpriced)
+    for entry in entries:
+        await world.change(PriceEntry, entry.id, min_quantity=entry.min_quantity)
+    assert decode_verdict(refused.verdict).codes == (Code.PRODUCT_DISCONTINUED,)
+    assert decode_verdict(no_price.verdict).codes == (Code.NO_PRICE,)
+    again = await device.push(discontinued, unpriced)
+    assert [each.verdict for each in again] == [refused.verdict, no_price.verdict]
+    assert await orders_of(world) == []
+    assert (await device.ask(device.order(3))).outcome is Outcome.ACCEPTED
+
+
+async def test_a_backorder_stays_backordered_in_its_verdict_when_stock_comes_back(world: World) -> None:
+    device = await Wire.of(world)
+    envelope = device.envelope(device.order(1, 0, (0, 12)))
+    (first,) = await device.push(envelope)
+    await world.change(StockLevel, world.company.levels[0].id, on_hand=1_000)
+    (again,) = await device.push(envelope)
+    assert again.verdict == first.verdict
+    assert await allocated(world, 0) == 10
+
+
+async def test_two_devices_are_never_promised_the_same_stock(world: World) -> None:
+    devices = [await Wire.of(world, "rep0") for _ in range(3)]
+    promised = 0
+    for count in range(1, 5):
+        for device in devices:
+            verdict = await device.ask(device.order(count, count % 2, (0, 2)))
+            backordered = sum(int(change.after or 0) for change in verdict.changes if change.code is Code.BACKORDERED)
+            promised += 2 - backordered
+            assert await allocated(world, 0) == promised <= 10
+    assert promised == 10
+    assert await stock_faults(world.database) == []
+
+
+async def test_devices_at_the_same_moment_are_never_promised_the_same_stock(world: World) -> None:
+    devices = [await Wire.of(world, f"rep{place % 2}") for place in range(4)]
+    for level in world.company.levels:
+        await world.change(StockLevel, level.id, on_hand=5)
+    pushes = [
+        device.push(*(device.envelope(device.order(count, 2 * (place % 2), (0, 1), (1, 1))) for count in range(1, 5)))
+        for place, device in enumerate(devices)
+    ]
+    results = [result for results in await asyncio.gather(*pushes) for result in results]
+    assert {result.status for result in results} == {PushStatus.DECIDED}
+    assert await allocated(world, 0) == 5
+    assert len(await orders_of(world)) == 16
+    assert await stock_faults(world.database) == []
+
+
+async def test_what_is_cancelled_can_be_promised_again(world: World) -> None:
+    device = await Wire.of(world)
+    order = device.order(1, 0, (0, 10))
+    await device.ask(order)
+    assert (await device.ask(device.order(2, 0, (0, 1)))).codes == (Code.BACKORDERED,)
+    assert (await device.ask(CancelOrder(order_id=order.order_id))).outcome is Outcome.ACCEPTED
+    assert (await device.ask(device.order(3, 0, (0, 10)))).outcome is Outcome.ACCEPTED
+    assert (await device.ask(CancelOrder(order_id=order.order_id))).codes == (Code.ORDER_STATE_FORBIDS,)
+
+
+async def test_an_amendment_of_what_the_user_no_longer_sees_is_refused(world: World) -> None:
+    device = await Wire.of(world)
+    order = device.order(1, 0, (0, 4))
+    await device.ask(order)
+    amended = AmendOrder(order_id=order.order_id, revision=0, lines=device.order(9, 0, (0, 6)).lines)
+    assert (await device.ask(amended)).outcome is Outcome.ACCEPTED
+    late = msgspec.structs.replace(amended, lines=device.order(9, 0, (0, 1)).lines)
+    assert (await device.ask(late)).codes == (Code.ORDER_CHANGED_MEANWHILE,)
+    assert await allocated(world, 0) == 6
