@@ -20,6 +20,8 @@ from sync_protocol.wire.messages import PullPosition
 
 CHUNK_ROWS: Final = 2_000
 FIRST_ID: Final = UUID(int=0)
+# PostgreSQL prefers to gather and sort all that one large commit changed, anew for each page, or to compile the query.
+_WALK_IN_ORDER: Final = "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off; SET LOCAL jit = off"
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -47,7 +49,10 @@ class Reader:
     @classmethod
     async def of(cls, session: ReadSession) -> "Reader":
         is_sqlite = session.get_bind().dialect.name == "sqlite"
-        return cls(await driver_connection(session), is_sqlite=is_sqlite)
+        connection = await driver_connection(session)
+        if not is_sqlite:
+            await connection.execute(_WALK_IN_ORDER)
+        return cls(connection, is_sqlite=is_sqlite)
 
     async def stream(self, sql: str, parameters: Sequence[Any]) -> AsyncIterator[list[tuple[Any, ...]]]:
         """The records, a chunk at a time."""
