@@ -77,7 +77,7 @@ def _machine_seconds() -> float:
 def spending(*processes: psutil.Process) -> Iterator[Spent]:
     """Measure a stretch of work of this process (with its children) and of `processes`."""
     own = psutil.Process()
-    roots = [own, *processes] if not any(own == each.parent() for each in processes) else [own]
+    roots = [own, *(each for each in processes if own not in each.parents())]
     spent = Spent()
     began, used, machine = time.perf_counter(), processor_seconds(*roots), _machine_seconds()
     yield spent
