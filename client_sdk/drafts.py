@@ -1,7 +1,8 @@
 """Orders in the making. Every edit is saved when it returns, so a draft survives a kill at any moment."""
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import apsw
@@ -15,11 +16,13 @@ from client_sdk.rows import fetch_one, fetch_tuples
 from client_sdk.state import require_identity
 from sync_protocol.entities.catalog import Product
 from sync_protocol.intents import LINES_MAX, RequestedLine, SubmitOrder
-from sync_protocol.rules.order_review import OrderDecision, review_order
+from sync_protocol.rules.documents import quotation
+from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX, OrderDecision, review_order
 from sync_protocol.rules.prices import resolve_price
-from sync_protocol.values import Instant, normal_text
+from sync_protocol.values import EnteredLabel, EnteredNote, Instant, normal_text
 
 QUANTITY_MAX: Final = 10_000_000
+_TEXTS: Final[dict[str, Any]] = {"note": EnteredNote, "purchase_order_number": EnteredLabel}
 
 
 class DraftState(StrEnum):
@@ -131,10 +134,13 @@ def remove_line(connection: apsw.Connection, order_id: UUID, line_id: UUID, surr
 
 
 def set_text(connection: apsw.Connection, order_id: UUID, column: str, text: str, surroundings: Surroundings) -> None:
-    """Set the note or the customer's purchase order number."""
-    assert column in {"note", "purchase_order_number"}
+    """Set the note or the customer's purchase order number. Raises as `add_line` does."""
     _require_open(connection, order_id)
-    connection.execute(f"UPDATE draft SET {column} = ? WHERE order_id = ?", (normal_text(text), order_id.bytes))  # noqa: S608  # one of two names
+    try:
+        entered = msgspec.convert(normal_text(text), _TEXTS[column])
+    except msgspec.ValidationError as error:
+        raise InvalidEntryError(f"{column}: {error}") from error
+    connection.execute(f"UPDATE draft SET {column} = ? WHERE order_id = ?", (entered, order_id.bytes))  # noqa: S608  # one of two names
     _touch(connection, order_id, surroundings)
 
 
@@ -276,7 +282,14 @@ def requested_lines(
         lines.append(
             RequestedLine(line_id=surroundings.ids.new(), product_id=product_id, quantity=quantity, unit_price=entry.unit_price)
         )
+    _require_total(lines, terms.currency)
     return tuple(lines)
+
+
+def _require_total(lines: Sequence[RequestedLine], currency: str) -> None:
+    """Refuse what the server would, and what no row can hold."""
+    if quotation(lines, currency).total_minor > ORDER_TOTAL_MINOR_MAX:
+        raise InvalidEntryError(f"total: an order may hold {ORDER_TOTAL_MINOR_MAX} minor units at most, split it")
 
 
 def submit(connection: apsw.Connection, order_id: UUID, surroundings: Surroundings) -> UUID:
@@ -288,6 +301,7 @@ def submit(connection: apsw.Connection, order_id: UUID, surroundings: Surroundin
     draft = view(connection, order_id)
     terms_for(connection, draft.customer_id)
     lines = _requested(draft)
+    _require_total(lines, draft.currency)
     number = draft.number or _next_number(connection)
     intent = SubmitOrder(
         order_id=order_id,

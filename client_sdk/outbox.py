@@ -46,10 +46,10 @@ class Waiting(msgspec.Struct, frozen=True):
 
 def enqueue(connection: apsw.Connection, intent: AnyIntent, surroundings: Surroundings) -> IntentEnvelope:
     """Put an intent into the outbox and its effect on the overlay. Raises InvalidEntryError where a limit is broken."""
-    body = encode(intent)
     try:
+        body = encode(intent)
         decode_intent(body)
-    except WireError as error:
+    except (WireError, UnicodeEncodeError) as error:
         raise InvalidEntryError(str(error)) from error
     at = checkpoint(connection)
     envelope = IntentEnvelope(
@@ -84,14 +84,16 @@ def insert(connection: apsw.Connection, envelope: IntentEnvelope, subject_id: UU
 def next_batch(connection: apsw.Connection, after: int, blocked: Collection[UUID] = ()) -> list[Waiting]:
     """The next intents to send after a place in the order, as many as one push may hold.
 
-    Those on a blocked lane, behind an intent that the server could not decide, wait with it.
+    Those on a blocked lane, behind an intent that the server could not decide, wait with it, and others behind them. What
+    is left from before `after` waits already.
     """
-    sql = "SELECT sequence, envelope FROM outbox WHERE sequence > ? ORDER BY sequence"
+    sql = "SELECT sequence, envelope FROM outbox ORDER BY sequence"
     batch: list[Waiting] = []
-    size = 0
-    for sequence, envelope in connection.execute(sql, (after,)):
+    size, held = 0, set(blocked)
+    for sequence, envelope in connection.execute(sql):
         waiting = Waiting(sequence, decode(envelope, IntentEnvelope))
-        if any(lane in blocked for lane in waiting.lanes()):
+        if sequence <= after or not held.isdisjoint(waiting.lanes()):
+            held.update(waiting.lanes())
             continue
         size += len(envelope)
         if batch and (size > BATCH_BYTES_MAX or len(batch) == BATCH_INTENTS_MAX):

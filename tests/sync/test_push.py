@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from client_sdk import NewCustomer, OrderClient
+from client_sdk import OrderClient
 from server.identity.principals import Role
 from server.runtime.database import Database, WriteSession
 from server.runtime.rows import table_of
@@ -20,11 +20,11 @@ from sync_protocol.entities.customers import Customer
 from sync_protocol.entities.inventory import StockLevel
 from sync_protocol.entities.orders import Order
 from sync_protocol.entities.pricing import PriceEntry
-from sync_protocol.intents import AmendOrder, CancelOrder, CreateCustomer, Intent, RequestedLine, SubmitOrder
+from sync_protocol.intents import AmendOrder, CancelOrder, SubmitOrder
 from sync_protocol.verdicts import Code, Outcome, Verdict
-from sync_protocol.wire.codec import decode_verdict, digest, encode
-from sync_protocol.wire.messages import Enrolment, EnrolRequest, IntentEnvelope, PushRequest, PushResult, PushStatus
-from sync_protocol.wire.version import PROTOCOL_VERSION, RULES_VERSION
+from sync_protocol.wire.codec import decode_verdict, encode
+from sync_protocol.wire.messages import PushStatus
+from tests.client_sdk.handmade import Handmade, broken_bodies, new_customer, prospect_of
 from tests.support.ledger import stock_faults, verdicts_of
 from tests.support.world import World
 
@@ -34,77 +34,6 @@ async def world(database: Database) -> World:
     return await World.found(database)
 
 
-class Wire:
-    """A device made by hand, to send what no SDK would."""
-
-    def __init__(self, world: World, enrolment: Enrolment) -> None:
-        self.world = world
-        self.enrolment = enrolment
-        self.endpoint = world.endpoint(enrolment.token)
-        self.incarnation = enrolment.incarnation
-
-    @classmethod
-    async def of(cls, world: World, login: str = "rep0") -> "Wire":
-        code = await world.code_for(login)
-        request = EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name="wire")
-        return cls(world, await world.endpoint().enrol(request))
-
-    def number(self, count: int) -> str:
-        return f"{self.enrolment.number_prefix}-{count:06d}"
-
-    def order(self, count: int, customer: int = 0, *lines: tuple[int, int], **changed: object) -> SubmitOrder:
-        asked = SubmitOrder(
-            order_id=self.world.ids.new(),
-            number=self.number(count),
-            customer_id=self.world.company.customers[customer].id,
-            currency="EUR",
-            lines=tuple(
-                RequestedLine(
-                    line_id=self.world.ids.new(),
-                    product_id=self.world.company.products[product].id,
-                    quantity=quantity,
-                    unit_price=(product + 1) * 10_000,
-                )
-                for product, quantity in lines or [(0, 1)]
-            ),
-        )
-        return msgspec.structs.replace(asked, **changed)
-
-    def envelope(self, intent: Intent | bytes, kind: str = "SubmitOrder") -> IntentEnvelope:
-        body = intent if isinstance(intent, bytes) else encode(intent)
-        return IntentEnvelope(
-            id=self.world.ids.new(),
-            kind=kind if isinstance(intent, bytes) else type(intent).__name__,
-            schema_version=1,
-            body=body,
-            digest=digest(body),
-            captured_at_ms=self.world.clock.now_ms(),
-            time_zone="Europe/Amsterdam",
-            clock_skew_ms=0,
-            decided_at_cursor=0,
-            rules_version=RULES_VERSION,
-        )
-
-    async def push(self, *envelopes: IntentEnvelope) -> list[PushResult]:
-        following = self.world.ids.token()
-        request = PushRequest(
-            protocol_version=PROTOCOL_VERSION,
-            device_id=self.enrolment.device_id,
-            incarnation=self.incarnation,
-            next_incarnation=following,
-            epoch=None,
-            intents=envelopes,
-        )
-        reply = await self.endpoint.push(request)
-        self.incarnation = following
-        return list(reply.results)
-
-    async def ask(self, intent: Intent | bytes) -> Verdict:
-        (result,) = await self.push(self.envelope(intent))
-        assert result.status is PushStatus.DECIDED, result.detail
-        return decode_verdict(result.verdict)
-
-
 async def orders_of(world: World) -> list[Any]:
     async with world.database.read() as session:
         table = table_of(Order)
@@ -112,29 +41,11 @@ async def orders_of(world: World) -> list[Any]:
 
 
 async def allocated(world: World, product: int) -> int:
-    level = await world.fetch(StockLevel, world.company.levels[product].id)
-    assert isinstance(level, StockLevel)
-    return level.allocated
-
-
-def prospect_of(world: World, **changed: object) -> CreateCustomer:
-    asked = CreateCustomer(
-        customer_id=world.ids.new(),
-        address_id=world.ids.new(),
-        contact_id=world.ids.new(),
-        territory_id=world.company.territories[0].id,
-        name="New & Co",
-        street="S",
-        postal_code="1",
-        city="C",
-        country="NL",
-        contact_name="N",
-    )
-    return msgspec.structs.replace(asked, **changed)
+    return (await world.fetch(StockLevel, world.company.levels[product].id)).allocated
 
 
 async def test_the_same_intent_again_answers_the_same_bytes_and_has_no_effect_again(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     envelopes = [
         device.envelope(device.order(1, 0, (0, 4))),
         device.envelope(device.order(2, 0, (1, 12))),
@@ -155,7 +66,7 @@ async def test_the_same_intent_again_answers_the_same_bytes_and_has_no_effect_ag
 
 
 async def test_the_same_intent_twice_in_one_push_has_one_effect(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     envelope = device.envelope(device.order(1, 0, (0, 4)))
     one, two = await device.push(envelope, envelope)
     assert one.verdict == two.verdict
@@ -164,7 +75,7 @@ async def test_the_same_intent_twice_in_one_push_has_one_effect(world: World) ->
 
 @pytest.mark.parametrize("first_is_refused", [False, True])
 async def test_the_same_id_with_other_bytes_is_a_conflict_and_has_no_effect(world: World, *, first_is_refused: bool) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     held = device.envelope(device.order(1, 2 if first_is_refused else 0))
     (decided,) = await device.push(held)
     other = msgspec.structs.replace(device.envelope(device.order(2, 1, (0, 5))), id=held.id)
@@ -177,7 +88,7 @@ async def test_the_same_id_with_other_bytes_is_a_conflict_and_has_no_effect(worl
 
 
 async def test_somebody_elses_intent_is_a_conflict_and_its_verdict_is_not_shown(world: World) -> None:
-    mine, theirs = await Wire.of(world, "rep0"), await Wire.of(world, "rep1")
+    mine, theirs = await Handmade.of(world, "rep0"), await Handmade.of(world, "rep1")
     envelope = mine.envelope(mine.order(1))
     await mine.push(envelope)
     (clash,) = await theirs.push(envelope)
@@ -185,7 +96,7 @@ async def test_somebody_elses_intent_is_a_conflict_and_its_verdict_is_not_shown(
 
 
 async def test_bytes_that_do_not_fit_their_digest_are_not_decided(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     envelope = device.envelope(device.order(1))
     (result,) = await device.push(msgspec.structs.replace(envelope, body=encode(device.order(1, 1))))
     assert result.status is not PushStatus.DECIDED
@@ -251,7 +162,7 @@ async def test_a_failing_handler_that_recovers_is_decided_then(world: World) -> 
         return await submit(session, intent, context)
 
     world.handlers = {**world.handlers, SubmitOrder: faulty}
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     envelope = device.envelope(device.order(1))
     for _ in range(FAILURES_MAX - 1):
         assert (await device.push(envelope))[0].status is PushStatus.DEFERRED
@@ -261,16 +172,7 @@ async def test_a_failing_handler_that_recovers_is_decided_then(world: World) -> 
 async def test_what_depends_on_a_refused_prospect_is_refused_by_name_on_the_device_too(world: World, tmp_path: Path) -> None:
     async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
         await device.sync()
-        new = NewCustomer(
-            name="N",
-            street="S",
-            postal_code="1",
-            city="C",
-            country="NL",
-            contact_name="N",
-            territory_id=world.company.territories[0].id,
-        )
-        prospect = await device.create_customer(new)
+        prospect = await device.create_customer(new_customer(world))
         draft = await device.draft_order(prospect.id)
         await draft.add_line(world.company.products[0].id, 1)
         await draft.submit()
@@ -285,7 +187,7 @@ async def test_what_depends_on_a_refused_prospect_is_refused_by_name_on_the_devi
 
 
 async def test_every_dependant_names_what_was_refused_before_it(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     prospect = prospect_of(world, territory_id=world.company.territories[1].id)
     order = device.order(1, 0, customer_id=prospect.customer_id)
     amendment = AmendOrder(order_id=order.order_id, revision=0, lines=order.lines)
@@ -307,13 +209,13 @@ async def test_every_dependant_names_what_was_refused_before_it(world: World) ->
 
 
 async def test_an_order_for_what_never_was_is_unknown_and_not_dependent(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     assert (await device.ask(device.order(1, 0, customer_id=world.ids.new()))).codes == (Code.UNKNOWN_CUSTOMER,)
     assert (await device.ask(CancelOrder(order_id=world.ids.new()))).codes == (Code.UNKNOWN_ORDER,)
 
 
 async def test_a_rep_may_not_serve_another_territory(world: World) -> None:
-    mine, theirs = await Wire.of(world, "rep0"), await Wire.of(world, "rep1")
+    mine, theirs = await Handmade.of(world, "rep0"), await Handmade.of(world, "rep1")
     order = theirs.order(1, 2, (0, 2))
     assert (await theirs.ask(order)).outcome is Outcome.ACCEPTED
     for intent in (
@@ -344,7 +246,7 @@ async def test_a_customer_that_moved_after_the_order_was_taken_is_not_permitted_
 async def test_a_buyer_orders_for_its_company_alone_and_takes_no_prospects(world: World) -> None:
     async with world.database.write() as session:
         await world._user(session, "buyer", Role.BUYER, customer_id=world.company.customers[0].id)
-    device = await Wire.of(world, "buyer")
+    device = await Handmade.of(world, "buyer")
     assert (await device.ask(device.order(1, 0))).outcome is Outcome.ACCEPTED
     assert (await device.ask(device.order(2, 1))).codes == (Code.NOT_PERMITTED,)
     assert (await device.ask(prospect_of(world))).codes == (Code.NOT_PERMITTED,)
@@ -352,7 +254,7 @@ async def test_a_buyer_orders_for_its_company_alone_and_takes_no_prospects(world
 
 
 async def test_a_number_that_is_taken_is_changed_and_both_are_told(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     verdicts = [await device.ask(device.order(7)) for _ in range(3)]
     assert verdicts[0].changes == ()
     for place, verdict in enumerate(verdicts[1:], start=2):
@@ -363,31 +265,8 @@ async def test_a_number_that_is_taken_is_changed_and_both_are_told(world: World)
     assert [row.number for row in await orders_of(world)] == [device.number(7), f"{device.number(7)}-2", f"{device.number(7)}-3"]
 
 
-def broken_bodies(device: Wire) -> dict[str, bytes]:
-    good = msgspec.to_builtins(device.order(1), builtin_types=(bytes, UUID))
-    line = good["lines"][0]
-    return {
-        "garbage": b"\xc1\xff",
-        "nothing": b"",
-        "cut off": encode(good)[:-3],
-        "unknown intent": encode(good | {"intent": "DeleteEverything"}),
-        "unknown field": encode(good | {"discount": 100}),
-        "unknown field of a line": encode(good | {"lines": [line | {"amount_minor": 0}]}),
-        "missing field": encode({name: value for name, value in good.items() if name != "currency"}),
-        "no lines": encode(good | {"lines": []}),
-        "quantity of nothing": encode(good | {"lines": [line | {"quantity": 0}]}),
-        "quantity below nothing": encode(good | {"lines": [line | {"quantity": -5}]}),
-        "quantity as a float": encode(good | {"lines": [line | {"quantity": 1.0}]}),
-        "quantity as a text": encode(good | {"lines": [line | {"quantity": "1"}]}),
-        "price below nothing": encode(good | {"lines": [line | {"unit_price": -1}]}),
-        "control characters": encode(good | {"note": "a\0b"}),
-        "a foreign series": encode(good | {"number": "R999-000001"}),
-        "no series": encode(good | {"number": "1"}),
-    }
-
-
 async def test_what_breaks_the_protocol_is_malformed_for_ever_and_stops_nothing_else(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     bodies = broken_bodies(device)
     envelopes = {name: device.envelope(body) for name, body in bodies.items()}
     fine = device.envelope(device.order(2))
@@ -400,13 +279,28 @@ async def test_what_breaks_the_protocol_is_malformed_for_ever_and_stops_nothing_
     assert len(await orders_of(world)) == 1
 
 
-async def test_a_colleagues_series_is_foreign(world: World) -> None:
-    mine, theirs = await Wire.of(world, "rep0"), await Wire.of(world, "rep1")
-    assert (await mine.ask(mine.order(1, 0, number=theirs.number(1)))).codes == (Code.MALFORMED,)
+async def test_a_number_of_a_foreign_series_is_changed_to_one_of_its_own(world: World) -> None:
+    mine, theirs = await Handmade.of(world, "rep0"), await Handmade.of(world, "rep1")
+    for foreign in (theirs.number(1), "R999-000001", "1"):
+        verdict = await mine.ask(mine.order(1, 0, number=foreign))
+        assert verdict.codes == (Code.NUMBER_CHANGED,)
+        assert str(verdict.changes[0].after).startswith(f"{mine.enrolment.number_prefix}-")
+    assert (await theirs.ask(theirs.order(1, 2))).changes == ()
+
+
+@pytest.mark.xfail(strict=True, reason="server/orders/numbers.py makes numbers beyond their limit; no device can pull them")
+async def test_a_number_that_had_to_be_changed_still_fits_its_limit(world: World, tmp_path: Path) -> None:
+    wire = await Handmade.of(world)
+    longest = f"{wire.number(1)}{'x' * 64}"[:64]
+    for _ in range(2):
+        await wire.ask(wire.order(1, 0, number=longest))
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await device.sync()
+        assert len(await device.orders()) == 2
 
 
 async def test_ids_that_something_else_uses_are_malformed_and_write_nothing(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     first = device.order(1)
     assert (await device.ask(first)).outcome is Outcome.ACCEPTED
     assert (await device.ask(device.order(2, 0, lines=first.lines))).codes == (Code.MALFORMED,)
@@ -419,7 +313,7 @@ async def test_ids_that_something_else_uses_are_malformed_and_write_nothing(worl
 
 
 async def test_a_rejected_order_stays_rejected_when_the_reason_is_gone(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     product, entries = world.company.products[0], world.company.entries[:2]
     await world.change(Product, product.id, status="discontinued")
     discontinued = device.envelope(device.order(1))
@@ -440,7 +334,7 @@ async def test_a_rejected_order_stays_rejected_when_the_reason_is_gone(world: Wo
 
 
 async def test_a_backorder_stays_backordered_in_its_verdict_when_stock_comes_back(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     envelope = device.envelope(device.order(1, 0, (0, 12)))
     (first,) = await device.push(envelope)
     await world.change(StockLevel, world.company.levels[0].id, on_hand=1_000)
@@ -450,7 +344,7 @@ async def test_a_backorder_stays_backordered_in_its_verdict_when_stock_comes_bac
 
 
 async def test_two_devices_are_never_promised_the_same_stock(world: World) -> None:
-    devices = [await Wire.of(world, "rep0") for _ in range(3)]
+    devices = [await Handmade.of(world, "rep0") for _ in range(3)]
     promised = 0
     for count in range(1, 5):
         for device in devices:
@@ -463,7 +357,7 @@ async def test_two_devices_are_never_promised_the_same_stock(world: World) -> No
 
 
 async def test_devices_at_the_same_moment_are_never_promised_the_same_stock(world: World) -> None:
-    devices = [await Wire.of(world, f"rep{place % 2}") for place in range(4)]
+    devices = [await Handmade.of(world, f"rep{place % 2}") for place in range(4)]
     for level in world.company.levels:
         await world.change(StockLevel, level.id, on_hand=5)
     pushes = [
@@ -478,17 +372,18 @@ async def test_devices_at_the_same_moment_are_never_promised_the_same_stock(worl
 
 
 async def test_what_is_cancelled_can_be_promised_again(world: World) -> None:
-    device = await Wire.of(world)
-    order = device.order(1, 0, (0, 10))
-    await device.ask(order)
+    device = await Handmade.of(world)
+    await world.change(StockLevel, world.company.levels[0].id, on_hand=5)
+    order = device.order(1, 0, (0, 5))
+    assert (await device.ask(order)).outcome is Outcome.ACCEPTED
     assert (await device.ask(device.order(2, 0, (0, 1)))).codes == (Code.BACKORDERED,)
     assert (await device.ask(CancelOrder(order_id=order.order_id))).outcome is Outcome.ACCEPTED
-    assert (await device.ask(device.order(3, 0, (0, 10)))).outcome is Outcome.ACCEPTED
+    assert (await device.ask(device.order(3, 0, (0, 5)))).outcome is Outcome.ACCEPTED
     assert (await device.ask(CancelOrder(order_id=order.order_id))).codes == (Code.ORDER_STATE_FORBIDS,)
 
 
 async def test_an_amendment_of_what_the_user_no_longer_sees_is_refused(world: World) -> None:
-    device = await Wire.of(world)
+    device = await Handmade.of(world)
     order = device.order(1, 0, (0, 4))
     await device.ask(order)
     amended = AmendOrder(order_id=order.order_id, revision=0, lines=device.order(9, 0, (0, 6)).lines)
