@@ -113,12 +113,14 @@ def _lifespan(settings: Settings, clock: Clock) -> Lifespan:
         try:
             yield
         finally:
-            jobs.cancel()
-            with suppress(asyncio.CancelledError):
-                await jobs
-            if not handed_in:
-                await app.state.database.close()
-                app.state.database = None
+            try:
+                jobs.cancel()
+                with suppress(asyncio.CancelledError):
+                    await jobs
+            finally:
+                if not handed_in:
+                    await app.state.database.close()
+                    app.state.database = None
 
     return lifespan
 

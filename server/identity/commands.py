@@ -240,7 +240,7 @@ def issue_code(*, login: str, as_json: bool) -> None:
 @click.argument("device_id", type=click.UUID)
 @click.option("--reason", required=True, type=click.Choice([str(reason) for reason in RevocationReason]), help="What became of it.")
 def revoke_device(*, device_id: UUID, reason: str) -> None:
-    """Refuse the device DEVICE_ID from its next request on, on every process."""
+    """Refuse the device DEVICE_ID, and those forked from it, from their next request on, on every process."""
 
     async def work(database: Database, _settings: Settings) -> None:
         async with database.write() as session:

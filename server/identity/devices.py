@@ -98,7 +98,10 @@ async def list_devices(
 
 
 async def revoke_device(session: WriteSession, device_id: UUID, reason: RevocationReason, now_ms: int) -> DeviceModel:
-    """Refuse a device from its next request on. Raises DeviceNotFoundError, DeviceAlreadyRevokedError."""
+    """Refuse a device, and all that were forked from it, from their next request on.
+
+    Raises DeviceNotFoundError, DeviceAlreadyRevokedError.
+    """
     device = await session.get(DeviceModel, device_id, with_for_update=True)
     if device is None:
         raise DeviceNotFoundError(device_id)
@@ -106,7 +109,18 @@ async def revoke_device(session: WriteSession, device_id: UUID, reason: Revocati
         raise DeviceAlreadyRevokedError(device_id, device.revoked_reason or "revoked", device.revoked_at_ms)
     device.revoked_at_ms = now_ms
     device.revoked_reason = str(reason)
+    await _revoke_forks(session, device_id, reason, now_ms)
     return device
+
+
+async def _revoke_forks(session: WriteSession, device_id: UUID, reason: RevocationReason, now_ms: int) -> None:
+    """Again until none is left: one that is locked because it forks at this moment has another by the time it is ours."""
+    family = sa.select(DeviceModel.id).where(DeviceModel.id == device_id).cte("family", recursive=True)
+    family = family.union(sa.select(DeviceModel.id).where(DeviceModel.forked_from_id == family.c.id))
+    theirs = sa.update(DeviceModel).where(DeviceModel.id.in_(sa.select(family.c.id)), DeviceModel.revoked_at_ms.is_(None))
+    revoked = theirs.values(revoked_at_ms=now_ms, revoked_reason=str(reason)).returning(DeviceModel.id)
+    while (await session.execute(revoked)).all():
+        pass
 
 
 async def revoke_devices_of(session: WriteSession, user_id: UUID, now_ms: int) -> None:

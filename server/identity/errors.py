@@ -8,7 +8,7 @@ from server.runtime.errors import (
     ForbiddenError,
     InvalidRequestError,
     NotFoundError,
-    ProblemError,
+    TooManyRequestsError,
     UnauthenticatedError,
 )
 from server.runtime.instants import iso
@@ -78,13 +78,8 @@ class RouteClosedError(ForbiddenError):
         super().__init__(f"the route {path} does not say who may call it, so nobody may; this is a defect of the server")
 
 
-class TooManyAttemptsError(ProblemError):
+class TooManyAttemptsError(TooManyRequestsError):
     """Too many failures for this login or from this network."""
-
-    status = 429
-    title = "Too many attempts"
-    code = "too_many_attempts"
-    retry = True
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"too many attempts failed; wait {retry_after_seconds} seconds and try again")
@@ -156,3 +151,21 @@ class NotYoursToDoError(ForbiddenError):
     """The role may do it, but not to this user."""
 
     code = "not_yours_to_do"
+
+
+class OthersPasswordError(NotYoursToDoError):
+    def __init__(self, user_id: UUID) -> None:
+        super().__init__(f"{user_id} is somebody else, whose password only an administrator sets; ask one")
+        self.user_id = user_id
+
+
+class OwnDeactivationError(NotYoursToDoError):
+    def __init__(self, user_id: UUID) -> None:
+        super().__init__("nobody deactivates themselves; ask another administrator, so that one remains")
+        self.user_id = user_id
+
+
+class OthersCodeError(NotYoursToDoError):
+    def __init__(self, role: Role) -> None:
+        super().__init__(f"a {role} issues codes for itself only; ask your manager")
+        self.role = role

@@ -17,6 +17,8 @@ class Role(StrEnum):
     INTEGRATION = "integration"
 
 
+OFFICE: Final = (Role.MANAGER, Role.ADMIN)
+"""Who sees all and decides."""
 DEVICE_HOLDERS: Final = frozenset({Role.REP, Role.BUYER})
 """Who has devices. Nobody can make one of a user who may do more, so a code is worth no more than a rep or a buyer."""
 

@@ -12,25 +12,23 @@ from msgspec import Meta
 from server.identity import devices, service
 from server.identity.answers import Device, Devices, EnrolmentCode, Session, User, Users
 from server.identity.authentication import bearer_token
-from server.identity.credentials import hash_password, verify_password
+from server.identity.credentials import hash_password
 from server.identity.devices import RevocationReason
-from server.identity.errors import NotYoursToDoError, SignInRefusedError
-from server.identity.principals import DEVICE_HOLDERS, PUBLIC, Principal, Role, allow, allow_signed_in
+from server.identity.errors import OthersCodeError, OthersPasswordError, OwnDeactivationError
+from server.identity.principals import DEVICE_HOLDERS, OFFICE, PUBLIC, Principal, Role, allow, allow_signed_in
 from server.runtime.clock import IdSource
 from server.runtime.database import Database
 from server.runtime.instants import iso
+from server.runtime.pages import PAGE_MAX, Limit
 from server.settings import Settings
 from sync_protocol.values import EnteredName
 
-PAGE_MAX: Final = 200
 _EVERYBODY: Final = tuple(Role)
-_OFFICE: Final = (Role.MANAGER, Role.ADMIN)
 
 NewPassword = Annotated[str, Meta(min_length=service.PASSWORD_CHARACTERS_MIN, max_length=service.PASSWORD_CHARACTERS_MAX)]
 GivenPassword = Annotated[str, Meta(max_length=service.PASSWORD_CHARACTERS_MAX)]
 # Litestar drops msgspec's Meta from a query parameter, so the limits of a login are said again in its own words.
 AfterLogin = Annotated[str, QueryParameter(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,7 +59,7 @@ class PasswordChange(Asked, frozen=True, kw_only=True):
 
 
 class Revocation(Asked, frozen=True, kw_only=True):
-    """*lost*: what the device still sends is refused. *left*: it waits for a manager. *replaced*: another took its place."""
+    """The reason is recorded; whatever it is, the device is refused, and so is what was forked from it."""
 
     reason: RevocationReason
 
@@ -89,7 +87,7 @@ async def sign_in(
         now_ms=now_ms,
         login=data.login,
         password=data.password,
-        address=request.client.host if request.client else "unknown",
+        address=_address(request),
         session_hours=settings.session_hours,
     )
     return Session(
@@ -113,7 +111,7 @@ async def me(principal: NamedDependency[Principal]) -> Principal:
     return principal
 
 
-@get("/users", opt=allow_signed_in(*_OFFICE), summary="List users", tags=["identity"])
+@get("/users", opt=allow_signed_in(*OFFICE), summary="List users", tags=["identity"])
 async def list_users(database: NamedDependency[Database], after: AfterLogin = "", limit: Limit = PAGE_MAX) -> Users:
     """Users by login, deactivated ones too."""
     async with database.read() as session:
@@ -148,20 +146,31 @@ async def create_user(
     "/users/{user_id:uuid}/password", opt=allow_signed_in(*_EVERYBODY), status_code=204, summary="Set a password", tags=["identity"]
 )
 async def set_password(
+    *,
+    request: Request[Any, Any, Any],
     user_id: FromPath[UUID],
     data: JSONBody[PasswordChange],
     principal: NamedDependency[Principal],
     database: NamedDependency[Database],
+    now_ms: NamedDependency[int],
 ) -> None:
-    """Set a user's password and end all their sessions; one's own with the current password, another's as administrator."""
-    if principal.user_id == user_id:
-        async with database.read() as session:
-            known = (await service.user_of_id(session, user_id)).password_hash
-        if not await verify_password(known, data.current_password or ""):
-            raise SignInRefusedError
-    elif principal.role is not Role.ADMIN:
-        raise NotYoursToDoError("only an administrator sets the password of somebody else")
+    """Set a user's password and end all their sessions; one's own with the current password, another's as administrator.
+
+    Failures with the current password count as failures to sign in.
+    """
+    if principal.user_id != user_id and principal.role is not Role.ADMIN:
+        raise OthersPasswordError(user_id)
     password_hash = await hash_password(data.password)
+    if principal.user_id == user_id:
+        await service.change_password(
+            database,
+            now_ms=now_ms,
+            login=principal.login,
+            current_password=data.current_password or "",
+            password_hash=password_hash,
+            address=_address(request),
+        )
+        return
     async with database.write() as session:
         await service.set_password(session, user_id, password_hash)
 
@@ -181,12 +190,12 @@ async def deactivate_user(
 ) -> User:
     """End a user: sessions and devices are refused from their next request on."""
     if principal.user_id == user_id:
-        raise NotYoursToDoError("nobody deactivates themselves; ask another administrator, so that one remains")
+        raise OwnDeactivationError(user_id)
     async with database.write() as session:
         return User.of(await service.deactivate_user(session, user_id, now_ms))
 
 
-@get("/devices", opt=allow_signed_in(*_OFFICE), summary="List devices", tags=["identity"])
+@get("/devices", opt=allow_signed_in(*OFFICE), summary="List devices", tags=["identity"])
 async def list_devices(
     database: NamedDependency[Database],
     user_id: FromQuery[UUID | None] = None,
@@ -200,7 +209,7 @@ async def list_devices(
     return Devices(items=items, next=items[-1].id if len(items) == limit else None)
 
 
-@post("/enrolment-codes", opt=allow_signed_in(*_OFFICE, Role.REP, Role.BUYER), summary="Issue an enrolment code", tags=["identity"])
+@post("/enrolment-codes", opt=allow_signed_in(*OFFICE, Role.REP, Role.BUYER), summary="Issue an enrolment code", tags=["identity"])
 async def create_enrolment_code(
     data: JSONBody[CodeRequest],
     principal: NamedDependency[Principal],
@@ -223,13 +232,13 @@ async def create_enrolment_code(
 
 def _code_holder(asked: CodeRequest, principal: Principal) -> UUID:
     if principal.role in DEVICE_HOLDERS and asked.user_id not in {None, principal.user_id}:
-        raise NotYoursToDoError("a rep or buyer issues codes for itself only; ask your manager")
+        raise OthersCodeError(principal.role)
     return asked.user_id or principal.user_id
 
 
 @post(
     "/devices/{device_id:uuid}/revocation",
-    opt=allow_signed_in(*_OFFICE),
+    opt=allow_signed_in(*OFFICE),
     status_code=200,
     summary="Revoke a device",
     tags=["identity"],
@@ -240,10 +249,14 @@ async def revoke_device(
     database: NamedDependency[Database],
     now_ms: NamedDependency[int],
 ) -> Device:
-    """Refuse a device from its next request on, on every process."""
+    """Refuse a device, and those that were forked from it, from their next request on, on every process."""
     async with database.write() as session:
         device = await devices.revoke_device(session, device_id, data.reason, now_ms)
         return Device.of(device, await service.user_of_id(session, device.user_id))
+
+
+def _address(request: Request[Any, Any, Any]) -> str:
+    return request.client.host if request.client else "unknown"
 
 
 ROUTES: Final = (

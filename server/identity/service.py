@@ -146,12 +146,11 @@ async def list_users(session: ReadSession, *, after_login: str = "", limit: int 
     return (await session.execute(chosen)).scalars().all()
 
 
-async def set_password(session: WriteSession, user_id: UUID, password_hash: str) -> UserModel:
-    """Set another password and end all sessions. Devices stay: they have no password."""
+async def set_password(session: WriteSession, user_id: UUID, password_hash: str) -> None:
+    """Set another password and end all sessions. Devices stay: they have no password. Raises UserNotFoundError."""
     user = await user_of_id(session, user_id)
     user.password_hash = password_hash
     await _end_sessions(session, user_id)
-    return user
 
 
 async def deactivate_user(session: WriteSession, user_id: UUID, now_ms: int) -> UserModel:
@@ -170,21 +169,49 @@ async def _end_sessions(session: WriteSession, user_id: UUID) -> None:
 async def sign_in(
     database: Database, *, ids: IdSource, now_ms: int, login: str, password: str, address: str, session_hours: int
 ) -> SignedIn:
-    """Check a password and open a session. Raises SignInRefusedError, TooManyAttemptsError.
-
-    The password is checked between two transactions: it takes a fifth of a second on purpose, and no writer waits for it.
-    """
-    counters = limits(f"login|{normal_login(login)}", address)
+    """Check a password and open a session. Raises SignInRefusedError, TooManyAttemptsError."""
+    checked = await _check_password(database, login=login, password=password, address=address, now_ms=now_ms)
     async with database.write() as session:
-        wait = await count_attempt(session, counters, now_ms)
+        user = await _recognise(session, checked, address)
+        return await open_session(session, user, ids=ids, now_ms=now_ms, session_hours=session_hours)
+
+
+async def change_password(
+    database: Database, *, now_ms: int, login: str, current_password: str, password_hash: str, address: str
+) -> None:
+    """Set another password for who knows the current one; guessing it counts as at sign-in. Raises as `sign_in`."""
+    checked = await _check_password(database, login=login, password=current_password, address=address, now_ms=now_ms)
+    async with database.write() as session:
+        user = await _recognise(session, checked, address)
+        await set_password(session, user.id, password_hash)
+
+
+async def _check_password(database: Database, *, login: str, password: str, address: str, now_ms: int) -> UserModel:
+    """The user whose password this is; the attempt is counted until `_recognise`.
+
+    No transaction is open while the password is checked: it takes a fifth of a second on purpose, and no writer waits.
+    """
+    async with database.write() as session:
+        wait = await count_attempt(session, _counters(login, address), now_ms)
         user = await _find_login(session, login)
     refuse_for(wait)
     fits = await verify_password(user.password_hash if user else None, password)
     if user is None or not fits or not user.active:
         raise SignInRefusedError
-    async with database.write() as session:
-        await forgive_attempt(session, counters)
-        return await open_session(session, user, ids=ids, now_ms=now_ms, session_hours=session_hours)
+    return user
+
+
+async def _recognise(session: WriteSession, checked: UserModel, address: str) -> UserModel:
+    """The user, locked, unless deactivated or given another password since the check; gives the attempt back."""
+    user = await session.get_one(UserModel, checked.id, with_for_update=True)
+    if not user.active or user.password_hash != checked.password_hash:
+        raise SignInRefusedError
+    await forgive_attempt(session, _counters(user.login, address))
+    return user
+
+
+def _counters(login: str, address: str) -> dict[str, int]:
+    return limits(f"login|{normal_login(login)}", address)
 
 
 async def open_session(session: WriteSession, user: UserModel, *, ids: IdSource, now_ms: int, session_hours: int) -> SignedIn:

@@ -3,12 +3,13 @@
 import functools
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from server.integration.refusals import Reason, RowRefusedError
+from server.runtime.instants import milliseconds
 from sync_protocol.rules.rounding import round_half_up, share
 from sync_protocol.values import BASIS_POINTS, UNIT_PRICE_SCALE
 
@@ -17,7 +18,6 @@ EXACT: Final = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
 SHARE_TOLERANCE: Final = Decimal("0.01")
 
 _DECIMAL: Final = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?", re.ASCII)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def malformed(field: str, text: str, wanted: str) -> RowRefusedError:
@@ -77,8 +77,7 @@ def instant_of(field: str, text: str, zone: str) -> int:
     """Milliseconds since 1970 of an ISO date or time, in `zone` where it has no offset of its own."""
     try:
         moment = datetime.fromisoformat(text)
-        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(zone))
-        return (aware - _EPOCH) // timedelta(milliseconds=1)
+        return milliseconds(moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(zone)))
     except (ValueError, KeyError, OverflowError, OSError) as error:
         raise malformed(field, text, f"an ISO date in the zone {zone!r} ({error})") from None
 

@@ -1,31 +1,28 @@
 """Orders and verdicts over HTTP: the manager's list, one order with its history, and the two decisions."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 
-from server.identity.principals import Principal, Role, allow, allow_signed_in
+from server.identity.principals import OFFICE, Principal, Role, allow, allow_signed_in
 from server.orders import service
 from server.orders.answers import OrderDetail, OrderPage, VerdictPage, order_detail, order_page, verdict_page
 from server.orders.errors import TimeWithoutOffsetError
 from server.orders.listing import Cursor, OrderFilter, outcomes_of, page_of_orders, page_of_verdicts
 from server.runtime.clock import IdSource
-from server.runtime.database import Database
+from server.runtime.database import Database, WriteSession
 from server.runtime.instants import milliseconds
+from server.runtime.pages import Limit
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.values import EnteredNote
 from sync_protocol.verdicts import Outcome
 
-PAGE_MAX: Final = 200
 _PAGE: Final = 50
-_OFFICE: Final = (Role.MANAGER, Role.ADMIN)
-
-Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,7 +31,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reason: EnteredNote = ""
 
 
-@get("/orders", opt=allow(*_OFFICE, Role.BUYER), summary="List orders", tags=["orders"])
+@get("/orders", opt=allow(*OFFICE, Role.BUYER), summary="List orders", tags=["orders"])
 async def list_orders(
     *,
     principal: NamedDependency[Principal],
@@ -66,7 +63,7 @@ async def list_orders(
     return order_page(found, outcomes, limit)
 
 
-@get("/orders/{order_id:uuid}", opt=allow(*_OFFICE, Role.BUYER), summary="Open an order", tags=["orders"])
+@get("/orders/{order_id:uuid}", opt=allow(*OFFICE, Role.BUYER), summary="Open an order", tags=["orders"])
 async def open_order(
     order_id: FromPath[UUID], principal: NamedDependency[Principal], database: NamedDependency[Database]
 ) -> OrderDetail:
@@ -77,7 +74,7 @@ async def open_order(
 
 @post(
     "/orders/{order_id:uuid}/release",
-    opt=allow_signed_in(*_OFFICE),
+    opt=allow_signed_in(*OFFICE),
     status_code=200,
     summary="Release a held order",
     tags=["orders"],
@@ -92,16 +89,14 @@ async def release_order(
     ids: NamedDependency[IdSource],
 ) -> OrderDetail:
     """Confirm a held order as it stands. Of two managers at once the second is told who was first (409)."""
-    asked: dict[str, Any] = {"user_id": principal.user_id, "reason": data.reason, "ids": ids, "now_ms": now_ms}
-    async with database.write() as session:
-        await service.release_order(session, order_id, **asked)
-        await session.flush()
-        return order_detail(await service.open_order(session, order_id))
+    return await _decided(
+        service.release_order, database, order_id, user_id=principal.user_id, reason=data.reason, ids=ids, now_ms=now_ms
+    )
 
 
 @post(
     "/orders/{order_id:uuid}/refusal",
-    opt=allow_signed_in(*_OFFICE),
+    opt=allow_signed_in(*OFFICE),
     status_code=200,
     summary="Refuse a held order",
     tags=["orders"],
@@ -116,14 +111,12 @@ async def refuse_order(
     ids: NamedDependency[IdSource],
 ) -> OrderDetail:
     """Refuse a held order; what it had promised from stock flows back."""
-    asked: dict[str, Any] = {"user_id": principal.user_id, "reason": data.reason, "ids": ids, "now_ms": now_ms}
-    async with database.write() as session:
-        await service.refuse_order(session, order_id, **asked)
-        await session.flush()
-        return order_detail(await service.open_order(session, order_id))
+    return await _decided(
+        service.refuse_order, database, order_id, user_id=principal.user_id, reason=data.reason, ids=ids, now_ms=now_ms
+    )
 
 
-@get("/verdicts", opt=allow(*_OFFICE), summary="List verdicts", tags=["orders"])
+@get("/verdicts", opt=allow(*OFFICE), summary="List verdicts", tags=["orders"])
 async def list_verdicts(
     database: NamedDependency[Database],
     outcome: FromQuery[Outcome | None] = None,
@@ -134,6 +127,24 @@ async def list_verdicts(
     async with database.read() as session:
         found = await page_of_verdicts(session, outcome, after=Cursor.read(after) if after else None, limit=limit)
     return verdict_page(found, limit)
+
+
+class _Decide(Protocol):
+    """`service.release_order` or `service.refuse_order`."""
+
+    async def __call__(
+        self, session: WriteSession, order_id: UUID, *, user_id: UUID, reason: str, ids: IdSource, now_ms: int
+    ) -> None: ...
+
+
+async def _decided(
+    decide: _Decide, database: Database, order_id: UUID, *, user_id: UUID, reason: str, ids: IdSource, now_ms: int
+) -> OrderDetail:
+    """The order as it stands after the decision."""
+    async with database.write() as session:
+        await decide(session, order_id, user_id=user_id, reason=reason, ids=ids, now_ms=now_ms)
+        await session.flush()
+        return order_detail(await service.open_order(session, order_id))
 
 
 def _instant(field: str, moment: datetime | None) -> int | None:

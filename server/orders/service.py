@@ -84,25 +84,19 @@ async def _decisions_of(session: ReadSession, order_id: UUID) -> Sequence[sa.Row
     return (await session.execute(query)).all()
 
 
-async def release_order(
-    session: WriteSession, order_id: UUID, *, user_id: UUID, reason: str, ids: IdSource, now_ms: int
-) -> OrderModel:
+async def release_order(session: WriteSession, order_id: UUID, *, user_id: UUID, reason: str, ids: IdSource, now_ms: int) -> None:
     """Confirm a held order as it stands. Raises OrderNotFoundError, OrderAlreadyDecidedError, OrderNotHeldError."""
     order = await _lock_to_decide(session, order_id, OrderStatus.CONFIRMED)
     await _decide(session, order, OrderStatus.CONFIRMED, user_id=user_id, reason=reason, ids=ids, now_ms=now_ms)
-    return order
 
 
-async def refuse_order(
-    session: WriteSession, order_id: UUID, *, user_id: UUID, reason: str, ids: IdSource, now_ms: int
-) -> OrderModel:
+async def refuse_order(session: WriteSession, order_id: UUID, *, user_id: UUID, reason: str, ids: IdSource, now_ms: int) -> None:
     """Refuse a held order, for a reason, and give back what it had promised. Raises as `release_order`, ReasonMissingError."""
     if not normal_text(reason):
         raise ReasonMissingError
     order = await _lock_to_decide(session, order_id, OrderStatus.REFUSED)
     await release(session, order_id, now_ms)
     await _decide(session, order, OrderStatus.REFUSED, user_id=user_id, reason=reason, ids=ids, now_ms=now_ms)
-    return order
 
 
 async def _lock_to_decide(session: WriteSession, order_id: UUID, target: OrderStatus) -> OrderModel:

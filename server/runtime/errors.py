@@ -5,9 +5,11 @@ ProblemError
 ├── UnauthenticatedError   401  no valid token
 ├── ForbiddenError         403  the role may not do this
 ├── NotFoundError          404  it does not exist, or is not the caller's
+├── TimedOutError          408  the request did not arrive in time
 ├── ConflictError          409  the state of the thing does not allow it
 ├── TooLargeError          413  the body is over a limit
 ├── UpgradeRequiredError   426  the other end speaks a protocol that is not served
+├── TooManyRequestsError   429  asked too often; wait
 └── BusyError              503  try again later
 
 Every subclass in a slice builds its own sentence from its arguments and names a stable `code`.
@@ -81,6 +83,13 @@ class NotFoundError(ProblemError):
     code = "not_found"
 
 
+class TimedOutError(ProblemError):
+    status = 408
+    title = "Request timeout"
+    code = "slow_body"
+    retry = True
+
+
 class ConflictError(ProblemError):
     status = 409
     title = "Conflict"
@@ -97,6 +106,13 @@ class UpgradeRequiredError(ProblemError):
     status = 426
     title = "Protocol version not served"
     code = "protocol_not_served"
+
+
+class TooManyRequestsError(ProblemError):
+    status = 429
+    title = "Too many attempts"
+    code = "too_many_attempts"
+    retry = True
 
 
 class BusyError(ProblemError):

@@ -78,14 +78,22 @@ class SqliteElection:
     async def hold(self) -> bool:
         if self._connection is not None:
             return True
+        try:
+            self._connection = self._locked()
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                _log.warning("no job runs here, the lock %s cannot be taken: %s", self._path, error)
+        return self._connection is not None
+
+    def _locked(self) -> sqlite3.Connection:
+        """A connection that holds the lock."""
         connection = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         try:
             connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
+        except sqlite3.Error:
             connection.close()
-            return False
-        self._connection = connection
-        return True
+            raise
+        return connection
 
     async def resign(self) -> None:
         if self._connection is not None:

@@ -8,18 +8,16 @@ from typing import Any, Final
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 
 from server.identity.errors import TooManyAttemptsError
-from server.runtime.errors import BusyError, InvalidRequestError, Problem, ProblemError, TooLargeError
+from server.runtime.errors import Problem, ProblemError
+from server.runtime.outages import is_collision, is_outage
+from server.web.errors import BodyTooLargeError, DatabaseBusyError, UnfitFieldsError
 from server.web.requests import request_id
 
 MEDIA_TYPE: Final = "application/problem+json"
 _log = logging.getLogger(__name__)
-
-_PASSING_STATES: Final = frozenset({"40P01", "40001", "57P01", "57P03"})
-"""PostgreSQL's deadlock, serialisation failure, and a server that stops or starts."""
 
 _CODES: Final = {
     HTTPStatus.BAD_REQUEST: ("invalid_request", "Invalid request"),
@@ -47,7 +45,7 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
     if isinstance(error, ValidationException):
         return answer_problem(request, _invalid(error))
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return answer_problem(request, TooLargeError("the body is larger than this route takes; send less at once"))
+        return answer_problem(request, BodyTooLargeError())
     status = HTTPStatus(error.status_code)
     code, title = _CODES.get(status, (status.name.lower(), status.phrase))
     detail = _details(request, status) or error.detail
@@ -65,17 +63,10 @@ def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
 
 def answer_database_error(request: Request[Any, Any, Any], error: SQLAlchemyError) -> Response[Problem]:
     """What passes by itself, a deadlock or a database that is busy or away, is a 503; anything else is a defect."""
-    if not _passes(error):
+    if not (is_collision(error) or is_outage(error)):
         return answer_unexpected(request, error)
     _log.warning("request %s was not served: %s", request_id(request.scope), error)
-    return answer_problem(request, BusyError("the database was busy and nothing was changed; try again in a moment"))
-
-
-def _passes(error: SQLAlchemyError) -> bool:
-    if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None)
-        return error.connection_invalidated or state in _PASSING_STATES or "database is locked" in str(error.orig)
-    return isinstance(error, PoolTimeoutError)
+    return answer_problem(request, DatabaseBusyError())
 
 
 def _problem(status: HTTPStatus, code: str, title: str, detail: str) -> Problem:
@@ -90,12 +81,11 @@ def _details(request: Request[Any, Any, Any], status: HTTPStatus) -> str:
     }.get(status, "")
 
 
-def _invalid(error: ValidationException) -> InvalidRequestError:
+def _invalid(error: ValidationException) -> UnfitFieldsError:
     """The fields that do not fit, each with what to do; a path such as `lines[0].quantity` says where."""
     found = [each for each in error.extra or [] if isinstance(each, Mapping)]
     fields = dict(_field(str(each.get("key") or ""), str(each.get("message", ""))) for each in found)
-    detail = "; ".join(f"{field}: {remedy}" if field else remedy for field, remedy in fields.items())
-    return InvalidRequestError(detail or error.detail, fields=fields)
+    return UnfitFieldsError(fields, error.detail)
 
 
 def _field(key: str, message: str) -> tuple[str, str]:

@@ -13,26 +13,20 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.runtime.clock import IdSource
-from server.runtime.errors import InvalidRequestError, ProblemError
 from server.runtime.slices import BODY_SECONDS_KEY
+from server.web.errors import (
+    BodyNotJsonError,
+    BodyNotUtf8Error,
+    BodyTooDeepError,
+    ConstantInBodyError,
+    KeyTwiceError,
+    SlowBodyError,
+)
 
 BODY_BYTES_MAX: Final = 2 * 1024 * 1024
 BODY_SECONDS_MAX: Final = 30.0
 _REQUEST_ID: Final = "roadbook_request_id"
 _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-class SlowBodyError(ProblemError):
-    """The body did not arrive in time."""
-
-    status = 408
-    title = "Request timeout"
-    code = "slow_body"
-    retry = True
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the body did not arrive within {seconds:.0f} seconds; send less at once or try again")
-        self.seconds = seconds
 
 
 class StrictRequest(Request[Any, Any, Any]):
@@ -43,7 +37,7 @@ class StrictRequest(Request[Any, Any, Any]):
         try:
             return await super().json()
         except RecursionError as error:
-            raise InvalidRequestError("the body is nested too deep; flatten it") from error
+            raise BodyTooDeepError from error
 
 
 def check_json(body: bytes) -> None:
@@ -53,24 +47,21 @@ def check_json(body: bytes) -> None:
     try:
         json.loads(body.decode("utf-8"), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"the body is not UTF-8 at byte {error.start}; encode it as UTF-8") from error
+        raise BodyNotUtf8Error(error.start) from error
     except RecursionError as error:
-        raise InvalidRequestError("the body is nested too deep; flatten it") from error
+        raise BodyTooDeepError from error
     except ValueError as error:
-        raise InvalidRequestError(f"the body is not JSON: {error}; correct it") from error
+        raise BodyNotJsonError(str(error)) from error
 
 
 def _refuse_duplicates(pairs: Sequence[tuple[str, Any]]) -> None:
     keys = [key for key, _ in pairs]
     if len(set(keys)) != len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise InvalidRequestError(
-            f"the body has the key {twice[:100]!r} twice; send it once", fields={twice[:100]: "is given twice; send it once"}
-        )
+        raise KeyTwiceError(next(key for key in keys if keys.count(key) > 1))
 
 
 def _refuse_constant(name: str) -> None:
-    raise InvalidRequestError(f"the body has {name}, which is not JSON; send a number or null")
+    raise ConstantInBodyError(name)
 
 
 class BodyDeadline(ASGIMiddleware):

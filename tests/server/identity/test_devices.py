@@ -6,7 +6,7 @@ import pytest
 
 from server.identity import service
 from server.identity.credentials import CODE_CHARACTERS, CROCKFORD, code_digest, new_code
-from server.identity.devices import next_number_prefix
+from server.identity.devices import NewDevice, create_device, list_devices, next_number_prefix
 from server.identity.errors import EnrolmentCodeInvalidError
 from server.identity.models import UserModel
 from server.identity.principals import Role
@@ -91,6 +91,39 @@ async def test_a_revoked_device_is_refused_at_its_next_request(office: Office, r
     assert reason in problem(await office.client.get("/me", headers=headers), 401, "device_revoked")["detail"]
     again = await office.client.post(url, headers=office.as_(Role.MANAGER), json={"reason": "lost"})
     problem(again, 409, "device_already_revoked")
+
+
+async def make(office: Office, name: str, origin: NewDevice | None = None) -> NewDevice:
+    async with office.database.write() as session:
+        user, prefix = await service.user_of_login(session, "rep"), await next_number_prefix(session)
+        forked_from_id = origin.device.id if origin else None
+        return await create_device(
+            session, user, name, prefix, ids=office.ids, now_ms=office.clock.now_ms(), forked_from_id=forked_from_id
+        )
+
+
+async def test_what_was_forked_from_a_revoked_device_is_revoked_with_it(office: Office) -> None:
+    first, other = await make(office, "first"), await make(office, "other")
+    child = await make(office, "child", first)
+    replaced, grandchild = await make(office, "replaced", child), await make(office, "grandchild", child)
+    await make(office, "great-grandchild", replaced)
+
+    async def revoke(made: NewDevice, reason: str) -> None:
+        url = f"/devices/{made.device.id}/revocation"
+        assert (await office.client.post(url, headers=office.as_(Role.MANAGER), json={"reason": reason})).status_code == 200
+
+    async def reasons() -> dict[str, str | None]:
+        async with office.database.read() as session:
+            return {device.name: device.revoked_reason for device, _ in await list_devices(session)}
+
+    await revoke(replaced, "replaced")
+    undisturbed = dict.fromkeys(("first", "child", "grandchild", "other"))
+    assert await reasons() == {**undisturbed, "replaced": "replaced", "great-grandchild": "replaced"}
+    await revoke(first, "lost")
+    lost = dict.fromkeys(("first", "child", "grandchild"), "lost")
+    assert await reasons() == {**lost, "other": None, "replaced": "replaced", "great-grandchild": "replaced"}
+    problem(await office.client.get("/me", headers=bearer(grandchild.token)), 401, "device_revoked")
+    assert (await office.client.get("/me", headers=bearer(other.token))).status_code == 200
 
 
 async def test_devices_are_listed_with_their_users_page_by_page(office: Office) -> None:

@@ -1,10 +1,16 @@
 """Signing in, staying in, and being put out."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
+import sqlalchemy as sa
 
 from server.identity import service
 from server.identity.attempts import LOGIN_FAILURES_MAX, NETWORK_FAILURES_MAX, WINDOW_MS, limits, network_of
-from server.identity.credentials import hash_password
+from server.identity.credentials import _hashing, hash_password
+from server.identity.models import AttemptModel
 from server.identity.principals import Role
 from tests.support.office import Office, bearer, problem
 
@@ -73,6 +79,56 @@ async def test_a_new_password_ends_the_sessions(office: Office, password_hash: s
     assert changed.status_code == 204
     problem(await office.client.get("/me", headers=headers), 401, "token_invalid")
     assert (await office.client.post("/session", json={"login": "mia", "password": "another one"})).status_code == 201
+
+
+async def failures(office: Office) -> set[int]:
+    async with office.database.read() as session:
+        return set((await session.execute(sa.select(AttemptModel.failures))).scalars())
+
+
+async def test_the_current_password_cannot_be_guessed_either(office: Office, password_hash: str) -> None:
+    user_id = await office.hire(Role.MANAGER, "mia", password_hash=password_hash)
+    opened = await office.client.post("/session", json={"login": "mia", "password": PASSWORD})
+    url, headers = f"/users/{user_id}/password", bearer(opened.json()["token"])
+    wrong, right = ({"password": "another one", "current_password": given} for given in ("wrong", PASSWORD))
+    problem(await office.client.post(url, headers=headers, json=wrong), 401, "sign_in_refused")
+    assert await failures(office) == {1}
+    async with office.database.write() as session:
+        for _ in range(LOGIN_FAILURES_MAX - 1):
+            await service.count_attempt(session, limits("login|mia", "127.0.0.1"), office.clock.now_ms())
+    problem(await office.client.post(url, headers=headers, json=right), 429, "too_many_attempts")
+    office.clock.advance(WINDOW_MS / 1000)
+    assert (await office.client.post(url, headers=headers, json=right)).status_code == 204
+    assert await failures(office) == {0}
+
+
+@asynccontextmanager
+async def passwords_wait() -> AsyncIterator[None]:
+    """Nobody's password is checked before the block has ended."""
+    holders = [object() for _ in range(int(_hashing.total_tokens))]
+    for holder in holders:
+        await _hashing.acquire_on_behalf_of(holder)
+    try:
+        yield
+    finally:
+        for holder in holders:
+            _hashing.release_on_behalf_of(holder)
+
+
+@pytest.mark.parametrize("change", ["deactivation", "password"])
+async def test_who_is_ended_while_the_password_is_checked_is_not_signed_in(office: Office, password_hash: str, change: str) -> None:
+    user_id = await office.hire(Role.MANAGER, "mia", password_hash=password_hash)
+    async with passwords_wait():
+        opened = asyncio.create_task(office.client.post("/session", json={"login": "mia", "password": PASSWORD}))
+        async with asyncio.timeout(10):
+            while not _hashing.statistics().tasks_waiting:  # noqa: ASYNC110  # what waits in line tells nobody
+                await asyncio.sleep(0.01)
+        async with office.database.write() as session:
+            if change == "deactivation":
+                await service.deactivate_user(session, user_id, office.clock.now_ms())
+            else:
+                await service.set_password(session, user_id, "another hash")
+    problem(await opened, 401, "sign_in_refused")
 
 
 async def test_only_an_administrator_sets_the_password_of_somebody_else(office: Office) -> None:

@@ -1,19 +1,23 @@
 """Jobs run on one process at a time, and on another when that one dies."""
 
 import asyncio
+import logging
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from server.app import create_app
 from server.runtime.clock import SystemClock
 from server.runtime.database import Database
 from server.runtime.jobs import Election, election_of, run_jobs
 from server.runtime.slices import Job, JobContext
+from server.settings import Settings
 
 POLL_SECONDS = 0.02
 
@@ -109,3 +113,50 @@ async def test_a_job_that_fails_does_not_stop_the_others(database: Database, cap
 
     async with running(database, election_of(database), job(fail, "broken"), job(lambda: done.append(1))):
         await until(lambda: bool(done) and "planted" in caplog.text)
+
+
+@pytest.fixture
+def lock_file(sqlite_database_url: str) -> Path:
+    return Path(sqlite_database_url.removeprefix("sqlite:///") + ".jobs")
+
+
+@pytest.fixture
+def broken_lock_file(lock_file: Path) -> Path:
+    lock_file.write_bytes(b"rubbish " * 512)
+    return lock_file
+
+
+async def test_a_lock_file_that_is_no_database_is_logged_and_tried_again(
+    sqlite_database: Database, broken_lock_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[int] = []
+    async with running(sqlite_database, election_of(sqlite_database), job(lambda: done.append(1))):
+        await until(lambda: str(broken_lock_file) in caplog.text)
+        assert not done
+        broken_lock_file.unlink()  # noqa: ASYNC240  # one call, on a file of the test's own
+        await until(lambda: bool(done))
+
+
+async def test_a_lock_file_that_cannot_be_opened_is_logged(
+    sqlite_database: Database, lock_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock_file.mkdir()  # noqa: ASYNC240  # one call, on a file of the test's own
+    assert not await election_of(sqlite_database).hold()
+    assert str(lock_file) in caplog.text
+
+
+async def test_a_lock_that_another_holds_is_nothing_to_log(sqlite_database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    holder = election_of(sqlite_database)
+    assert await holder.hold()
+    with caplog.at_level(logging.DEBUG, logger="server.runtime.jobs"):
+        assert not await election_of(sqlite_database).hold()
+    assert not caplog.records
+    await holder.resign()
+
+
+@pytest.mark.usefixtures("broken_lock_file")
+async def test_the_application_closes_its_database_though_its_jobs_cannot_run(sqlite_database_url: str) -> None:
+    app = create_app(Settings(database_url=sqlite_database_url))
+    async with app.lifespan():
+        await asyncio.sleep(POLL_SECONDS)
+    assert app.state.database is None

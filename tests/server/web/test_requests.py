@@ -113,8 +113,9 @@ async def test_a_body_that_trickles_in_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("cause", "status", "code"),
     [
-        (asyncpg.DeadlockDetectedError(), 503, "busy"),
+        (asyncpg.DeadlockDetectedError("x"), 503, "busy"),
         (sqlite3.OperationalError("database is locked"), 503, "busy"),
+        (asyncpg.DiskFullError("x"), 503, "busy"),
         (asyncpg.UndefinedTableError("the inside"), 500, "internal_error"),
     ],
 )
