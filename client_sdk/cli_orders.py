@@ -1,6 +1,7 @@
 """The commands about orders: take one, change it, mend it, look at them."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from uuid import UUID
 
 import click
@@ -128,7 +129,12 @@ async def _show_order(client: OrderClient, screen: Screen, view: OrderView) -> N
 
 
 async def _customers(client: OrderClient, ids: Iterable[UUID]) -> dict[UUID, Customer]:
-    return {customer_id: await client.customer(customer_id) for customer_id in set(ids)}
+    """Those that are on the device: one may have left its scope while a draft or an order of it is still here."""
+    known = {}
+    for customer_id in set(ids):
+        with suppress(UnknownRowError):
+            known[customer_id] = await client.customer(customer_id)
+    return known
 
 
 async def _products(client: OrderClient, ids: Iterable[UUID]) -> dict[UUID, Product]:

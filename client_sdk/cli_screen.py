@@ -182,7 +182,7 @@ class Screen:
             (
                 draft.number or "",
                 instant_text(draft.updated_at_ms),
-                customers[draft.customer_id].name,
+                customers[draft.customer_id].name if draft.customer_id in customers else "",
                 Text("returned by the server", "red") if draft.state is DraftState.RETURNED else Text(draft.state.value),
                 counted(len(draft.lines), "line"),
                 amount_text(draft.total_minor, draft.currency),

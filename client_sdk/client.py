@@ -9,15 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import apsw
 import msgspec
 
-from client_sdk import catalog, drafts, journal, ordering, outbox, quoting
+from client_sdk import catalog, drafts, journal, ordering, outbox, overlay, quoting
 from client_sdk.catalog import OrderView
 from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock
 from client_sdk.drafts import DraftLine, DraftView
 from client_sdk.engine import Engine, take_identity
+from client_sdk.errors import InvalidEntryError
 from client_sdk.events import Event, Listener, SyncProgress, SyncReport
 from client_sdk.journal import JournalEntry
 from client_sdk.ordering import NewCustomer
@@ -127,12 +129,13 @@ class OrderClient:
 
         `time_zone` is the IANA zone that orders are captured in. The rest is for tests: another clock, other ids, an
         endpoint in place of the network, smaller pages, and `inline` to run SQLite in the caller's thread.
-        Raises StoreError.
+        Raises StoreError, and InvalidEntryError for an unknown zone.
         """
+        _require_zone(time_zone)
         the_clock = clock or SystemClock()
         store = Store(path, inline=inline)
         try:
-            await store.write(prepare, store.path)
+            await store.write(_prepare, store.path)
         except BaseException:
             store.close()
             raise
@@ -294,6 +297,19 @@ class OrderClient:
     async def status(self) -> DeviceStatus:
         """How this device is."""
         return await self._store.read(_status)
+
+
+def _require_zone(time_zone: str) -> None:
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidEntryError(f"time_zone: {time_zone!r} is no IANA zone such as Europe/Amsterdam") from error
+
+
+def _prepare(connection: apsw.Connection, path: str) -> None:
+    """What waits stays visible, whatever became of the replica's tables."""
+    if prepare(connection, path):
+        overlay.rebuild(connection, checkpoint(connection).cursor)
 
 
 def _status(connection: apsw.Connection) -> DeviceStatus:

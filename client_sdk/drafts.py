@@ -11,7 +11,7 @@ import msgspec
 from client_sdk import outbox
 from client_sdk.clock import Surroundings
 from client_sdk.errors import DraftClosedError, EmptyOrderError, InvalidEntryError, NoPriceError, UnknownRowError
-from client_sdk.quoting import entries_of, facts_for, known_terms, quote, terms_for
+from client_sdk.quoting import Terms, entries_of, facts_for, known_terms, quote, terms_for
 from client_sdk.rows import fetch_one, fetch_tuples
 from client_sdk.state import require_identity
 from sync_protocol.entities.catalog import Product
@@ -95,7 +95,8 @@ def _checked_quantity(quantity: int) -> int:
 def add_line(connection: apsw.Connection, order_id: UUID, product_id: UUID, quantity: int, surroundings: Surroundings) -> DraftLine:
     """Add a line and return it priced. Raises UnknownRowError, DraftClosedError, InvalidEntryError."""
     _require_open(connection, order_id)
-    if fetch_one(connection, Product, product_id) is None:
+    product = fetch_one(connection, Product, product_id)
+    if product is None:
         raise UnknownRowError("product", product_id)
     count = connection.execute("SELECT count(*) FROM draft_line WHERE order_id = ?", (order_id.bytes,)).get
     if count >= LINES_MAX:
@@ -109,7 +110,8 @@ def add_line(connection: apsw.Connection, order_id: UUID, product_id: UUID, quan
         (line_id.bytes, order_id.bytes, product_id.bytes, _checked_quantity(quantity)),
     )
     _touch(connection, order_id, surroundings)
-    return next(line for line in _lines(connection, order_id) if line.line_id == line_id)
+    terms = known_terms(connection, _customer_of(connection, order_id))
+    return _line(connection, terms, (line_id.bytes, product_id.bytes, quantity, product.sku, product.name))
 
 
 def set_quantity(connection: apsw.Connection, order_id: UUID, line_id: UUID, quantity: int, surroundings: Surroundings) -> None:
@@ -185,9 +187,12 @@ def _write_anew(connection: apsw.Connection, intent: SubmitOrder, now_ms: int) -
     )
 
 
+def _customer_of(connection: apsw.Connection, order_id: UUID) -> UUID:
+    return UUID(bytes=connection.execute("SELECT customer_id FROM draft WHERE order_id = ?", (order_id.bytes,)).get)
+
+
 def _lines(connection: apsw.Connection, order_id: UUID) -> list[DraftLine]:
-    customer_id = UUID(bytes=connection.execute("SELECT customer_id FROM draft WHERE order_id = ?", (order_id.bytes,)).get)
-    terms = known_terms(connection, customer_id)
+    terms = known_terms(connection, _customer_of(connection, order_id))
     rows = fetch_tuples(
         connection,
         """
@@ -197,21 +202,21 @@ def _lines(connection: apsw.Connection, order_id: UUID) -> list[DraftLine]:
         """,
         (order_id.bytes,),
     )
-    lines = []
-    for line_id, product_id, quantity, sku, name in rows:
-        price = quote(connection, terms, UUID(bytes=product_id), quantity) if terms is not None else None
-        lines.append(
-            DraftLine(
-                line_id=UUID(bytes=line_id),
-                product_id=UUID(bytes=product_id),
-                sku=sku,
-                name=name,
-                quantity=quantity,
-                unit_price=price.unit_price if price else None,
-                amount_minor=price.amount_minor if price else None,
-            )
-        )
-    return lines
+    return [_line(connection, terms, row) for row in rows]
+
+
+def _line(connection: apsw.Connection, terms: Terms | None, row: tuple[Any, ...]) -> DraftLine:
+    line_id, product_id, quantity, sku, name = row
+    price = quote(connection, terms, UUID(bytes=product_id), quantity) if terms is not None else None
+    return DraftLine(
+        line_id=UUID(bytes=line_id),
+        product_id=UUID(bytes=product_id),
+        sku=sku,
+        name=name,
+        quantity=quantity,
+        unit_price=price.unit_price if price else None,
+        amount_minor=price.amount_minor if price else None,
+    )
 
 
 def view(connection: apsw.Connection, order_id: UUID) -> DraftView:

@@ -6,7 +6,6 @@ Every step ends in one local transaction, so a kill at any moment leaves the sta
 import asyncio
 from collections.abc import Callable
 from typing import Final
-from uuid import UUID
 
 import apsw
 import msgspec
@@ -50,7 +49,7 @@ from sync_protocol.wire.messages import (
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
 PASSES_MAX: Final = 10_000
-PAGE_MESSAGES_BYTES_MAX: Final = 256 * 1024 * 1024
+PAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 ProgressListener = Callable[[SyncProgress], None]
 
@@ -81,7 +80,7 @@ class Engine:
         self._listener = listener
         self._page_rows = page_rows
         self._running = asyncio.Lock()
-        self._offered_again = False
+        self._push_again = False
         self._shown: tuple[Identity, Incarnation] | None = None
 
     async def sync(self, progress: ProgressListener) -> SyncReport:
@@ -99,29 +98,34 @@ class Engine:
     async def _sync(self, progress: ProgressListener) -> SyncReport:
         verdicts: list[JournalEntry] = []
         failure: RoadbookError | None = None
-        self._offered_again = False
+        self._push_again = False
         try:
             await self._push(verdicts, progress)
         except DeviceForkedError:
             raise
         except EpochChangedError:
-            pass  # the pull says why and offers again what was acknowledged; the second push sends it
+            self._push_again = True  # after the pull, which finds out why and offers again what was acknowledged
         except RoadbookError as error:
             failure = error
         rows = await self._pull(progress)
         if failure is not None:
             raise failure
-        if self._offered_again:
+        if self._push_again:
             await self._push(verdicts, progress)
             rows += await self._pull(progress)
         return await self._store.read(_report, rows, tuple(verdicts))
 
     async def _renew(self) -> None:
         """Become a new device: another copy has been at the server since. The outbox stays."""
-        identity, _ = now = await self._store.read(_who)
+        identity, incarnation = now = await self._store.read(_who)
         if now != self._shown:
             raise StoreBusyError  # it was not a copy that has synced meanwhile, but another program on this file
-        request = ForkRequest(protocol_version=PROTOCOL_VERSION, device_id=identity.device_id, device_name=identity.device_name)
+        request = ForkRequest(
+            protocol_version=PROTOCOL_VERSION,
+            device_id=identity.device_id,
+            incarnation=incarnation.present,
+            device_name=identity.device_name,
+        )
         enrolment = await self._endpoint_for(identity).fork(request)
         renewed = msgspec.structs.replace(
             identity, device_id=enrolment.device_id, token=enrolment.token, number_prefix=enrolment.number_prefix
@@ -132,8 +136,7 @@ class Engine:
     async def _push(self, verdicts: list[JournalEntry], progress: ProgressListener) -> None:
         """Send everything that waits, batch by batch; what is deferred stays and is not tried again in this round."""
         total, sent, after = await self._store.read(outbox.count), 0, 0
-        blocked: set[UUID] = set()
-        while batch := await self._store.read(outbox.next_batch, after, blocked):
+        while batch := await self._store.read(outbox.next_batch, after):
             identity, incarnation = self._shown = await self._store.write(_next_incarnation, self._surroundings.ids.token())
             at = await self._store.read(checkpoint)
             request = PushRequest(
@@ -149,8 +152,6 @@ class Engine:
             verdicts.extend(arrived)
             for entry in arrived:
                 self._listener(VerdictArrived(entry))
-            undecided = {result.intent_id for result in reply.results if result.status is PushStatus.DEFERRED}
-            blocked.update(lane for waiting in batch if waiting.envelope.id in undecided for lane in waiting.lanes())
             after, sent = batch[-1].sequence, sent + len(batch)
             progress(SyncProgress(phase="push", done=sent, expected=max(total, sent)))
 
@@ -163,7 +164,7 @@ class Engine:
             page = ahead or await self._fetch(staging)
             ahead = None
             if page.header.resync is not None:
-                staging = await self._start_anew(page.header.resync)
+                staging = await self._start_anew(page.header.resync, page.trailer.server_time_ms)
                 continue
             if page.scope is not None:
                 staging = await self._store.write(replica.stage_scope, staging, page.scope)
@@ -211,12 +212,11 @@ class Engine:
         )
         return await read_page(self._endpoint_for(identity), request)
 
-    async def _start_anew(self, reason: ResyncReason) -> Staging:
+    async def _start_anew(self, reason: ResyncReason, server_time_ms: int) -> Staging:
         """Rebuild the replica; after a restore of the server, offer again what it had acknowledged."""
         restored = reason is not ResyncReason.BELOW_RETENTION
-        now_ms = self._surroundings.clock.now_ms()
-        staging, offered = await self._store.write(_begin_anew, restored=restored, now_ms=now_ms)
-        self._offered_again = restored
+        staging, offered = await self._store.write(_begin_anew, restored=restored, now_ms=server_time_ms)
+        self._push_again = restored
         self._listener(ReplicaRebuilt(reason, offered))
         return staging
 
@@ -234,14 +234,12 @@ async def read_page(endpoint: SyncEndpoint, request: PullRequest) -> Page:
     """One page, whole. Raises BadReplyError where it is cut off, garbled, too large, or meant for somebody else (rule 6)."""
     reader = PageReader()
     messages: list[PageMessage] = []
-    size = 0
     try:
         async for piece in endpoint.pull(request):
             for message in reader.feed(piece):
                 messages.append(message)
-                size += len(bytes(message.rows)) if isinstance(message, RowChunk) else 0
-                if size > PAGE_MESSAGES_BYTES_MAX:
-                    raise BadReplyError(f"a page of more than {PAGE_MESSAGES_BYTES_MAX} bytes")
+                if reader.size > PAGE_BYTES_MAX:
+                    raise BadReplyError(f"a page of more than {PAGE_BYTES_MAX} bytes")
     except WireError as error:
         raise BadReplyError(str(error)) from error
     return _whole(messages, reader.digest, request)
@@ -300,10 +298,9 @@ def _take_reply(
     if [result.intent_id for result in reply.results] != [waiting.envelope.id for waiting in batch]:
         raise BadReplyError("it does not answer what was asked")
     arrived = []
-    now_ms = surroundings.clock.now_ms()
     for result in reply.results:
         if result.status is PushStatus.DECIDED:
-            entry = _recorded(connection, result, now_ms)
+            entry = _recorded(connection, result, reply.server_time_ms)
             arrived += [entry] if entry is not None else []
             continue
         outbox.note_problem(connection, result.intent_id, result.detail)
@@ -315,9 +312,9 @@ def _take_reply(
     return arrived
 
 
-def _recorded(connection: apsw.Connection, result: PushResult, now_ms: int) -> JournalEntry | None:
+def _recorded(connection: apsw.Connection, result: PushResult, server_time_ms: int) -> JournalEntry | None:
     try:
-        return journal.record(connection, result, now_ms)
+        return journal.record(connection, result, server_time_ms)
     except WireError as error:
         raise BadReplyError(f"verdict: {error}") from error
 
@@ -325,7 +322,7 @@ def _recorded(connection: apsw.Connection, result: PushResult, now_ms: int) -> J
 def _move(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress, now_ms: int) -> replica.Applied:
     staged = replica.stage_page(connection, staging, page.chunks, page.trailer, tell)
     applied = replica.apply_staged(connection, staged, page.trailer, now_ms - page.trailer.server_time_ms)
-    journal.age_out(connection, now_ms)
+    journal.age_out(connection, page.trailer.server_time_ms)
     return applied
 
 

@@ -12,6 +12,7 @@ RoadbookError
 ├── BadReplyError                an answer that is cut off, garbled or somebody else's; nothing of it was kept
 ├── StoreError                   the device's own file
 │   ├── StoreFullError           the disk is full; nothing of the last act was kept
+│   ├── StoreFailedError         the disk failed; nothing of the last act was kept
 │   ├── StoreBusyError           another program holds the file
 │   ├── StoreDamagedError        the file is not a whole database
 │   └── StoreTooNewError         a newer app wrote the file
@@ -118,6 +119,15 @@ class StoreFullError(StoreError):
 
     def __init__(self) -> None:
         super().__init__("the disk is full: nothing of this was saved; free some space and do it again")
+
+
+class StoreFailedError(StoreError):
+    """The disk failed under the file."""
+
+    def __init__(self, path: str, cause: str) -> None:
+        super().__init__(f"the disk under {path} failed ({cause}): nothing of this was saved; copy the file to a sound disk")
+        self.path = path
+        self.cause = cause
 
 
 class StoreBusyError(StoreError):

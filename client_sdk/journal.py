@@ -1,4 +1,7 @@
-"""Verdicts received. A row comes in here in the transaction in which its outbox row goes (design rule 15)."""
+"""Verdicts received. A row comes in here in the transaction in which its outbox row goes (design rule 15).
+
+Its times are the server's: how long an entry is kept must not hang on the device's clock.
+"""
 
 from typing import Final
 from uuid import UUID

@@ -1,6 +1,5 @@
 """Intents without a verdict: the only data that must never be lost. In here before they are sent (design rule 11)."""
 
-from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
@@ -81,15 +80,14 @@ def insert(connection: apsw.Connection, envelope: IntentEnvelope, subject_id: UU
     )
 
 
-def next_batch(connection: apsw.Connection, after: int, blocked: Collection[UUID] = ()) -> list[Waiting]:
+def next_batch(connection: apsw.Connection, after: int) -> list[Waiting]:
     """The next intents to send after a place in the order, as many as one push may hold.
 
-    Those on a blocked lane, behind an intent that the server could not decide, wait with it, and others behind them. What
-    is left from before `after` waits already.
+    What is left from before `after` could not be decided in this round; what shares a lane with it waits behind it.
     """
     sql = "SELECT sequence, envelope FROM outbox ORDER BY sequence"
     batch: list[Waiting] = []
-    size, held = 0, set(blocked)
+    size, held = 0, set[UUID]()
     for sequence, envelope in connection.execute(sql):
         waiting = Waiting(sequence, decode(envelope, IntentEnvelope))
         if sequence <= after or not held.isdisjoint(waiting.lanes()):

@@ -12,7 +12,7 @@ import msgspec
 from client_sdk import overlay
 from client_sdk.errors import BadReplyError, StoreBusyError
 from client_sdk.schema import drop_views, fill_search, index_sql, staged, table_sql, view_sql
-from client_sdk.state import STAGED_SCOPE, Checkpoint, ScopeHeld, Staging, forget, load, save
+from client_sdk.state import STAGED_SCOPE, STAGING_KEYS, Checkpoint, ScopeHeld, Staging, forget, load, save
 from sync_protocol.entities import BY_NAME, SYNCED, Synced
 from sync_protocol.wire.codec import WireError, columns, decode_rows
 from sync_protocol.wire.messages import GoneChunk, PageTrailer, RowChunk, ScopeChunk
@@ -61,7 +61,7 @@ def clear_staging(connection: apsw.Connection) -> None:
     for synced in SYNCED:
         connection.execute(f"DROP TABLE IF EXISTS {staged(synced)}")
     connection.execute("DELETE FROM staged_gone")
-    forget(connection, "staging", STAGED_SCOPE)
+    forget(connection, *STAGING_KEYS)
 
 
 def stage_scope(connection: apsw.Connection, staging: Staging, chunk: ScopeChunk) -> Staging:

@@ -14,6 +14,7 @@ import apsw
 import msgspec
 
 from client_sdk.errors import StoreTooNewError
+from client_sdk.state import REPLICA_KEYS, forget
 from sync_protocol.entities import BY_NAME, SYNCED, Synced
 
 OVERLAID: Final = tuple(BY_NAME[name] for name in ("customer", "address", "contact", "sales_order", "sales_order_line"))
@@ -71,8 +72,11 @@ MIGRATIONS: Final = (
 _SEARCHED: Final = ("sku", "name", "variant_label", "barcode")
 
 
-def prepare(connection: apsw.Connection, path: str) -> None:
-    """Create or migrate everything, in the caller's transaction. Raises StoreTooNewError."""
+def prepare(connection: apsw.Connection, path: str) -> bool:
+    """Create or migrate everything, in the caller's transaction; says whether the replica was begun anew.
+
+    Raises StoreTooNewError.
+    """
     applied = int(connection.pragma("user_version"))
     if applied > len(MIGRATIONS):
         raise StoreTooNewError(path, applied, len(MIGRATIONS))
@@ -80,9 +84,11 @@ def prepare(connection: apsw.Connection, path: str) -> None:
         connection.execute(statements)
         connection.pragma("user_version", step)
     known = connection.execute("SELECT value FROM meta WHERE key = 'schema'").get
-    if known != fingerprint():
-        rebuild_replica(connection)
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (fingerprint(),))
+    if known == fingerprint():
+        return False
+    rebuild_replica(connection)
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (fingerprint(),))
+    return True
 
 
 def fingerprint() -> bytes:
@@ -105,7 +111,7 @@ def rebuild_replica(connection: apsw.Connection) -> None:
     for statement in (*view_sql(), *search_sql()):
         connection.execute(statement)
     connection.execute("DELETE FROM staged_gone")
-    connection.execute("DELETE FROM meta WHERE key IN ('checkpoint', 'scope', 'staging')")
+    forget(connection, *REPLICA_KEYS)
 
 
 def staged(synced: Synced) -> str:

@@ -1,6 +1,6 @@
 """What the device knows of itself and of how far it has come: one value a key, each read and written whole."""
 
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 import apsw
@@ -74,14 +74,16 @@ class Staging(msgspec.Struct, frozen=True, kw_only=True):
     rows_expected: int = 0
 
 
-_KEYS: dict[type[msgspec.Struct], str] = {
+_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Identity: "identity",
     Incarnation: "incarnation",
     Checkpoint: "checkpoint",
     ScopeHeld: "scope",
     Staging: "staging",
 }
-STAGED_SCOPE = "staged_scope"
+STAGED_SCOPE: Final = "staged_scope"
+STAGING_KEYS: Final = (_KEYS[Staging], STAGED_SCOPE)
+REPLICA_KEYS: Final = (_KEYS[Checkpoint], _KEYS[ScopeHeld], *STAGING_KEYS)
 
 
 def load(connection: apsw.Connection, kind: type[T], key: str | None = None) -> T | None:

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import apsw
 
-from client_sdk.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
+from client_sdk.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError, StoreFullError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,8 +109,10 @@ def _translated(path: str) -> Iterator[None]:
     """SQLite's errors as ours, each with what to do."""
     try:
         yield
-    except (apsw.FullError, apsw.IOError) as error:
+    except apsw.FullError as error:
         raise StoreFullError from error
+    except apsw.IOError as error:
+        raise StoreFailedError(path, str(error)) from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreBusyError from error
     except (apsw.CorruptError, apsw.NotADBError) as error:

@@ -4,6 +4,7 @@ An intent is one class here, one handler in a server slice and one effect in the
 refused: what is not declared here cannot be asked. Every class carries the roles that may ask it.
 """
 
+import typing
 from typing import Annotated, ClassVar, Final
 from uuid import UUID
 
@@ -11,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from sync_protocol.values import (
-    EnteredCode,
+    DocumentNumber,
     EnteredCountry,
     EnteredCurrency,
     EnteredLabel,
@@ -77,7 +78,7 @@ class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
     roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
 
     order_id: UUID
-    number: EnteredCode
+    number: DocumentNumber
     customer_id: UUID
     currency: EnteredCurrency
     lines: RequestedLines
@@ -116,4 +117,4 @@ class CancelOrder(Intent, frozen=True, kw_only=True, tag="CancelOrder"):
 
 
 AnyIntent = CreateCustomer | SubmitOrder | AmendOrder | CancelOrder
-INTENTS: Final[tuple[type[Intent], ...]] = (CreateCustomer, SubmitOrder, AmendOrder, CancelOrder)
+INTENTS: Final[tuple[type[Intent], ...]] = typing.get_args(AnyIntent)

@@ -113,6 +113,7 @@ async def _foreign_line(session: WriteSession, order_id: UUID, line_ids: Sequenc
 
 
 async def _rewrite_order(session: WriteSession, order: Order, intent: AmendOrder, decision: OrderDecision, now_ms: int) -> None:
+    assert may_move(Actor.SERVER, order.status, decided_status(decision))
     await release(session, order.id, now_ms)
     await session.execute(sa.delete(OrderLineModel).where(OrderLineModel.order_id == order.id))
     lines = order_line_rows(order.id, order.customer_id, decision.lines)

@@ -42,8 +42,8 @@ async def fetch_row(session: ReadSession, row: type[R], identifier: Any, *, lock
 
 
 async def insert_rows(session: WriteSession, rows: Iterable[Row]) -> None:
-    """Insert rows of one kind, in one statement."""
-    values = [msgspec.structs.asdict(row) for row in rows]
+    """Insert rows of one kind, in one statement. Each is held to its limits first: no device could read one beyond them."""
+    values = [msgspec.structs.asdict(msgspec.convert(msgspec.structs.asdict(row), type(row))) for row in rows]
     if values:
         kind = next(iter(rows))
         await session.execute(sa.insert(table_of(type(kind))), values)

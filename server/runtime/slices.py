@@ -10,7 +10,7 @@ from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database, WriteSession
 from sync_protocol.entities.customers import Customer
 from sync_protocol.intents import Intent
-from sync_protocol.verdicts import Change, Code, Outcome, Verdict
+from sync_protocol.verdicts import Code, Outcome, Verdict
 
 BODY_SECONDS_KEY: Final = "body_seconds"
 """In a route's `opt`: for how long its body may be under way, where that is not the application's default."""
@@ -43,14 +43,13 @@ class IntentContext(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the customer is in the asker's scope."""
         return customer.id == self.customer_id or (self.rep_id is not None and customer.territory_id in self.territory_ids)
 
-    def rejected(self, code: Code, detail: str = "", changes: tuple[Change, ...] = ()) -> Verdict:
+    def rejected(self, code: Code, detail: str = "") -> Verdict:
         """A rejection of the intent."""
         return Verdict(
             intent_id=self.intent_id,
             outcome=Outcome.REJECTED,
             decided_at_ms=self.now_ms,
             codes=(code,),
-            changes=changes,
             detail=detail,
         )
 

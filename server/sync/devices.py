@@ -6,6 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from server.identity.devices import INCARNATION_FORGOTTEN
+from server.identity.errors import DeviceRevokedError
 from server.identity.models import DeviceModel
 from server.identity.principals import Principal
 from server.identity.service import principal_of_token
@@ -23,7 +24,6 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
     number_prefix: str
     incarnation: bytes
     previous_incarnation: bytes
-    last_seen_ms: int
 
     @property
     def holder_id(self) -> UUID:
@@ -46,15 +46,16 @@ async def asker_of(session: ReadSession, token: str, device_id: UUID, now_ms: in
         raise DeviceMismatchError(device_id)
     if principal.rep_id is None and principal.customer_id is None:
         raise NothingToHoldError(principal.role)
-    query = sa.select(DeviceModel).where(DeviceModel.id == device_id)
+    query = sa.select(DeviceModel).where(DeviceModel.id == device_id).execution_options(populate_existing=True)
     device = (await session.execute(query.with_for_update() if lock else query)).scalar_one()
+    if device.revoked_at_ms is not None:  # while this waited for the lock
+        raise DeviceRevokedError(device.id, device.revoked_reason or "revoked")
     return Asker(
         principal=principal,
         device_id=device.id,
         number_prefix=device.number_prefix,
         incarnation=device.incarnation,
         previous_incarnation=device.previous_incarnation,
-        last_seen_ms=device.last_seen_ms or 0,
     )
 
 
@@ -77,7 +78,8 @@ async def rotate_incarnation(session: WriteSession, asker: Asker, request: PushR
     await session.execute(sa.update(DeviceModel).where(DeviceModel.id == asker.device_id).values(**values, **rotated))
 
 
-async def note_seen(session: WriteSession, asker: Asker, cursor: int, now_ms: int) -> None:
-    """Remember when a device was last here, and how far it had come."""
-    seen = sa.update(DeviceModel).where(DeviceModel.id == asker.device_id)
+async def note_seen(session: WriteSession, device_id: UUID, cursor: int, now_ms: int, *, at_least_ms: int) -> None:
+    """Remember when a device was last here, and how far it had come, unless that was a moment ago."""
+    is_old = sa.or_(DeviceModel.last_seen_ms.is_(None), DeviceModel.last_seen_ms <= now_ms - at_least_ms)
+    seen = sa.update(DeviceModel).where(DeviceModel.id == device_id, is_old)
     await session.execute(seen.values(last_seen_ms=now_ms, last_cursor=cursor))

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from server.changelog.log import has_unsealed, seal_foreign_writes
+from server.identity.attempts import count_attempt, refuse_for
 from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database
 from server.runtime.errors import BusyError
@@ -17,6 +18,7 @@ from server.sync.scope import scope_of
 from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
 
 PUSH_TRIES_MAX: Final = 5
+FORKS_MAX: Final = 5
 SEEN_INTERVAL_MS: Final = 60_000
 
 
@@ -37,8 +39,11 @@ class ServerEndpoint:
             return await enrol(session, request, self._ids, self._clock.now_ms())
 
     async def fork(self, request: ForkRequest) -> Enrolment:
-        """Raises what `asker_of` raises."""
+        """Raises what `asker_of` raises, NotForkedError, and TooManyAttemptsError for a device that keeps asking."""
         require_served(request.protocol_version)
+        async with self._database.write() as session:
+            wait = await count_attempt(session, {f"fork|{request.device_id.hex}": FORKS_MAX}, self._clock.now_ms())
+        refuse_for(wait)
         async with self._database.write() as session:
             return await fork(session, self._token, request, self._ids, self._clock.now_ms())
 
@@ -62,12 +67,13 @@ class ServerEndpoint:
                 scope = await scope_of(
                     session, rep_id=principal.rep_id, customer_id=principal.customer_id, holder_id=asker.holder_id
                 )
-                body = await build_page(session, request, scope, now_ms)
-            break
-        if now_ms - asker.last_seen_ms >= SEEN_INTERVAL_MS:
-            async with self._database.write() as session:
-                await note_seen(session, asker, request.cursor, now_ms)
-        return body
+                return await build_page(session, request, scope, now_ms)
+
+    async def note_seen(self, request: PullRequest) -> None:
+        """Remember that a device was here, once a minute, after its page is on its way: no reader waits for a writer."""
+        now_ms = self._clock.now_ms()
+        async with self._database.write() as session:
+            await note_seen(session, request.device_id, request.cursor, now_ms, at_least_ms=SEEN_INTERVAL_MS)
 
     async def push(self, request: PushRequest) -> PushReply:
         """Raises what `asker_of` raises, DeviceForkedError, EpochChangedError, and BusyError after five deadlocks."""

@@ -9,7 +9,7 @@ from server.orders.models import NumberSeriesModel
 from server.runtime.clock import IdSource
 from server.runtime.database import WriteSession
 from server.sync.devices import asker_of
-from server.sync.errors import NothingToHoldError
+from server.sync.errors import NotForkedError, NothingToHoldError
 from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest
 
 
@@ -20,8 +20,10 @@ async def enrol(session: WriteSession, request: EnrolRequest, ids: IdSource, now
 
 
 async def fork(session: WriteSession, token: str, request: ForkRequest, ids: IdSource, now_ms: int) -> Enrolment:
-    """Make a new device for the holder of a copied identity. The older copy keeps the old one."""
+    """Make a new device for the holder of a copied identity. Whoever pushed last keeps the old one. Raises NotForkedError."""
     asker = await asker_of(session, token, request.device_id, now_ms, lock=True)
+    if request.incarnation == asker.incarnation:
+        raise NotForkedError(asker.device_id)
     user = await session.get_one(UserModel, asker.principal.user_id)
     return await _make_device(session, user, request.device_name, ids=ids, now_ms=now_ms, forked_from_id=asker.device_id)
 

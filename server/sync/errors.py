@@ -15,6 +15,16 @@ class DeviceForkedError(ConflictError):
         super().__init__(f"device {device_id} was restored or copied: ask to become a new device; the outbox is kept")
 
 
+class NotForkedError(ConflictError):
+    """The asker is the device itself."""
+
+    code = "not_forked"
+
+    def __init__(self, device_id: UUID) -> None:
+        super().__init__(f"incarnation: it is the present one of device {device_id}, which is no copy; go on with it")
+        self.device_id = device_id
+
+
 class DeviceMismatchError(ForbiddenError):
     """The token is of another device than the request."""
 

@@ -19,21 +19,21 @@ from server.changelog.models import IntentFailureModel, IntentRecordModel
 from server.runtime.clock import IdSource
 from server.runtime.database import WriteSession
 from server.runtime.errors import BusyError
+from server.runtime.outages import is_clash, is_collision, is_outage
 from server.runtime.slices import IntentContext, IntentHandler
 from server.sync.devices import Asker, rotate_incarnation
 from server.sync.errors import EpochChangedError
 from server.sync.scope import territories_of
-from sync_protocol.intents import INTENTS, AnyIntent, Intent
+from sync_protocol.intents import INTENTS, AnyIntent, CreateCustomer, Intent, SubmitOrder
 from sync_protocol.verdicts import Code, Outcome, Verdict
 from sync_protocol.wire.codec import WireError, decode_intent, digest, encode
 from sync_protocol.wire.messages import IntentEnvelope, PushReply, PushRequest, PushResult, PushStatus
 
 FAILURES_MAX: Final = 5
+CLASHES_MAX: Final = 3
 _UNDECIDED: Final = ""
+_MADE_BY: Final = {Code.UNKNOWN_CUSTOMER: CreateCustomer.__name__, Code.UNKNOWN_ORDER: SubmitOrder.__name__}
 _SCHEMA_VERSIONS: Final = {kind.__name__: kind.schema_version for kind in INTENTS}
-_POSTGRES_OUTAGES: Final = ("08", "25P", "53", "57P", "58")
-"""Classes of SQLSTATE: no connection, a transaction that was ended, no room, a shutdown, and a failing disk."""
-_SQLITE_OUTAGES: Final = ("is full", "disk I/O error", "is locked", "readonly database", "out of memory", "no such savepoint")
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class Pusher:
         self._ids = ids
         self._now_ms = now_ms
         self._deferred_lanes: dict[UUID, UUID] = {}
+        self._unreadable: UUID | None = None
         self._territories: frozenset[UUID] = frozenset()
 
     async def push(self, request: PushRequest) -> PushReply:
@@ -65,7 +66,8 @@ class Pusher:
         self._territories = await territories_of(self._session, self._asker.principal.rep_id)
         results = [await self._decide(envelope) for envelope in request.intents]
         place = await seal(self._session)
-        decided_here = sa.and_(IntentRecordModel.device_id == self._asker.device_id, IntentRecordModel.commit_seq < 0)
+        asked = [envelope.id for envelope in request.intents]
+        decided_here = sa.and_(IntentRecordModel.id.in_(asked), IntentRecordModel.commit_seq < 0)
         await self._session.execute(sa.update(IntentRecordModel).where(decided_here).values(commit_seq=place))
         return PushReply(
             audience=self._asker.device_id,
@@ -75,19 +77,22 @@ class Pusher:
         )
 
     async def _decide(self, envelope: IntentEnvelope) -> PushResult:
+        if self._unreadable is not None:
+            return self._defer(envelope, f"waits for intent {self._unreadable}")
         if digest(envelope.body) != envelope.digest:
-            return self._defer(envelope, (), "digest: it is not that of the body; send it again")
+            return self._defer_unread(envelope, "digest: it is not that of the body; send it again")
+        if envelope.schema_version > _SCHEMA_VERSIONS.get(envelope.kind, 0):
+            wanted = f"{envelope.kind} {envelope.schema_version}"
+            return self._defer_unread(envelope, f"this server does not know {wanted} yet; update it")
         known = await self._known(envelope)
         if known is not None:
             return known
-        if envelope.schema_version > _SCHEMA_VERSIONS.get(envelope.kind, 0):
-            return self._defer(envelope, (), f"this server does not know {envelope.kind} {envelope.schema_version} yet; update it")
         intent, fault = _decoded(envelope)
         lanes = intent.lanes() if intent is not None else ()
         waiting = next((self._deferred_lanes[lane] for lane in lanes if lane in self._deferred_lanes), None)
         if waiting is not None:
-            return self._defer(envelope, lanes, f"waits for intent {waiting}")
-        return await self._attempt(envelope, intent, fault, lanes)
+            return self._defer(envelope, f"waits for intent {waiting}", lanes)
+        return await self._attempt(envelope, intent, fault)
 
     async def _known(self, envelope: IntentEnvelope) -> PushResult | None:
         """The stored answer to an id that was decided before."""
@@ -98,32 +103,40 @@ class Pusher:
         if record is None:
             return None
         if record.digest != envelope.digest or record.user_id != self._asker.principal.user_id:
+            self._hold_lanes(envelope)
             detail = "id: it was used before for another intent; nothing was done"
             return PushResult(intent_id=envelope.id, status=PushStatus.CONFLICT, detail=detail)
         place = max(0, record.commit_seq)  # twice in one push: it gets its place with the rest
         return PushResult(intent_id=envelope.id, status=PushStatus.DECIDED, verdict=record.verdict, commit_seq=place)
 
-    async def _attempt(self, envelope: IntentEnvelope, intent: AnyIntent | None, fault: str, lanes: tuple[UUID, ...]) -> PushResult:
-        """Decide in a savepoint; a failure of the server's own undoes it and defers the intent."""
-        try:
-            return await self._in_savepoint(envelope, intent, fault)
-        except DBAPIError as error:
-            if _is_clash(error):
-                return await self._after_clash(envelope, intent, lanes)
-            if _is_transient(error):
-                raise TransientDatabaseError from error
-            return await self._failed(envelope, intent, lanes, error)
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises must not block the other intents
-            return await self._failed(envelope, intent, lanes, error)
+    async def _attempt(self, envelope: IntentEnvelope, intent: AnyIntent | None, fault: str) -> PushResult:
+        """Decide in a savepoint; a failure of the server's own undoes it and defers the intent.
 
-    async def _after_clash(self, envelope: IntentEnvelope, intent: AnyIntent | None, lanes: tuple[UUID, ...]) -> PushResult:
-        """A unique value is taken. Decided by another connection meanwhile? A number just taken? Else the ids are not new."""
-        try:
-            return await self._known(envelope) or await self._in_savepoint(envelope, intent, "")
-        except Exception as error:  # noqa: BLE001  # as in _attempt
-            if isinstance(error, DBAPIError) and _is_clash(error):
-                return await self._in_savepoint(envelope, None, "an id in it is in use by something else")
-            return await self._failed(envelope, intent, lanes, error)
+        Where a unique value is taken, the intent was decided by another connection meanwhile, or a number was just taken and
+        the second trial finds another, or an id in the intent is not new.
+        """
+        for trial in range(CLASHES_MAX):
+            try:
+                return await self._in_savepoint(envelope, intent, fault)
+            except DBAPIError as error:
+                if not is_clash(error):
+                    return await self._database_failed(envelope, intent, error)
+            except Exception as error:  # noqa: BLE001  # whatever a handler raises must not block the other intents
+                return await self._failed(envelope, intent, error)
+            known = await self._known(envelope)
+            if known is not None:
+                return known
+            if trial:
+                intent, fault = None, "an id in it is in use by something else"
+        raise TransientDatabaseError
+
+    async def _database_failed(self, envelope: IntentEnvelope, intent: AnyIntent | None, error: DBAPIError) -> PushResult:
+        """Where it is the database that fails, no intent is to blame: the whole push is undone. Raises BusyError."""
+        if is_collision(error):
+            raise TransientDatabaseError from error
+        if is_outage(error):
+            raise BusyError("the database has no room or is away, and nothing was changed; try again later") from error
+        return await self._failed(envelope, intent, error)
 
     async def _in_savepoint(self, envelope: IntentEnvelope, intent: AnyIntent | None, fault: str) -> PushResult:
         async with self._session.begin_nested():
@@ -161,16 +174,16 @@ class Pusher:
         if self._asker.principal.role not in type(intent).roles:
             return context.rejected(Code.NOT_PERMITTED, f"a {self._asker.principal.role} may not ask this")
         verdict = await self._handlers[type(intent)](self._session, intent, context)
-        if verdict.codes and verdict.codes[0] in {Code.UNKNOWN_CUSTOMER, Code.UNKNOWN_ORDER}:
-            return await self._name_dependency(intent, verdict)
-        return verdict
+        maker = _MADE_BY.get(verdict.codes[0]) if verdict.codes else None
+        return await self._name_dependency(intent, verdict, maker) if maker else verdict
 
-    async def _name_dependency(self, intent: AnyIntent, verdict: Verdict) -> Verdict:
-        """Where what is missing, the last of the lanes, was refused before, say by which intent."""
+    async def _name_dependency(self, intent: AnyIntent, verdict: Verdict, maker: str) -> Verdict:
+        """Where what is missing, the last of the lanes, was refused to this user before, say by which intent."""
         refused = sa.select(IntentRecordModel.id).where(
             IntentRecordModel.subject_id == intent.lanes()[-1],
+            IntentRecordModel.kind == maker,
+            IntentRecordModel.user_id == self._asker.principal.user_id,
             IntentRecordModel.outcome == Outcome.REJECTED,
-            IntentRecordModel.id != verdict.intent_id,
         )
         first = (await self._session.execute(refused.order_by(IntentRecordModel.received_at_ms).limit(1))).scalar_one_or_none()
         if first is None:
@@ -193,15 +206,8 @@ class Pusher:
             territory_ids=self._territories,
         )
 
-    async def _failed(
-        self, envelope: IntentEnvelope, intent: AnyIntent | None, lanes: tuple[UUID, ...], error: Exception
-    ) -> PushResult:
-        """Count a failure of the server's own; the fifth sets the intent aside with a verdict, so that it blocks nothing.
-
-        Where it is the database that fails, no intent is to blame: the whole push is undone, to be sent again. Raises BusyError.
-        """
-        if isinstance(error, DBAPIError) and _is_outage(error):
-            raise BusyError("the database has no room or is away, and nothing was changed; try again later") from error
+    async def _failed(self, envelope: IntentEnvelope, intent: AnyIntent | None, error: Exception) -> PushResult:
+        """Count a failure of the server's own; the fifth sets the intent aside with a verdict, so that it blocks nothing."""
         _log.error("intent %s (%s) failed", envelope.id, envelope.kind, exc_info=error)
         query = sa.select(IntentFailureModel).where(IntentFailureModel.intent_id == envelope.id)
         failure = (await self._session.execute(query)).scalar_one_or_none()
@@ -212,9 +218,8 @@ class Pusher:
         failure.last_error = repr(error)[:2_000]
         await self._session.flush()
         if failure.failures < FAILURES_MAX:
-            return self._defer(
-                envelope, lanes, f"the server failed on it ({failure.failures} of {FAILURES_MAX}); it will be tried again"
-            )
+            counted = f"the server failed on it ({failure.failures} of {FAILURES_MAX}); it will be tried again"
+            return self._defer(envelope, counted, intent.lanes() if intent is not None else ())
         return await self._quarantine(envelope, intent)
 
     async def _quarantine(self, envelope: IntentEnvelope, intent: AnyIntent | None) -> PushResult:
@@ -226,10 +231,21 @@ class Pusher:
         )
         return PushResult(intent_id=envelope.id, status=PushStatus.DECIDED, verdict=body, commit_seq=0)
 
-    def _defer(self, envelope: IntentEnvelope, lanes: tuple[UUID, ...], detail: str) -> PushResult:
+    def _defer(self, envelope: IntentEnvelope, detail: str, lanes: tuple[UUID, ...] = ()) -> PushResult:
         for lane in lanes:
             self._deferred_lanes.setdefault(lane, envelope.id)
         return PushResult(intent_id=envelope.id, status=PushStatus.DEFERRED, detail=detail)
+
+    def _defer_unread(self, envelope: IntentEnvelope, detail: str) -> PushResult:
+        """Defer what cannot be read here, and all behind it: nobody can say which of those depend on it."""
+        self._unreadable = envelope.id
+        return self._defer(envelope, detail)
+
+    def _hold_lanes(self, envelope: IntentEnvelope) -> None:
+        """Let what depends on an intent wait until that has an id of its own."""
+        intent, _ = _decoded(envelope)
+        for lane in intent.lanes() if intent is not None else ():
+            self._deferred_lanes.setdefault(lane, envelope.id)
 
 
 def _decoded(envelope: IntentEnvelope) -> tuple[AnyIntent | None, str]:
@@ -249,24 +265,3 @@ def _at(result: PushResult, place: int) -> PushResult:
     """A result that was decided here stands where the transaction stands."""
     decided_here = result.status is PushStatus.DECIDED and result.commit_seq == 0
     return msgspec.structs.replace(result, commit_seq=place) if decided_here else result
-
-
-def _is_clash(error: DBAPIError) -> bool:
-    """A unique value is taken already."""
-    return _state(error) == "23505" or "UNIQUE constraint failed" in str(error.orig)
-
-
-def _is_transient(error: DBAPIError) -> bool:
-    """Deadlock or serialisation failure on PostgreSQL; SQLite has one writer and neither."""
-    return _state(error) in {"40P01", "40001"}
-
-
-def _is_outage(error: DBAPIError) -> bool:
-    """The database itself fails. SQLite then may have ended the transaction from below: nothing more may be written in it."""
-    if error.connection_invalidated or (_state(error) or "").startswith(_POSTGRES_OUTAGES):
-        return True
-    return any(text in str(error.orig) for text in _SQLITE_OUTAGES)
-
-
-def _state(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)

@@ -1,10 +1,13 @@
 """The protocol over HTTP: bodies are MessagePack, a page is a zstd stream; everything else is `ServerEndpoint`."""
 
+import logging
 from typing import Any, Final, TypeVar
 
 from litestar import Request, Response, post
+from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import State
 from litestar.response import Stream
+from sqlalchemy.exc import DBAPIError
 
 from server.identity.attempts import count_attempt, forgive_attempt, limits, refuse_for
 from server.identity.authentication import bearer_token
@@ -20,6 +23,7 @@ T = TypeVar("T")
 
 PUSH_BYTES_MAX: Final = 8 * 1024 * 1024
 PULL_BYTES_MAX: Final = 8 * 1024 * 1024
+_log = logging.getLogger(__name__)
 _DEVICES: Final = {**allow(Role.REP, Role.BUYER), BODY_SECONDS_KEY: 600}
 
 SyncRequest = Request[Any, Any, State]
@@ -66,8 +70,16 @@ async def fork(request: SyncRequest) -> Response[bytes]:
 @post("/sync/pull", opt=_DEVICES, status_code=200, request_max_body_size=PULL_BYTES_MAX, summary="One page of rows")
 async def pull(request: SyncRequest) -> Stream:
     """Body: PullRequest. Answer: a page, which is a zstd stream of frames that ends in a PageTrailer."""
-    body = await _endpoint(request).page(await _message(request, PullRequest))
-    return Stream(pieces(body), media_type=PAGE_MEDIA_TYPE)
+    endpoint, asked = _endpoint(request), await _message(request, PullRequest)
+    body = await endpoint.page(asked)
+    return Stream(pieces(body), media_type=PAGE_MEDIA_TYPE, background=BackgroundTask(_note_seen, endpoint, asked))
+
+
+async def _note_seen(endpoint: ServerEndpoint, asked: PullRequest) -> None:
+    try:
+        await endpoint.note_seen(asked)
+    except DBAPIError:
+        _log.warning("could not note that device %s was here", asked.device_id)
 
 
 @post("/sync/push", opt=_DEVICES, status_code=200, request_max_body_size=PUSH_BYTES_MAX, summary="Verdicts for intents")

@@ -63,4 +63,3 @@ SYNCED: Final = (
 
 BY_NAME: Final = MappingProxyType({synced.name: synced for synced in SYNCED})
 BY_ROW: Final = MappingProxyType({synced.row: synced for synced in SYNCED})
-BY_NUMBER: Final = MappingProxyType({synced.number: synced for synced in SYNCED})

@@ -29,12 +29,14 @@ TRANSITIONS: Final[Mapping[OrderStatus, Mapping[OrderStatus, frozenset[Actor]]]]
             OrderStatus.CANCELLED: _ANY_OF_THEM,
         },
         OrderStatus.HELD: {
+            OrderStatus.SUBMITTED: frozenset({Actor.CAPTURER}),
             OrderStatus.CONFIRMED: _MANAGER | _SERVER,
             OrderStatus.HELD: _SERVER,
             OrderStatus.REFUSED: _MANAGER,
             OrderStatus.CANCELLED: _ANY_OF_THEM,
         },
         OrderStatus.CONFIRMED: {
+            OrderStatus.SUBMITTED: frozenset({Actor.CAPTURER}),
             OrderStatus.CONFIRMED: _SERVER,
             OrderStatus.HELD: _SERVER,
             OrderStatus.COMPLETED: _MANAGER,

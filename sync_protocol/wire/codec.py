@@ -162,11 +162,17 @@ class PageReader:
         self._digest = self._hash.digest()
         self._decompressor = zstd.ZstdDecompressor()
         self._buffer = bytearray()
+        self._size = 0
 
     @property
     def digest(self) -> bytes:
         """The digest of all frames before the one that was read last."""
         return self._digest
+
+    @property
+    def size(self) -> int:
+        """How many bytes the pieces so far were before they were compressed."""
+        return self._size
 
     def feed(self, piece: bytes) -> Iterator[PageMessage]:
         """The messages that `piece` completes. Raises WireError."""
@@ -178,6 +184,7 @@ class PageReader:
                 raise WireError(str(error)) from error
             pending = b""
             self._buffer += decompressed
+            self._size += len(decompressed)
             yield from self._messages()
             if self._decompressor.eof or not decompressed:
                 return

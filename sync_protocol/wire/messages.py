@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from sync_protocol.values import CommitSeq, EnteredCode, EnteredName, EnteredTimeZone, Instant, Skew
+from sync_protocol.values import CommitSeq, EnteredCode, EnteredName, Instant, Skew, TimeZone
 
 PAGE_ROWS_MAX: Final = 50_000
 BATCH_INTENTS_MAX: Final = 100
@@ -16,7 +16,7 @@ INTENT_BYTES_MAX: Final = 512 * 1024
 
 Digest = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Token = Annotated[bytes, Meta(min_length=16, max_length=16)]
-BucketName = Annotated[str, Meta(min_length=1, max_length=80)]
+BucketName = Annotated[str, Meta(max_length=80, pattern=r"^[a-z]+(:[0-9a-f]{32})?$")]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +122,7 @@ class IntentEnvelope(Message, frozen=True, kw_only=True):
     body: Annotated[bytes, Meta(max_length=INTENT_BYTES_MAX)]
     digest: Digest
     captured_at_ms: Instant
-    time_zone: EnteredTimeZone
+    time_zone: TimeZone
     clock_skew_ms: Skew | None
     decided_at_cursor: CommitSeq
     rules_version: Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -175,10 +175,14 @@ class EnrolRequest(Message, frozen=True, kw_only=True):
 
 
 class ForkRequest(Message, frozen=True, kw_only=True):
-    """Become a new device, after `device_forked`: the outbox is kept, the number series is a new one."""
+    """Become a new device, after `device_forked`: the outbox is kept, the number series is a new one.
+
+    `incarnation` is the one that was refused; the holder of the present one is no copy.
+    """
 
     protocol_version: int
     device_id: UUID
+    incarnation: Token
     device_name: EnteredName
 
 

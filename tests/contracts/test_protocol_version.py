@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "c03495126b13ba0f83332d39f008d061"
+FINGERPRINT = "3bd889d1494c30238383dd6031ed272d"
 PROTOCOL_VERSION = 1
 RULES_VERSION = 1
 

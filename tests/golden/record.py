@@ -182,7 +182,7 @@ def record_enrolment() -> None:
     message(
         "fork_request",
         "A copy becomes a device of its own",
-        ForkRequest(protocol_version=1, device_id=DEVICE, device_name="Tablet"),
+        ForkRequest(protocol_version=1, device_id=DEVICE, incarnation=OLD_TOKEN, device_name="Tablet"),
     )
     message(
         "enrolment",

@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent
 PINNED = {
     "v1/enrol_request.json": "16573589adbc296e3c341fb9a4256694",
     "v1/enrolment.json": "929276c9567f89b9bf5d2c63f64a5bd6",
-    "v1/fork_request.json": "f9a611763ac53e9f0b5ddbd3218f32a0",
+    "v1/fork_request.json": "2d1cd0a0381921efe59b559e1bf41ffa",
     "v1/intent_AmendOrder.json": "eb5facfe07d0aa5a89bb89f8b89f36d7",
     "v1/intent_CancelOrder.json": "7b133699bceb1325d45927f5da68d67d",
     "v1/intent_CreateCustomer.json": "82d339ad39a919d2b0251d9b4e515e4a",

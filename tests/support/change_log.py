@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from server.changelog.models import ChangeCommitModel, ChangeLeaveModel, ChangeLogModel
 from server.runtime.clock import IdSource, SystemClock
 from server.runtime.database import Database
-from sync_protocol.entities import BY_NUMBER
+from sync_protocol.entities import SYNCED
 
 IDS = IdSource(SystemClock())
 
@@ -33,7 +33,8 @@ async def entries(database: Database) -> list[Entry]:
     ordered = query.join(commit, commit.change == log.change).order_by(commit.commit_seq, log.entity, log.row_id)
     async with database.read() as session:
         rows = (await session.execute(ordered)).all()
-    return [Entry(BY_NUMBER[entity].name, row_id, bucket, seq, bool(gone)) for entity, row_id, bucket, seq, gone in rows]
+    names = {synced.number: synced.name for synced in SYNCED}
+    return [Entry(names[entity], row_id, bucket, seq, bool(gone)) for entity, row_id, bucket, seq, gone in rows]
 
 
 async def entry(database: Database, row_id: UUID) -> Entry:
