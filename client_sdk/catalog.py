@@ -33,11 +33,11 @@ def search(connection: apsw.Connection, text: str, limit: int) -> list[Product]:
     A product with variants is not among them, because it is its variants that are ordered. A few hundred candidates are
     ranked, so that a single letter is as quick as a whole name.
     """
-    words = _words(text)
+    wanted = _storable(text)
+    words = _words(wanted)
     if not words:
         condition = f"{_ORDERABLE} ORDER BY sku LIMIT ?"
-        return fetch_rows(connection, Product, condition, min(limit, LIMIT_MAX))
-    wanted = normal_text(text)
+        return fetch_rows(connection, Product, condition, _within(limit))
     match = " AND ".join(f'"{word}"*' for word in words)
     return fetch_rows(
         connection,
@@ -54,7 +54,7 @@ def search(connection: apsw.Connection, text: str, limit: int) -> list[Product]:
         CANDIDATES_MAX,
         wanted,
         _prefix_pattern(wanted),
-        min(limit, LIMIT_MAX),
+        _within(limit),
     )
 
 
@@ -64,6 +64,15 @@ def _words(text: str) -> list[str]:
         character if unicodedata.category(character)[0] in "LNM" else " " for character in unicodedata.normalize("NFC", text)
     )
     return spaced.split()[:12]
+
+
+def _within(limit: int) -> int:
+    return max(0, min(limit, LIMIT_MAX))
+
+
+def _storable(text: str) -> str:
+    """What was typed, as SQLite can hold it: half a character, as some keyboards send, is none."""
+    return normal_text(text.encode("utf-8", "ignore").decode("utf-8"))
 
 
 def _prefix_pattern(text: str) -> str:
@@ -81,16 +90,14 @@ def product(connection: apsw.Connection, key: UUID | str) -> Product:
 def _by_key(connection: apsw.Connection, key: UUID | str) -> Product | None:
     if isinstance(key, UUID):
         return fetch_one(connection, Product, key)
-    found = fetch_rows(connection, Product, "sku = ?1 OR barcode = ?1 ORDER BY sku = ?1 DESC LIMIT 1", normal_text(key))
+    found = fetch_rows(connection, Product, "sku = ?1 OR barcode = ?1 ORDER BY sku = ?1 DESC LIMIT 1", _storable(key))
     return found[0] if found else None
 
 
 def customers(connection: apsw.Connection, text: str, limit: int) -> list[Customer]:
     """Customers whose name or code contains `text`, by name."""
-    pattern = f"%{_prefix_pattern(normal_text(text))}"
-    return fetch_rows(
-        connection, Customer, "name LIKE ?1 OR code LIKE ?1 ORDER BY name, code LIMIT ?2", pattern, min(limit, LIMIT_MAX)
-    )
+    pattern = f"%{_prefix_pattern(_storable(text))}"
+    return fetch_rows(connection, Customer, "name LIKE ?1 OR code LIKE ?1 ORDER BY name, code LIMIT ?2", pattern, _within(limit))
 
 
 def customer(connection: apsw.Connection, key: UUID | str) -> Customer:
@@ -98,7 +105,7 @@ def customer(connection: apsw.Connection, key: UUID | str) -> Customer:
     if isinstance(key, UUID):
         found = fetch_one(connection, Customer, key)
     else:
-        found = next(iter(fetch_rows(connection, Customer, "code = ? LIMIT 1", normal_text(key))), None)
+        found = next(iter(fetch_rows(connection, Customer, "code = ? LIMIT 1", _storable(key))), None)
     if found is None:
         raise UnknownRowError("customer", key)
     return found
@@ -115,7 +122,7 @@ def orders(connection: apsw.Connection, customer_id: UUID | None, status: OrderS
         conditions.append("status = ?")
         bindings.append(status.value)
     condition = f"{' AND '.join(conditions)} ORDER BY captured_at_ms DESC, id DESC LIMIT ?"
-    found = fetch_rows(connection, Order, condition, *bindings, min(limit, LIMIT_MAX))
+    found = fetch_rows(connection, Order, condition, *bindings, _within(limit))
     return [_order_view(connection, each) for each in found]
 
 

@@ -242,6 +242,8 @@ async def read_page(endpoint: SyncEndpoint, request: PullRequest) -> Page:
                     raise BadReplyError(f"a page of more than {PAGE_BYTES_MAX} bytes")
     except WireError as error:
         raise BadReplyError(str(error)) from error
+    if not reader.ended:
+        raise BadReplyError("it was cut off")
     return _whole(messages, reader.digest, request)
 
 

@@ -111,15 +111,21 @@ def stage_page(
 
 
 def _stage_rows(connection: apsw.Connection, synced: Synced | None, chunk: RowChunk) -> int:
-    if synced is None:
-        return len(msgspec.msgpack.decode(chunk.rows))
     try:
-        rows = decode_rows(synced, chunk.rows) if chunk.columns == columns(synced, PROTOCOL_VERSION) else _fitted(synced, chunk)
-    except (WireError, msgspec.DecodeError, ValueError) as error:
+        rows = _decoded(synced, chunk)
+    except (WireError, msgspec.DecodeError, IndexError) as error:
         raise BadReplyError(str(error)) from error
-    _ensure_staged(connection, synced)
-    connection.executemany(_upsert_sql(synced, staged(synced)), rows)
+    if synced is not None:
+        _ensure_staged(connection, synced)
+        connection.executemany(_upsert_sql(synced, staged(synced)), rows)
     return len(rows)
+
+
+def _decoded(synced: Synced | None, chunk: RowChunk) -> list[tuple[Any, ...]]:
+    """The rows of a chunk; those of an entity that this app does not know are only counted."""
+    if synced is None:
+        return msgspec.msgpack.decode(chunk.rows, type=list[tuple[Any, ...]])
+    return decode_rows(synced, chunk.rows) if chunk.columns == columns(synced, PROTOCOL_VERSION) else _fitted(synced, chunk)
 
 
 def _fitted(synced: Synced, chunk: RowChunk) -> list[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 import apsw
 
 from client_sdk.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError, StoreFullError
+from sync_protocol.wire.codec import WireError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,13 +110,15 @@ def _translated(path: str) -> Iterator[None]:
     """SQLite's errors as ours, each with what to do."""
     try:
         yield
+    except WireError as error:
+        raise StoreDamagedError(path, str(error)) from error
     except apsw.FullError as error:
         raise StoreFullError from error
     except apsw.IOError as error:
         raise StoreFailedError(path, str(error)) from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreBusyError from error
-    except (apsw.CorruptError, apsw.NotADBError) as error:
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
         raise StoreDamagedError(path, str(error)) from error
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
         raise StoreError(f"{path} cannot be opened for writing ({error}): check the folder and its permissions") from error

@@ -134,7 +134,12 @@ class PageWriter:
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
-        self._compressor = zstd.ZstdCompressor(level=ZSTD_LEVEL)
+        # The checksum covers what the trailer's digest cannot: the trailer.
+        parameters: dict[int, int] = {
+            zstd.CompressionParameter.compression_level: ZSTD_LEVEL,
+            zstd.CompressionParameter.checksum_flag: 1,
+        }
+        self._compressor = zstd.ZstdCompressor(options=parameters)
 
     @property
     def digest(self) -> bytes:
@@ -168,6 +173,11 @@ class PageReader:
     def digest(self) -> bytes:
         """The digest of all frames before the one that was read last."""
         return self._digest
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream came to its end, checksum and all."""
+        return self._decompressor.eof
 
     @property
     def size(self) -> int:

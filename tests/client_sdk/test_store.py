@@ -214,7 +214,6 @@ async def use_everything(device: OrderClient) -> None:
     await device.drafts()
 
 
-@pytest.mark.xfail(strict=True, reason="client_sdk/store.py lets WireError through where a stored value does not decode")
 async def test_a_damaged_byte_never_raises_anything_but_a_documented_error(world: World, tmp_path: Path) -> None:
     path, copy = tmp_path / "device.db", tmp_path / "copy.db"
     async with await world.enrolled_device("rep0", path) as device:
