@@ -157,7 +157,7 @@ _SQLITE_PRAGMAS: Final = (
     "foreign_keys=ON",
     "recursive_triggers=ON",
     "secure_delete=ON",
-    "cache_size=-65536",
+    "cache_size=-16384",
 )
 
 
