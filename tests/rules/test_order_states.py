@@ -10,7 +10,10 @@ from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.rules.order_states import TRANSITIONS, Actor, may_amend, may_move
 
 ALLOWED = {
-    "capturer": {"draft submitted", "submitted cancelled", "held cancelled", "confirmed cancelled"},
+    "capturer": {
+        *("draft submitted", "held submitted", "confirmed submitted"),
+        *("submitted cancelled", "held cancelled", "confirmed cancelled"),
+    },
     "server": {
         *("submitted confirmed", "submitted held"),
         *("held confirmed", "held held"),
