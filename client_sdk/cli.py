@@ -40,10 +40,22 @@ def _known_zone(_context: click.Context, _option: click.Parameter, name: str) ->
         raise click.BadParameter(f"{name!r} is no IANA time zone, such as Europe/Amsterdam") from error
 
 
+class DeviceCommands(click.Group):
+    """The commands of a device."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse what the terminal could not tell as text, before it is taken for a name."""
+        for given in args:
+            if not given.isprintable() and any("\ud800" <= character <= "\udfff" for character in given):
+                raise click.UsageError(f"{given.encode('utf-8', 'replace').decode()!r} is not valid UTF-8: type it again", ctx)
+        return super().parse_args(ctx, args)
+
+
 @click.group(
+    cls=DeviceCommands,
     epilog=examples(
         "export ROADBOOK_DEVICE_STORE=femke.db",
-        "roadbook device enrol http://127.0.0.1:8321 K3QX-9FTR --name 'Tablet of Femke'",
+        "roadbook device enrol http://127.0.0.1:8321 7K3M-92QF-XV0B --name 'Tablet of Femke'",
         "roadbook device sync",
         "roadbook device search 'press elbow 22'",
         "roadbook device order RAN-001 P130-04:10 --po PO4711",

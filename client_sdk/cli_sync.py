@@ -20,8 +20,8 @@ _PHASES: Final = {"push": "sending", "pull": "receiving"}
 
 
 @command(
-    "roadbook device enrol http://127.0.0.1:8321 K3QX-9FTR",
-    "roadbook device enrol https://orders.example.com K3QX-9FTR --name Tablet",
+    "roadbook device enrol http://127.0.0.1:8321 7K3M-92QF-XV0B",
+    "roadbook device enrol https://orders.example.com 7K3M-92QF-XV0B --name Tablet",
 )
 @click.argument("server_url")
 @click.argument("code")

@@ -11,6 +11,7 @@ RoadbookError
 ├── ServerUnreachableError       no network, no server, or not our server
 ├── BadReplyError                an answer that is cut off, garbled or somebody else's; nothing of it was kept
 ├── StoreError                   the device's own file
+│   ├── StoreForeignError        the file is some other database; it was left as it is
 │   ├── StoreFullError           the disk is full; nothing of the last act was kept
 │   ├── StoreFailedError         the disk failed; nothing of the last act was kept
 │   ├── StoreBusyError           another program holds the file
@@ -112,6 +113,14 @@ class BadReplyError(RoadbookError):
 
 class StoreError(RoadbookError):
     """The device's own file."""
+
+
+class StoreForeignError(StoreError):
+    """The file is some other database."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is a database, but not a device's: nothing was changed; give another path for the device's file")
+        self.path = path
 
 
 class StoreFullError(StoreError):

@@ -15,6 +15,7 @@ import msgspec
 
 from client_sdk.errors import StoreTooNewError
 from client_sdk.state import REPLICA_KEYS, forget
+from client_sdk.store import APPLICATION_ID
 from sync_protocol.entities import BY_NAME, SYNCED, Synced
 
 OVERLAID: Final = tuple(BY_NAME[name] for name in ("customer", "address", "contact", "sales_order", "sales_order_line"))
@@ -78,6 +79,7 @@ def prepare(connection: apsw.Connection, path: str) -> bool:
     Raises StoreTooNewError.
     """
     applied = int(connection.pragma("user_version"))
+    connection.pragma("application_id", APPLICATION_ID)
     if applied > len(MIGRATIONS):
         raise StoreTooNewError(path, applied, len(MIGRATIONS))
     for step, statements in enumerate(MIGRATIONS[applied:], start=applied + 1):

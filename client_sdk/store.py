@@ -13,13 +13,15 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import apsw
 
-from client_sdk.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError, StoreFullError
+from client_sdk.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError, StoreForeignError, StoreFullError
 from sync_protocol.wire.codec import WireError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_MS: Final = 10_000
+APPLICATION_ID: Final = 0x52424456
+"""«RBDV»: in the header of every device's file, so that no other database is ever taken for one."""
 _WAL_RESET_FIXED: Final = (3, 51, 3)
 
 assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= _WAL_RESET_FIXED, "this SQLite can corrupt a WAL file"
@@ -32,6 +34,7 @@ class Store:
         self.path = str(path)
         self._inline = inline
         with _translated(self.path):
+            _create_private(self.path)
             self.writer = _connect(self.path, read_only=False)
             self.reader = _connect(self.path, read_only=True)
         self._write_thread = ThreadPoolExecutor(1, "roadbook-write")
@@ -95,9 +98,28 @@ def _require_open(connection: apsw.Connection) -> None:
         raise apsw.FullError("the transaction was ended from below")
 
 
+def _create_private(path: str) -> None:
+    """A new file is its owner's alone, and so are the files that SQLite makes beside it: the device's token is in it."""
+    if path != ":memory:" and not Path(path).exists():
+        Path(path).touch(mode=0o600)
+
+
+def _require_ours(connection: apsw.Connection, path: str) -> None:
+    """Refuse a database that is not a device's before a byte of it is changed. Raises StoreForeignError."""
+    application = connection.pragma("application_id")
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_master").get == 0
+    if application != APPLICATION_ID and not (application == 0 and is_empty):
+        raise StoreForeignError(path)
+
+
 def _connect(path: str, *, read_only: bool) -> apsw.Connection:
     connection = apsw.Connection(path)
     connection.set_busy_timeout(BUSY_MS)
+    try:
+        _require_ours(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY", "cache_size=-32768"):
         connection.execute(f"PRAGMA {pragma}")
     if read_only:

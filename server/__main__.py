@@ -33,6 +33,13 @@ GRACE_SECONDS: Final = 3
 class CommandLine(click.Group):
     """Commands of this package, and of others, which come through entry points. An error is a line, not a stack trace."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse what the terminal could not tell as text, before it is taken for a name."""
+        for given in args:
+            if not given.isprintable() and any("\ud800" <= character <= "\udfff" for character in given):
+                raise click.UsageError(f"{given.encode('utf-8', 'replace').decode()!r} is not valid UTF-8: type it again", ctx)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *(each.name for each in self._others())})
 

@@ -4,6 +4,7 @@ Each act checks what it tells. The commands that it shows are run as they stand.
 """
 
 import asyncio
+import shutil
 from typing import Any, Final
 
 from rich.table import Table
@@ -265,6 +266,7 @@ class Story:
         stage.console.rule(Text("Now you", "bold blue"), align="left")
         stage.tell("The server of this story is stopped now; what it made is yours:")
         for line in (
+            *(() if shutil.which("roadbook") else (". .venv/bin/activate",)),
             f"export ROADBOOK_DATABASE_URL={premises.database_url} ROADBOOK_PORT={premises.port}",
             "roadbook serve &",
             f"export ROADBOOK_DEVICE_STORE={premises.device_store} ROADBOOK_DEVICE_TIME_ZONE={TIME_ZONE}",
