@@ -11,16 +11,17 @@ import pytest
 
 from client_sdk import OrderClient
 from client_sdk.errors import StoreForeignError
+from client_sdk.store import Store
 from server.migrations import ForeignDatabaseError, migrate
 from tests.support.databases import open_database
 
 
-async def test_the_servers_database_is_not_taken_for_a_devices_file(sqlite_template: Path, tmp_path: Path) -> None:
+def test_the_servers_database_is_not_taken_for_a_devices_file(sqlite_template: Path, tmp_path: Path) -> None:
     path = tmp_path / "roadbook.db"
     path.write_bytes(sqlite_template.read_bytes())
     before = path.read_bytes()
     with pytest.raises(StoreForeignError):
-        await OrderClient.open(path)
+        Store(path)
     assert path.read_bytes() == before
 
 
@@ -53,17 +54,13 @@ async def test_a_devices_file_is_its_owners_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["device", "customers", b"\xff"], ["users", "add", b"\xff", "--name", "x", "--role", "manager"]]
+    ("module", "arguments"),
+    [("client_sdk", ["customers", b"\xff"]), ("server", ["users", "add", b"\xff", "--name", "x", "--role", "manager"])],
 )
-def test_an_argument_that_is_no_text_is_refused_in_one_line(tmp_path: Path, command: list[str | bytes]) -> None:
-    modules = {"device": "client_sdk", "users": "server"}
-    arguments = command[1:] if command[0] == "device" else command
-    ended = subprocess.run(
-        [sys.executable, "-m", modules[str(command[0])], *arguments],
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-    )
+def test_an_argument_that_is_no_text_is_refused_in_one_line(tmp_path: Path, module: str, arguments: list[str | bytes]) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", module, *arguments]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
     assert ended.returncode == 2
     assert b"not valid UTF-8" in ended.stderr
     assert b"Traceback" not in ended.stderr
