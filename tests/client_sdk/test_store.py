@@ -226,7 +226,7 @@ async def test_a_damaged_byte_never_raises_anything_but_a_documented_error(world
     whole = path.read_bytes()
     chance = random.Random(7)
     used = [place for place in range(100, len(whole)) if whole[place]]
-    for _ in range(150):
+    for _ in range(80):
         place = chance.choice(used)
         copy.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << chance.randrange(8))]) + whole[place + 1 :])
         for rest in ("-wal", "-shm"):

@@ -47,10 +47,9 @@ async def codes(device: OrderClient) -> list[str]:
     return [customer.code for customer in await device.customers()]
 
 
-@pytest.mark.parametrize("page_rows", [2, 50_000])
-async def test_a_territory_gained_is_filled_and_one_lost_is_purged(world: World, tmp_path: Path, page_rows: int) -> None:
+async def test_a_territory_gained_is_filled_and_one_lost_is_purged(world: World, tmp_path: Path) -> None:
     events: list[Event] = []
-    async with await world.enrolled_device("rep0", tmp_path / "device.db", page_rows=page_rows) as device:
+    async with await world.enrolled_device("rep0", tmp_path / "device.db", page_rows=4) as device:
         await device.sync()
         device.subscribe(events.append)
         for territories, expected in (
