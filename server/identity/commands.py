@@ -1,14 +1,15 @@
 """`roadbook users …` and `roadbook devices …`: what an operator does at a terminal, without signing in."""
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from getpass import GetPassWarning
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import click
 import msgspec
-import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +21,7 @@ from server.identity.credentials import hash_password
 from server.identity.devices import RevocationReason
 from server.identity.principals import Role
 from server.runtime.clock import IdSource, SystemClock
-from server.runtime.database import Database, Identifier, ReadSession
+from server.runtime.database import Database, ReadSession
 from server.runtime.instants import iso
 from server.settings import Settings, settings_from_environment
 
@@ -86,6 +87,7 @@ def add_user(
     *, login: str, name: str, role: str, rep: str | None, customer: str | None, password: str | None, no_password: bool
 ) -> None:
     """Add a user with LOGIN. A rep names its rep, a buyer its company."""
+    _check_options(Role(role), rep=rep, customer=customer)
     chosen = None if no_password else _asked(password)
 
     async def work(database: Database, _settings: Settings) -> User:
@@ -108,24 +110,36 @@ def add_user(
     click.echo(f"added {user.login} ({user.role}), {user.id}")
 
 
+def _check_options(role: Role, **codes: str | None) -> None:
+    """Say in the words of the options what the service would say in those of the API, and before a password is asked for."""
+    wanted = service.STANDS_FOR.get(role)
+    for name, code in codes.items():
+        if name == wanted and code is None:
+            raise click.ClickException(f"--{name} CODE is missing: {name}_id is needed for a {role}; give the code of a {name}")
+        if name != wanted and code is not None:
+            raise click.ClickException(f"--{name} does not go with the role {role}; leave it out")
+
+
 def _asked(password: str | None) -> str:
     """A password that is long enough, asked for where none was given."""
-    chosen = password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    chosen = password or _typed()
     if not service.PASSWORD_CHARACTERS_MIN <= len(chosen) <= service.PASSWORD_CHARACTERS_MAX:
         bounds = f"{service.PASSWORD_CHARACTERS_MIN} to {service.PASSWORD_CHARACTERS_MAX}"
         raise click.UsageError(f"the password has {len(chosen)} characters; give {bounds}")
     return str(chosen)
 
 
+def _typed() -> str:
+    """What a person types at a terminal; where there is none, getpass would warn and read from somewhere else."""
+    with warnings.catch_warnings(action="error", category=GetPassWarning):
+        try:
+            return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+        except GetPassWarning as error:
+            raise click.ClickException("no terminal to ask on: set ROADBOOK_PASSWORD") from error
+
+
 async def _id_of(table: str, code: str | None, session: ReadSession) -> UUID | None:
-    """The id behind a code in a table of a slice above, known here by its name alone."""
-    if code is None:
-        return None
-    known = sa.table(table, sa.column("id", Identifier()), sa.column("code", sa.Text()))
-    found = (await session.execute(sa.select(known.c.id).where(known.c.code == code))).scalar_one_or_none()
-    if found is None:
-        raise click.ClickException(f"there is no {table} with the code {code!r}; check the spelling")
-    return UUID(str(found))
+    return None if code is None else await service.id_of_code(session, table, code, field=f"--{table}")
 
 
 @users.command("list", epilog="\b\nExample:\n  roadbook users list --json")

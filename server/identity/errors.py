@@ -1,5 +1,6 @@
 """What can be wrong with a user, a password, a code, a token or a device."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from server.identity.principals import Role
@@ -145,6 +146,21 @@ class UnfitUserError(InvalidRequestError):
 
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__("; ".join(f"{field} {remedy}" for field, remedy in fields.items()), fields=fields)
+
+
+class CodeUnknownError(InvalidRequestError):
+    """No rep or company has this code; `field` is the parameter or option that named it, `known` are codes with names."""
+
+    code = "unknown_code"
+
+    def __init__(self, field: str, table: str, code: str, known: Sequence[tuple[str, str]]) -> None:
+        listed = ", ".join(f"{each} ({name})" for each, name in known)
+        remedy = f"give one that exists, such as {listed}" if listed else f"there is no {table} at all yet; import some first"
+        remedy = f"names no {table}: {code!r} is the code of none; {remedy}"
+        super().__init__(f"{field} {remedy}", fields={field: remedy})
+        self.field = field
+        self.unknown = code
+        self.known = tuple(known)
 
 
 class NotYoursToDoError(ForbiddenError):

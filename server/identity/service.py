@@ -20,6 +20,7 @@ from server.identity.credentials import (
 )
 from server.identity.devices import revoke_devices_of
 from server.identity.errors import (
+    CodeUnknownError,
     DeviceRevokedError,
     EnrolmentCodeInvalidError,
     LoginTakenError,
@@ -37,6 +38,9 @@ from sync_protocol.values import normal_text
 
 PASSWORD_CHARACTERS_MIN: Final = 8
 PASSWORD_CHARACTERS_MAX: Final = 256
+CODES_SHOWN: Final = 20
+STANDS_FOR: Final = {Role.REP: "rep", Role.BUYER: "customer"}
+"""The table of what a user of this role stands for; the others stand for nothing."""
 _UNUSABLE: Final = "!"
 _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
@@ -101,12 +105,12 @@ async def create_user(
 
 async def _check_fit(session: ReadSession, role: Role, rep_id: UUID | None, customer_id: UUID | None) -> None:
     """A rep's user names its rep, a buyer's its company, and no other names either."""
-    wanted = {Role.REP: "rep_id", Role.BUYER: "customer_id"}.get(role)
+    wanted = STANDS_FOR.get(role)
     wrong = {}
     for field, table, value in (("rep_id", "rep", rep_id), ("customer_id", "customer", customer_id)):
-        if field == wanted and value is None:
+        if table == wanted and value is None:
             wrong[field] = f"is needed for a {role}; give the id of a {table}"
-        elif field != wanted and value is not None:
+        elif table != wanted and value is not None:
             wrong[field] = f"does not go with the role {role}; leave it out"
         elif value is not None and not await _exists(session, table, value):
             wrong[field] = f"names no {table}; give the id of one that exists"
@@ -118,6 +122,21 @@ async def _exists(session: ReadSession, table: str, row_id: UUID) -> bool:
     """Whether a slice above has this row; known here by its table's name alone."""
     known = sa.table(table, sa.column("id", Identifier()))
     return (await session.execute(sa.select(sa.exists().where(known.c.id == row_id)))).scalar_one()
+
+
+async def id_of_code(session: ReadSession, table: str, code: str, *, field: str) -> UUID:
+    """The id behind a code of the table `rep` or `customer` of a slice above. Raises CodeUnknownError, which speaks of `field`."""
+    known = sa.table(table, sa.column("id", Identifier()), sa.column("code", sa.Text()), sa.column("name", sa.Text()))
+    wanted = normal_text(code)
+    found = (await session.execute(sa.select(known.c.id).where(known.c.code == wanted))).scalar_one_or_none()
+    if found is not None:
+        return UUID(str(found))
+    chosen = sa.select(known.c.code, known.c.name).order_by(known.c.code)
+    shown = (await session.execute(chosen.limit(CODES_SHOWN + 1))).all()
+    if len(shown) > CODES_SHOWN:
+        near = chosen.where(known.c.code.istartswith(wanted[:2], autoescape=True)).limit(CODES_SHOWN)
+        shown = (await session.execute(near)).all() or shown[:CODES_SHOWN]
+    raise CodeUnknownError(field, table, wanted, [(row.code, row.name) for row in shown])
 
 
 async def user_of_id(session: ReadSession, user_id: UUID) -> UserModel:

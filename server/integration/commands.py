@@ -60,13 +60,19 @@ def import_command(*, folder: Path, mapping: Path, dry_run: bool, set_aside: Pat
         with _set_aside_file(set_aside) as on_set_aside, _bar(console) as on_progress:
             report = asyncio.run(_import(folder, load_mapping(mapping), dry_run, on_progress, on_set_aside))
     except (MappingError, SourceError, RefusedRowsError) as error:
-        raise click.ClickException(str(error)) from error
+        hint = f"; the mapping {mapping.name} wants this file, --mapping names another" if _is_missing(error) else ""
+        raise click.ClickException(f"{error}{hint}") from error
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:
         show(report, console)
     if not report.holds:
         raise click.ClickException("a row is unaccounted for, or a check does not hold; see the report")
+
+
+def _is_missing(error: Exception) -> bool:
+    """Whether the folder lacks a file that the mapping names."""
+    return isinstance(error, SourceError) and isinstance(error.__cause__, FileNotFoundError)
 
 
 async def _import(folder: Path, mapping: Mapping, dry_run: bool, on_progress: OnProgress, on_set_aside: OnSetAside) -> Report:

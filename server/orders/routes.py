@@ -1,21 +1,23 @@
 """Orders and verdicts over HTTP: the manager's list, one order with its history, and the two decisions."""
 
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 from uuid import UUID
 
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
+from server.identity.errors import CodeUnknownError
 from server.identity.principals import OFFICE, Principal, Role, allow, allow_signed_in
+from server.identity.service import id_of_code
 from server.orders import service
 from server.orders.answers import OrderDetail, OrderPage, VerdictPage, order_detail, order_page, verdict_page
 from server.orders.errors import TimeWithoutOffsetError
 from server.orders.listing import Cursor, OrderFilter, outcomes_of, page_of_orders, page_of_verdicts
 from server.runtime.clock import IdSource
-from server.runtime.database import Database, WriteSession
+from server.runtime.database import Database, ReadSession, WriteSession
 from server.runtime.instants import milliseconds
 from server.runtime.pages import Limit
 from sync_protocol.entities.orders import OrderStatus
@@ -23,6 +25,16 @@ from sync_protocol.values import EnteredNote
 from sync_protocol.verdicts import Outcome
 
 _PAGE: Final = 50
+
+GivenCode = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="A code, such as the import brought; R-07 for a rep.",
+    ),
+]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,12 +51,17 @@ async def list_orders(
     status: FromQuery[OrderStatus | None] = None,
     customer_id: FromQuery[UUID | None] = None,
     rep_id: FromQuery[UUID | None] = None,
+    customer: GivenCode = None,
+    rep: GivenCode = None,
     received_from: FromQuery[datetime | None] = None,
     received_to: FromQuery[datetime | None] = None,
     after: FromQuery[str | None] = None,
     limit: Limit = _PAGE,
 ) -> OrderPage:
-    """Orders, newest first; a buyer sees those of their own company. Times are ISO 8601 with an offset, [from, to)."""
+    """Orders, newest first; a buyer sees those of their own company. Times are ISO 8601 with an offset, [from, to).
+
+    `customer` and `rep` are codes, for who does not have the ids; what is given together must hold together.
+    """
     chosen = OrderFilter(
         status=status,
         customer_id=customer_id,
@@ -58,6 +75,15 @@ async def list_orders(
     if company_id is not None:
         chosen = msgspec.structs.replace(chosen, customer_id=company_id)
     async with database.read() as session:
+        try:
+            of_customer, of_rep = await _ids_of(session, customer=customer, rep=rep)
+        except CodeUnknownError:
+            if company_id is None:
+                raise
+            return OrderPage(items=[], next=None)  # a buyer is not told who else is known here
+        if _differ(chosen.customer_id, of_customer) or _differ(chosen.rep_id, of_rep):
+            return OrderPage(items=[], next=None)
+        chosen = msgspec.structs.replace(chosen, customer_id=chosen.customer_id or of_customer, rep_id=chosen.rep_id or of_rep)
         found = await page_of_orders(session, chosen, after=Cursor.read(after) if after else None, limit=limit)
         outcomes = await outcomes_of(session, [row.OrderModel.id for row in found])
     return order_page(found, outcomes, limit)
@@ -145,6 +171,15 @@ async def _decided(
         await decide(session, order_id, user_id=user_id, reason=reason, ids=ids, now_ms=now_ms)
         await session.flush()
         return order_detail(await service.open_order(session, order_id))
+
+
+async def _ids_of(session: ReadSession, **codes: str | None) -> list[UUID | None]:
+    """The ids behind the codes that are given, each of the table and the parameter of its name."""
+    return [await id_of_code(session, table, code, field=table) if code else None for table, code in codes.items()]
+
+
+def _differ(one: UUID | None, other: UUID | None) -> bool:
+    return one is not None and other is not None and one != other
 
 
 def _instant(field: str, moment: datetime | None) -> int | None:

@@ -2,12 +2,15 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
+from uuid import UUID
 
+import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import HTTPRouteHandler
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.identity.errors import TooManyAttemptsError
@@ -30,6 +33,12 @@ _REMEDIES: Final = (
     (re.compile(r"^'(?P<field>data)'$"), "is missing; send a JSON object"),
     (re.compile(r"^Missing required query parameter '(?P<field>[^']+)'"), "is missing; add it to the query"),
 )
+_SENTENCES: Final = (
+    (re.compile(r"^Expected `str` matching regex '\^\[\^\\+x00"), "contains a control character; remove it"),
+    (re.compile(r"^Invalid RFC3339 encoded datetime"), "is not a time; write it like 2026-11-22T00:00:00Z"),
+    (re.compile(r"^Invalid UUID"), "is not an id; give a UUID like 01a20197-2d5b-7c19-88ae-f62dff50c45c"),
+)
+_ENUM: Final = re.compile(r"^Invalid enum value (?P<value>.*)$", re.DOTALL)
 _AT: Final = re.compile(r" - at `(?P<place>\$[^`]*)`$")
 
 
@@ -43,9 +52,12 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unexpected(request, error)
     if isinstance(error, ValidationException):
-        return answer_problem(request, _invalid(error))
+        return answer_problem(request, _invalid(error, request))
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return answer_problem(request, BodyTooLargeError())
+    unfit = _unfit_path(request) if error.status_code == HTTPStatus.NOT_FOUND else {}
+    if unfit:
+        return answer_problem(request, UnfitFieldsError(unfit, error.detail))
     status = HTTPStatus(error.status_code)
     code, title = _CODES.get(status, (status.name.lower(), status.phrase))
     detail = _details(request, status) or error.detail
@@ -81,10 +93,32 @@ def _details(request: Request[Any, Any, Any], status: HTTPStatus) -> str:
     }.get(status, "")
 
 
-def _invalid(error: ValidationException) -> UnfitFieldsError:
+def _unfit_path(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """The parts of a path that are no ids, where with ids in their place it would be a route's."""
+    given = request.scope["path"].strip("/").split("/")
+    for route in request.app.routes:
+        parts = route.path_components
+        if len(parts) != len(given):
+            continue
+        pairs = list(zip(parts, given, strict=True))
+        if all(part == text for part, text in pairs if isinstance(part, str)):
+            return {
+                part.name: f"{text[:100]!r} {_remedy('Invalid UUID')}"
+                for part, text in pairs
+                if not isinstance(part, str) and part.type is UUID
+            }
+    return {}
+
+
+def _invalid(error: ValidationException, request: Request[Any, Any, Any]) -> UnfitFieldsError:
     """The fields that do not fit, each with what to do; a path such as `lines[0].quantity` says where."""
     found = [each for each in error.extra or [] if isinstance(each, Mapping)]
     fields = dict(_field(str(each.get("key") or ""), str(each.get("message", ""))) for each in found)
+    handler = request.scope["route_handler"]
+    for field, remedy in fields.items():
+        if unknown := _ENUM.match(remedy):
+            allowed = ", ".join(_allowed(handler, field)) or "the values in /docs"
+            fields[field] = f"{unknown['value']} is none of {allowed}; give one of them"
     return UnfitFieldsError(fields, error.detail)
 
 
@@ -100,7 +134,43 @@ def _field(key: str, message: str) -> tuple[str, str]:
         if named:
             field = named["field"].replace("data", "body")
             return (f"{path}.{field}" if path and not path.endswith(field) else path or field), remedy
-    return path or "body", f"{text[:1].lower()}{text[1:]}; correct it"
+    return path or "body", _remedy(text)
+
+
+def _remedy(text: str) -> str:
+    """A sentence of ours for one of msgspec's; that of an enum is completed where its values are known."""
+    if _ENUM.match(text):
+        return text
+    said = next((sentence for pattern, sentence in _SENTENCES if pattern.match(text)), None)
+    return said or f"{text[:1].lower()}{text[1:]}; correct it"
+
+
+def _allowed(handler: object, field: str) -> Iterator[str]:
+    """The values of the enum at this place of the route's query or body; none where it is no enum."""
+    if not isinstance(handler, HTTPRouteHandler):
+        return
+    parameters = handler.parsed_fn_signature.parameters
+    first, *rest = re.findall(r"[^.\[\]]+", field) or [""]
+    inside = [first, *rest] if first not in parameters else rest
+    start = parameters.get(first) or parameters.get("data")
+    found = [msgspec.inspect.type_info(start.annotation)] if start else []
+    for name in inside:
+        found = [deeper for each in found for deeper in _inside(each, name)]
+    for each in found:
+        for kind in each.types if isinstance(each, msgspec.inspect.UnionType) else (each,):
+            if isinstance(kind, msgspec.inspect.EnumType):
+                yield from (str(member.value) for member in kind.cls)
+
+
+def _inside(kind: msgspec.inspect.Type, name: str) -> Iterator[msgspec.inspect.Type]:
+    """The types of a field of a struct, or of the items of an array."""
+    if isinstance(kind, msgspec.inspect.UnionType):
+        for each in kind.types:
+            yield from _inside(each, name)
+    elif isinstance(kind, msgspec.inspect.StructType):
+        yield from (each.type for each in kind.fields if each.encode_name == name)
+    elif isinstance(kind, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
+        yield kind.item_type
 
 
 def _headers_of(error: ProblemError) -> dict[str, str]:

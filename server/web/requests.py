@@ -5,11 +5,13 @@ import json
 import re
 from collections.abc import Sequence
 from typing import Any, Final, cast
+from urllib.parse import parse_qsl
 
 from litestar import Request
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
+from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Schema
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.runtime.clock import IdSource
@@ -21,10 +23,12 @@ from server.web.errors import (
     ConstantInBodyError,
     KeyTwiceError,
     SlowBodyError,
+    UnfitFieldsError,
 )
 
 BODY_BYTES_MAX: Final = 2 * 1024 * 1024
 BODY_SECONDS_MAX: Final = 30.0
+_SHOWN_CHARACTERS: Final = 100
 _REQUEST_ID: Final = "roadbook_request_id"
 _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -65,11 +69,15 @@ def _refuse_constant(name: str) -> None:
 
 
 class BodyDeadline(ASGIMiddleware):
-    """A body arrives in time, or the connection is given up. A route may state other `body_seconds` in its `opt`."""
+    """A body arrives in time, or the connection is given up. A route may state other `body_seconds` in its `opt`.
+
+    A query is checked before the body is waited for.
+    """
 
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        check_query(scope)
         seconds = float(scope["route_handler"].opt.get(BODY_SECONDS_KEY, BODY_SECONDS_MAX))
         deadline = asyncio.get_running_loop().time() + seconds
         arrived = False
@@ -87,6 +95,27 @@ class BodyDeadline(ASGIMiddleware):
             return message
 
         await next_app(scope, receive_in_time, send)
+
+
+def check_query(scope: Scope) -> None:
+    """Raises UnfitFieldsError for a parameter that the route does not describe, or that is there twice where one counts.
+
+    A filter that is misspelt and ignored would answer with everything. Pages that are not described take any query.
+    """
+    if not scope["query_string"]:
+        return
+    described = (scope["litestar_app"].openapi_schema.paths or {}).get(scope["path_template"])
+    operation: Operation | None = getattr(described, str(scope.get("method")).lower(), None)
+    if operation is None:
+        return
+    parameters = [each for each in operation.parameters or () if isinstance(each, Parameter) and each.param_in == "query"]
+    known = {each.name: isinstance(each.schema, Schema) and each.schema.type == OpenAPIType.ARRAY for each in parameters}
+    given = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
+    listed = f"known are {', '.join(sorted(known))}" if known else "this route takes none"
+    wrong = {name[:_SHOWN_CHARACTERS]: f"is no parameter here; {listed}" for name in given if name not in known}
+    wrong |= {name: "is given twice; give it once" for name, is_list in known.items() if given.count(name) > 1 and not is_list}
+    if wrong:
+        raise UnfitFieldsError(wrong, "the query does not fit")
 
 
 def request_id(scope: Scope) -> str:

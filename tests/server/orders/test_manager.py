@@ -162,6 +162,30 @@ async def test_a_query_that_means_nothing_is_refused_by_name(office: Office, que
     assert query.partition("=")[0] in response.json()["fields"], response.text
 
 
+async def test_orders_are_found_by_the_codes_of_customer_and_rep(office: Office) -> None:
+    tablet = await office.enrol()
+    order_id, _ = await tablet.submit(office.customer)
+
+    async def found(query: str, role: Role = Role.MANAGER) -> list[str]:
+        response = await office.client.get(f"/orders?{query}", headers=office.as_(role))
+        assert response.status_code == 200, response.text
+        return [item["id"] for item in response.json()["items"]]
+
+    assert await found("customer=ACME&rep=R-07") == [str(order_id)]
+    assert await found(f"customer=ACME&customer_id={office.customer}") == [str(order_id)]
+    assert await found(f"customer=ACME&customer_id={office.stranger}") == []
+    assert await found("customer=OTHER") == []
+    assert await found("customer=ACME", Role.BUYER) == [str(order_id)]
+
+
+async def test_an_unknown_code_lists_those_that_there_are_but_not_to_a_buyer(office: Office) -> None:
+    refused = await office.client.get("/orders?rep=R-99", headers=office.as_(Role.MANAGER))
+    assert "R-07 (Femke Vos)" in problem(refused, 400, "unknown_code")["fields"]["rep"]
+    for code in ("OTHER", "NOBODY"):
+        answer = await office.client.get(f"/orders?customer={code}", headers=office.as_(Role.BUYER))
+        assert answer.json() == {"items": [], "next": None}
+
+
 async def test_a_buyer_sees_the_orders_of_their_company_and_of_no_other(office: Office) -> None:
     tablet = await office.enrol()
     own, _ = await tablet.submit(office.customer)

@@ -1,0 +1,70 @@
+"""`roadbook users add`: what it says to somebody who has no terminal, or no right code."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner, Result
+
+from server.__main__ import main
+from server.identity import service
+from server.identity.errors import CodeUnknownError
+from server.runtime.rows import insert_rows
+from sync_protocol.entities.customers import Rep
+from tests.support.office import Office
+
+
+def add_rep(database_url: str, *options: str) -> Result:
+    environment = {"ROADBOOK_DATABASE_URL": database_url, "ROADBOOK_PASSWORD": "long enough"}
+    return CliRunner().invoke(main, ("users", "add", "x", "--name", "X", "--role", "rep", *options), env=environment)
+
+
+def test_without_a_terminal_it_names_the_variable_in_one_line(sqlite_database_url: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "ROADBOOK_PASSWORD"}
+    ended = subprocess.run(
+        (sys.executable, "-m", "server", "users", "add", "mia", "--name", "Mia", "--role", "manager"),
+        env={**environment, "ROADBOOK_DATABASE_URL": sqlite_database_url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert (ended.stdout + ended.stderr).splitlines() == ["Error: no terminal to ask on: set ROADBOOK_PASSWORD"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), ("--rep CODE is missing",)),
+        (("--rep", "R-99"), ("--rep names no rep", "'R-99'")),
+        (("--rep", "R-07", "--customer", "ACME"), ("--customer does not go with the role rep",)),
+    ],
+)
+def test_an_error_speaks_of_the_option(sqlite_database_url: str, options: tuple[str, ...], words: tuple[str, ...]) -> None:
+    ended = add_rep(sqlite_database_url, *options)
+    assert ended.exit_code == 1
+    assert all(word in ended.output for word in words), ended.output
+
+
+async def test_a_wrong_code_lists_those_that_there_are_with_names(office: Office) -> None:
+    async with office.database.read() as session:
+        assert await service.id_of_code(session, "rep", " R-07 ", field="--rep") == office.rep
+        with pytest.raises(CodeUnknownError, match=r"--rep .*R-07 \(Femke Vos\)"):
+            await service.id_of_code(session, "rep", "R-99", field="--rep")
+        with pytest.raises(CodeUnknownError) as raised:
+            await service.id_of_code(session, "customer", "ACMEE", field="--customer")
+    assert [code for code, _ in raised.value.known] == ["ACME", "LATE", "OTHER"]
+
+
+async def test_of_many_codes_those_that_begin_alike_are_listed_and_never_more_than_twenty(office: Office) -> None:
+    async with office.database.write() as session:
+        await insert_rows(session, [Rep(id=office.ids.new(), code=f"S-{each:02}", name="Somebody") for each in range(30)])
+    async with office.database.read() as session:
+        for code, first, count in (("r-8", "R-07", 1), ("S-99", "S-00", 20), ("Q", "R-07", 20)):
+            with pytest.raises(CodeUnknownError) as raised:
+                await service.id_of_code(session, "rep", code, field="rep")
+            assert (raised.value.known[0][0], len(raised.value.known)) == (first, count)
