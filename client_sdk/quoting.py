@@ -14,7 +14,7 @@ from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer, Territory
 from sync_protocol.entities.pricing import PriceEntry, PriceList
 from sync_protocol.rules.order_review import OrderFacts
-from sync_protocol.rules.prices import next_break, price_list_order, resolve_price
+from sync_protocol.rules.prices import in_one_currency, next_break, price_list_order, resolve_price
 from sync_protocol.rules.rounding import line_amount
 from sync_protocol.values import Instant, minor_digits
 
@@ -70,9 +70,9 @@ def known_terms(connection: apsw.Connection, customer_id: UUID) -> Terms | None:
     if customer is None:
         return None
     territory = fetch_one(connection, Territory, customer.territory_id) if customer.territory_id else None
-    lists = price_list_order(customer, territory)
-    nearest = fetch_one(connection, PriceList, lists[0]) if lists else None
-    return Terms(customer, lists, nearest.currency if nearest else "", territory.stock_location_id if territory else None)
+    found = [fetch_one(connection, PriceList, each) for each in price_list_order(customer, territory)]
+    currency, lists = in_one_currency([each for each in found if each is not None])
+    return Terms(customer, lists, currency, territory.stock_location_id if territory else None)
 
 
 def entries_of(connection: apsw.Connection, product_id: UUID, lists: Collection[UUID]) -> list[PriceEntry]:

@@ -142,5 +142,5 @@ def _translated(path: str) -> Iterator[None]:
         raise StoreBusyError from error
     except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
         raise StoreDamagedError(path, str(error)) from error
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as error:
         raise StoreError(f"{path} cannot be opened for writing ({error}): check the folder and its permissions") from error

@@ -13,7 +13,7 @@ from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer, Territory
 from sync_protocol.entities.pricing import PriceEntry, PriceList
 from sync_protocol.rules.order_review import OrderFacts
-from sync_protocol.rules.prices import price_list_order
+from sync_protocol.rules.prices import in_one_currency, price_list_order
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -32,9 +32,9 @@ class Terms(msgspec.Struct, frozen=True):
 async def terms_of(session: WriteSession, customer: Customer) -> Terms:
     """The terms of a customer now; a customer without any list has no currency and no prices."""
     territory = await fetch_row(session, Territory, customer.territory_id) if customer.territory_id else None
-    lists = price_list_order(customer, territory)
-    nearest = await fetch_row(session, PriceList, lists[0]) if lists else None
-    return Terms(customer, lists, nearest.currency if nearest else "", territory.stock_location_id if territory else None)
+    found = [await fetch_row(session, PriceList, each) for each in price_list_order(customer, territory)]
+    currency, lists = in_one_currency([each for each in found if each is not None])
+    return Terms(customer, lists, currency, territory.stock_location_id if territory else None)
 
 
 async def gather_facts(

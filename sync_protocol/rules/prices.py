@@ -4,13 +4,19 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from sync_protocol.entities.customers import Customer, Territory
-from sync_protocol.entities.pricing import PriceEntry
+from sync_protocol.entities.pricing import PriceEntry, PriceList
 
 
 def price_list_order(customer: Customer, territory: Territory | None) -> tuple[UUID, ...]:
     """The lists that a customer buys from, nearest first: the customer's own, then its territory's."""
     lists = (customer.price_list_id, territory.price_list_id if territory else None)
     return tuple(dict.fromkeys(each for each in lists if each is not None))
+
+
+def in_one_currency(lists: Sequence[PriceList]) -> tuple[str, tuple[UUID, ...]]:
+    """The currency of the nearest list, and the lists in it: a price in another is no price. No lists, no currency."""
+    currency = lists[0].currency if lists else ""
+    return currency, tuple(each.id for each in lists if each.currency == currency)
 
 
 def resolve_price(entries: Iterable[PriceEntry], lists: Sequence[UUID], quantity: int) -> PriceEntry | None:

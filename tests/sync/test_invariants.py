@@ -28,7 +28,7 @@ RUNS_ON_POSTGRESQL = 24 // SHARES
 def settings_for(runs: int) -> settings:
     return settings(
         max_examples=runs,
-        stateful_step_count=25,
+        stateful_step_count=20,
         deadline=None,
         print_blob=True,
         phases=(Phase.explicit, Phase.generate, Phase.target, Phase.shrink),

@@ -10,7 +10,7 @@ from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Contact, Customer, CustomerStatus
 from sync_protocol.entities.inventory import StockLevel
 from sync_protocol.entities.orders import Order, OrderStatus
-from sync_protocol.entities.pricing import PriceEntry
+from sync_protocol.entities.pricing import PriceEntry, PriceList
 from sync_protocol.verdicts import Code, Outcome
 from tests.support.world import World
 
@@ -170,3 +170,20 @@ async def test_the_order_reaches_the_server_as_the_device_shows_it(world: World,
         await device.sync()
         shown = (await device.order(number)).order
         assert await world.fetch(Order, shown.id) == shown
+
+
+async def test_a_list_in_another_currency_is_no_price(world: World, tmp_path: Path) -> None:
+    company = world.company
+    await world.change(PriceList, company.price_lists[1].id, currency="GBP")
+    await world.change(Customer, company.customers[0].id, price_list_id=company.price_lists[1].id)
+    await world.change(PriceEntry, company.entries[0].id, unit_price=1)
+    async with world.database.write() as session:
+        prices = table_of(PriceEntry)
+        dear = prices.c.price_list_id == company.price_lists[1].id
+        await session.execute(sa.delete(prices).where(dear, prices.c.product_id == company.products[0].id))
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await device.sync()
+        assert await device.price(company.customers[0].id, company.products[0].id) is None
+        dearer = await device.price(company.customers[0].id, company.products[1].id)
+        assert dearer is not None
+        assert dearer.currency == "GBP"
