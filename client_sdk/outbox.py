@@ -62,6 +62,7 @@ def enqueue(connection: apsw.Connection, intent: AnyIntent, surroundings: Surrou
         clock_skew_ms=at.clock_skew_ms,
         decided_at_cursor=at.cursor,
         rules_version=RULES_VERSION,
+        lanes=intent.lanes(),
     )
     insert(connection, envelope, intent.lanes()[0])
     overlay.lay(connection, envelope)

@@ -54,7 +54,6 @@ class Pusher:
         self._ids = ids
         self._now_ms = now_ms
         self._deferred_lanes: dict[UUID, UUID] = {}
-        self._unreadable: UUID | None = None
         self._territories: frozenset[UUID] = frozenset()
 
     async def push(self, request: PushRequest) -> PushReply:
@@ -77,13 +76,11 @@ class Pusher:
         )
 
     async def _decide(self, envelope: IntentEnvelope) -> PushResult:
-        if self._unreadable is not None:
-            return self._defer(envelope, f"waits for intent {self._unreadable}")
         if digest(envelope.body) != envelope.digest:
-            return self._defer_unread(envelope, "digest: it is not that of the body; send it again")
+            return self._defer(envelope, "digest: it is not that of the body; send it again")
         if envelope.schema_version > _SCHEMA_VERSIONS.get(envelope.kind, 0):
             wanted = f"{envelope.kind} {envelope.schema_version}"
-            return self._defer_unread(envelope, f"this server does not know {wanted} yet; update it")
+            return self._defer(envelope, f"this server does not know {wanted} yet; update it")
         known = await self._known(envelope)
         if known is not None:
             return known
@@ -154,9 +151,11 @@ class Pusher:
         lanes = intent.lanes() if intent is not None else ()
         # PostgreSQL cannot store every character that a zone can be sent with; the fault is in the verdict.
         kept = envelope if envelope.time_zone.isprintable() else msgspec.structs.replace(envelope, time_zone="UTC")
+        values = msgspec.structs.asdict(kept)
+        del values["lanes"]  # they follow from the body
         await self._session.execute(
             sa.insert(IntentRecordModel).values(
-                **msgspec.structs.asdict(kept),
+                **values,
                 subject_id=lanes[0] if lanes else None,
                 user_id=self._asker.principal.user_id,
                 device_id=self._asker.device_id,
@@ -232,19 +231,14 @@ class Pusher:
         return PushResult(intent_id=envelope.id, status=PushStatus.DECIDED, verdict=body, commit_seq=0)
 
     def _defer(self, envelope: IntentEnvelope, detail: str, lanes: tuple[UUID, ...] = ()) -> PushResult:
-        for lane in lanes:
+        """Not yet: and what shares a lane with it, as it says or as its envelope does, must not overtake it."""
+        for lane in (*lanes, *envelope.lanes):
             self._deferred_lanes.setdefault(lane, envelope.id)
         return PushResult(intent_id=envelope.id, status=PushStatus.DEFERRED, detail=detail)
 
-    def _defer_unread(self, envelope: IntentEnvelope, detail: str) -> PushResult:
-        """Defer what cannot be read here, and all behind it: nobody can say which of those depend on it."""
-        self._unreadable = envelope.id
-        return self._defer(envelope, detail)
-
     def _hold_lanes(self, envelope: IntentEnvelope) -> None:
         """Let what depends on an intent wait until that has an id of its own."""
-        intent, _ = _decoded(envelope)
-        for lane in intent.lanes() if intent is not None else ():
+        for lane in envelope.lanes:
             self._deferred_lanes.setdefault(lane, envelope.id)
 
 

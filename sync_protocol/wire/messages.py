@@ -114,7 +114,10 @@ PageMessage = PageHeader | ScopeChunk | RowChunk | GoneChunk | PageTrailer
 
 
 class IntentEnvelope(Message, frozen=True, kw_only=True):
-    """An intent as it is kept in the outbox and sent: `body` is the canonical bytes, `digest` their BLAKE2b-128."""
+    """An intent as it is kept in the outbox and sent: `body` is the canonical bytes, `digest` their BLAKE2b-128.
+
+    `lanes` are the aggregates that it touches, for a server that cannot read the body and must know what depends on it.
+    """
 
     id: UUID
     kind: EnteredCode
@@ -126,6 +129,7 @@ class IntentEnvelope(Message, frozen=True, kw_only=True):
     clock_skew_ms: Skew | None
     decided_at_cursor: CommitSeq
     rules_version: Annotated[int, Meta(ge=1, le=1_000_000)]
+    lanes: Annotated[tuple[UUID, ...], Meta(max_length=16)] = ()
 
 
 class PushRequest(Message, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "3bd889d1494c30238383dd6031ed272d"
+FINGERPRINT = "43863ba2f1aa45411acb38fa3d0ab53a"
 PROTOCOL_VERSION = 1
 RULES_VERSION = 1
 

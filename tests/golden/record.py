@@ -111,6 +111,7 @@ def enveloped(number: int, intent: Intent) -> IntentEnvelope:
         clock_skew_ms=-1_500,
         decided_at_cursor=42,
         rules_version=RULES_VERSION,
+        lanes=intent.lanes(),
     )
 
 
