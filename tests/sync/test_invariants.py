@@ -20,9 +20,9 @@ from tests.support.world import World, small_company
 from tests.sync.machine import SyncMachine
 
 RUNS_PER_SECOND = 2
-SHARES = 4
+SHARES = 10
 RUNS_ON_SQLITE = 500 // SHARES
-RUNS_ON_POSTGRESQL = 24 // SHARES
+RUNS_ON_POSTGRESQL = 30 // SHARES
 
 
 def settings_for(runs: int) -> settings:
