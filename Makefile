@@ -23,7 +23,7 @@ serve: $(INSTALLED) ## Migrate the database and serve
 	$(BIN)/roadbook serve
 
 test: $(INSTALLED) ## Run all tests, on SQLite and on a real PostgreSQL
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(INSTALLED) ## Check format, style, types and the directions of imports
 	$(BIN)/ruff format --check .

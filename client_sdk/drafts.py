@@ -191,8 +191,7 @@ def _customer_of(connection: apsw.Connection, order_id: UUID) -> UUID:
     return UUID(bytes=connection.execute("SELECT customer_id FROM draft WHERE order_id = ?", (order_id.bytes,)).get)
 
 
-def _lines(connection: apsw.Connection, order_id: UUID) -> list[DraftLine]:
-    terms = known_terms(connection, _customer_of(connection, order_id))
+def _lines(connection: apsw.Connection, order_id: UUID, terms: Terms | None) -> list[DraftLine]:
     rows = fetch_tuples(
         connection,
         """
@@ -228,8 +227,8 @@ def view(connection: apsw.Connection, order_id: UUID) -> DraftView:
     if row is None:
         raise UnknownRowError("draft", order_id)
     customer_id, address_id, number, state, purchase_order_number, note, updated_at_ms = row
-    lines = tuple(_lines(connection, order_id))
     terms = known_terms(connection, UUID(bytes=customer_id))
+    lines = tuple(_lines(connection, order_id, terms))
     return DraftView(
         order_id=order_id,
         customer_id=UUID(bytes=customer_id),
