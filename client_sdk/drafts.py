@@ -12,7 +12,7 @@ from client_sdk import outbox
 from client_sdk.clock import Surroundings
 from client_sdk.errors import DraftClosedError, EmptyOrderError, InvalidEntryError, NoPriceError, UnknownRowError
 from client_sdk.quoting import Terms, entries_of, facts_for, known_terms, quote, terms_for
-from client_sdk.rows import fetch_one, fetch_tuples
+from client_sdk.rows import fetch_one, fetch_tuples, stored_id
 from client_sdk.state import require_identity
 from sync_protocol.entities.catalog import Product
 from sync_protocol.intents import LINES_MAX, RequestedLine, SubmitOrder
@@ -188,7 +188,7 @@ def _write_anew(connection: apsw.Connection, intent: SubmitOrder, now_ms: int) -
 
 
 def _customer_of(connection: apsw.Connection, order_id: UUID) -> UUID:
-    return UUID(bytes=connection.execute("SELECT customer_id FROM draft WHERE order_id = ?", (order_id.bytes,)).get)
+    return stored_id(connection.execute("SELECT customer_id FROM draft WHERE order_id = ?", (order_id.bytes,)).get)
 
 
 def _lines(connection: apsw.Connection, order_id: UUID, terms: Terms | None) -> list[DraftLine]:
@@ -206,10 +206,10 @@ def _lines(connection: apsw.Connection, order_id: UUID, terms: Terms | None) -> 
 
 def _line(connection: apsw.Connection, terms: Terms | None, row: tuple[Any, ...]) -> DraftLine:
     line_id, product_id, quantity, sku, name = row
-    price = quote(connection, terms, UUID(bytes=product_id), quantity) if terms is not None else None
+    price = quote(connection, terms, stored_id(product_id), quantity) if terms is not None else None
     return DraftLine(
-        line_id=UUID(bytes=line_id),
-        product_id=UUID(bytes=product_id),
+        line_id=stored_id(line_id),
+        product_id=stored_id(product_id),
         sku=sku,
         name=name,
         quantity=quantity,
@@ -227,12 +227,12 @@ def view(connection: apsw.Connection, order_id: UUID) -> DraftView:
     if row is None:
         raise UnknownRowError("draft", order_id)
     customer_id, address_id, number, state, purchase_order_number, note, updated_at_ms = row
-    terms = known_terms(connection, UUID(bytes=customer_id))
+    terms = known_terms(connection, stored_id(customer_id))
     lines = tuple(_lines(connection, order_id, terms))
     return DraftView(
         order_id=order_id,
-        customer_id=UUID(bytes=customer_id),
-        address_id=UUID(bytes=address_id) if address_id else None,
+        customer_id=stored_id(customer_id),
+        address_id=stored_id(address_id) if address_id else None,
         number=number,
         state=DraftState(state),
         currency=terms.currency if terms is not None else "",
@@ -247,7 +247,7 @@ def view(connection: apsw.Connection, order_id: UUID) -> DraftView:
 def all_ids(connection: apsw.Connection) -> list[UUID]:
     """Drafts that can be edited, the latest edited first."""
     sql = "SELECT order_id FROM draft WHERE state <> ? ORDER BY updated_at_ms DESC"
-    return [UUID(bytes=order_id) for (order_id,) in fetch_tuples(connection, sql, (DraftState.SUBMITTED.value,))]
+    return [stored_id(order_id) for (order_id,) in fetch_tuples(connection, sql, (DraftState.SUBMITTED.value,))]
 
 
 def preview(connection: apsw.Connection, order_id: UUID) -> OrderDecision:

@@ -10,7 +10,7 @@ import apsw
 import msgspec
 
 from client_sdk import drafts
-from client_sdk.rows import fetch_tuples
+from client_sdk.rows import fetch_tuples, stored_id
 from client_sdk.state import checkpoint
 from sync_protocol.intents import SubmitOrder
 from sync_protocol.values import Instant
@@ -81,7 +81,7 @@ def _entry(kind: str, subject_id: bytes, envelope: bytes, verdict: bytes, receiv
     return JournalEntry(
         intent_id=sent.id,
         kind=kind,
-        subject_id=UUID(bytes=subject_id),
+        subject_id=stored_id(subject_id),
         order_number=intent.number if isinstance(intent, SubmitOrder) else None,
         verdict=decode_verdict(verdict),
         captured_at_ms=sent.captured_at_ms,

@@ -8,7 +8,7 @@ import apsw
 import msgspec
 
 from client_sdk.errors import UnknownRowError
-from client_sdk.rows import fetch_one, fetch_rows, fetch_tuples
+from client_sdk.rows import fetch_one, fetch_rows, fetch_tuples, stored_id
 from client_sdk.state import checkpoint
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer, Territory
@@ -125,7 +125,7 @@ def _stock_view(connection: apsw.Connection, product_id: UUID, row: tuple[Any, .
     place, code, name, on_hand, allocated = row
     pending = _pending(connection, product_id, place)
     return StockView(
-        stock_location_id=UUID(bytes=place),
+        stock_location_id=stored_id(place),
         location_code=code,
         location_name=name,
         on_hand=on_hand,

@@ -9,9 +9,16 @@ import apsw
 from client_sdk.schema import current
 from sync_protocol.entities import BY_ROW
 from sync_protocol.values import Row
-from sync_protocol.wire.codec import row_from_stored
+from sync_protocol.wire.codec import WireError, row_from_stored
 
 R = TypeVar("R", bound=Row)
+
+
+def stored_id(value: Any) -> UUID:
+    """An id from its stored bytes. Raises WireError where a damaged file holds something else."""
+    if not isinstance(value, bytes) or len(value) != 16:
+        raise WireError(f"{value!r} is no id")
+    return UUID(bytes=value)
 
 
 def fetch_rows(connection: apsw.Connection, row: type[R], condition: str, *bindings: Any) -> list[R]:

@@ -14,7 +14,6 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 import apsw
 
 from client_sdk.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError, StoreForeignError, StoreFullError
-from sync_protocol.wire.codec import WireError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -132,7 +131,7 @@ def _translated(path: str) -> Iterator[None]:
     """SQLite's errors as ours, each with what to do."""
     try:
         yield
-    except WireError as error:
+    except ValueError as error:  # a stored value that is none of its kind
         raise StoreDamagedError(path, str(error)) from error
     except apsw.FullError as error:
         raise StoreFullError from error
