@@ -1,4 +1,4 @@
-"""Every message of the protocol, version 1. docs/PROTOCOL.md says what each means and when it is sent."""
+"""Every message of the protocol, version 2. docs/PROTOCOL.md says what each means and when it is sent."""
 
 from enum import StrEnum
 from typing import Annotated, Final
@@ -7,14 +7,20 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from sync_protocol.values import CommitSeq, EnteredCode, EnteredName, Instant, Skew, TimeZone
+from sync_protocol.values import INT64_MAX, CommitSeq, EnteredCode, EnteredName, EnteredNote, Instant, Skew, TimeZone
 
 PAGE_ROWS_MAX: Final = 50_000
 BATCH_INTENTS_MAX: Final = 100
 BUCKETS_MAX: Final = 100_000
 INTENT_BYTES_MAX: Final = 512 * 1024
+REPAIR_RANGES_MAX: Final = 64
+RECEIPTS_MAX: Final = 1_000
 
 Digest = Annotated[bytes, Meta(min_length=16, max_length=16)]
+ImageDigest = Annotated[bytes, Meta(min_length=32, max_length=32, description="BLAKE2b-256 of the compressed file")]
+Checksum = Annotated[int, Meta(ge=0, le=INT64_MAX, description="sum of the checksums of rows, each of 40 bits")]
+Count = Annotated[int, Meta(ge=0, le=INT64_MAX)]
+RangeNumber = Annotated[int, Meta(ge=0, le=255, description="which part of a bucket, by the last byte of the row id")]
 Token = Annotated[bytes, Meta(min_length=16, max_length=16)]
 BucketName = Annotated[str, Meta(max_length=80, pattern=r"^[a-z]+(:[0-9a-f]{32})?$")]
 
@@ -93,11 +99,21 @@ class GoneChunk(Message, frozen=True, kw_only=True, tag="gone"):
     rows: tuple[tuple[CommitSeq, bytes], ...]
 
 
+class BucketCheck(Message, frozen=True, kw_only=True):
+    """What a bucket holds at a checkpoint: how many rows, and the sum of their checksums."""
+
+    bucket: BucketName
+    rows: Count
+    checksum: Checksum
+
+
 class PageTrailer(Message, frozen=True, kw_only=True, tag="trailer"):
     """Closes a page; without it, or where it does not fit, the page does not exist.
 
     `rows` counts the rows of all chunks, `digest` is BLAKE2b-128 of every frame before this one. `position` is where
     the pass goes on, None at its end. `complete` says that this is a checkpoint: the replica may move to `cursor`.
+    `checks` are of the buckets that the pass touched, where it is complete. `proof_id` asks the device to prove that it
+    equals the server.
     """
 
     audience: UUID
@@ -108,6 +124,8 @@ class PageTrailer(Message, frozen=True, kw_only=True, tag="trailer"):
     complete: bool
     server_time_ms: Instant
     position: PullPosition | None = None
+    checks: Annotated[tuple[BucketCheck, ...], Meta(max_length=BUCKETS_MAX)] = ()
+    proof_id: UUID | None = None
 
 
 PageMessage = PageHeader | ScopeChunk | RowChunk | GoneChunk | PageTrailer
@@ -204,6 +222,138 @@ class Enrolment(Message, frozen=True, kw_only=True):
     customer_id: UUID | None = None
 
 
+class RangesRequest(Message, frozen=True, kw_only=True):
+    """Ask what buckets hold, range by range. `recount` reads the authoritative rows instead of the sums kept of them."""
+
+    protocol_version: int
+    device_id: UUID
+    incarnation: Token
+    epoch: UUID
+    buckets: Annotated[tuple[BucketName, ...], Meta(max_length=BUCKETS_MAX)]
+    recount: bool = False
+
+
+class RangeCheck(Message, frozen=True, kw_only=True):
+    """What one range of a bucket holds; a range without rows is left out."""
+
+    bucket: BucketName
+    range: RangeNumber
+    rows: Count
+    checksum: Checksum
+
+
+class RangesReply(Message, frozen=True, kw_only=True):
+    """What the buckets held at `cursor`, the head of the snapshot that was read; those outside the scope are left out."""
+
+    audience: UUID
+    epoch: UUID
+    cursor: CommitSeq
+    ranges: tuple[RangeCheck, ...]
+
+
+class BucketRange(Message, frozen=True, kw_only=True):
+    """One range of a bucket."""
+
+    bucket: BucketName
+    range: RangeNumber
+
+
+class RepairRequest(Message, frozen=True, kw_only=True):
+    """Ask for all rows of some ranges, as a page. Its trailer's cursor must be the device's own, or nothing of it is used."""
+
+    protocol_version: int
+    device_id: UUID
+    incarnation: Token
+    epoch: UUID
+    ranges: Annotated[tuple[BucketRange, ...], Meta(min_length=1, max_length=REPAIR_RANGES_MAX)]
+
+
+class ImageRequest(Message, frozen=True, kw_only=True):
+    """Ask for a prebuilt image of shared buckets. `image_format` is the digest of the tables that the device uses."""
+
+    protocol_version: int
+    device_id: UUID
+    incarnation: Token
+    image_format: Digest
+
+
+class ImageOffer(Message, frozen=True, kw_only=True):
+    """An image: a compressed database file that holds `buckets` as they were at `commit_seq` of the log `epoch`.
+
+    Sizes are bytes, compressed and not.
+    """
+
+    digest: ImageDigest
+    size: Count
+    raw_size: Count
+    rows: Count
+    epoch: UUID
+    commit_seq: CommitSeq
+    buckets: Annotated[tuple[BucketName, ...], Meta(max_length=BUCKETS_MAX)]
+
+
+class ImageReply(Message, frozen=True, kw_only=True):
+    """The largest image that lies wholly in the device's scope, or none: then all comes as rows."""
+
+    audience: UUID
+    epoch: UUID
+    image: ImageOffer | None = None
+
+
+class PurgeReceipt(Message, frozen=True, kw_only=True):
+    """A device erased a bucket that went out of its scope: how many rows, the sum of their checksums, when by its clock."""
+
+    id: UUID
+    bucket: BucketName
+    rows: Count
+    checksum: Checksum
+    purged_at_cursor: CommitSeq
+    purged_at_ms: Instant
+
+
+class Proof(Message, frozen=True, kw_only=True):
+    """What a device found when it compared all it holds with the server at `cursor`. `proof_id` is the one that was asked."""
+
+    proof_id: UUID
+    cursor: CommitSeq
+    is_equal: bool
+    rows: Count
+    buckets: Count
+    differing_ranges: Count = 0
+    repaired_ranges: Count = 0
+
+
+class StallReport(Message, frozen=True, kw_only=True):
+    """What keeps a device from syncing: a code of its own, a sentence, and since when by its clock."""
+
+    code: EnteredCode
+    detail: EnteredNote
+    since_ms: Instant
+
+
+class DeviceReport(Message, frozen=True, kw_only=True):
+    """How a device is, told after a sync: what waits on it, what it erased, what it proved, and what is in its way."""
+
+    protocol_version: int
+    device_id: UUID
+    incarnation: Token
+    epoch: UUID | None
+    cursor: CommitSeq
+    outbox_count: Count = 0
+    oldest_unsent_ms: Instant | None = None
+    receipts: Annotated[tuple[PurgeReceipt, ...], Meta(max_length=RECEIPTS_MAX)] = ()
+    proof: Proof | None = None
+    problem: StallReport | None = None
+
+
+class ReportReply(Message, frozen=True, kw_only=True):
+    """What of a report is stored now: these receipts need not be sent again."""
+
+    audience: UUID
+    epoch: UUID
+    receipt_ids: tuple[UUID, ...] = ()
+
+
 MESSAGES: Final[tuple[type[Message], ...]] = (
     PullRequest,
     PageHeader,
@@ -216,4 +366,11 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     EnrolRequest,
     ForkRequest,
     Enrolment,
+    RangesRequest,
+    RangesReply,
+    RepairRequest,
+    ImageRequest,
+    ImageReply,
+    DeviceReport,
+    ReportReply,
 )

@@ -1,6 +1,7 @@
 """Versions of the wire and of the rules, with their history, and the fingerprint that makes a change impossible to miss.
 
 PROTOCOL 1 (2026-11-22): rows down in whole checkpoints, intents up with verdicts, document number series.
+PROTOCOL 2 (2026-11-24): images for the first sync, checksums with repair and proof, device reports with purge receipts.
 RULES 1 (2026-11-22): nearest price list, deepest break; stock promised line by line; three reasons to hold.
 """
 
@@ -14,7 +15,7 @@ from sync_protocol.intents import INTENTS
 from sync_protocol.verdicts import Code, Verdict
 from sync_protocol.wire import messages
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 OLDEST_PROTOCOL_SERVED: Final = 1
 RULES_VERSION: Final = 1
 

@@ -47,7 +47,12 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *DECISIONS]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 README, PROTOCOL, OPERATIONS = TEXTS["README.md"], TEXTS["docs/PROTOCOL.md"], TEXTS["docs/OPERATIONS.md"]
 ARCHITECTURE, INVARIANTS = TEXTS["docs/ARCHITECTURE.md"], TEXTS["docs/INVARIANTS.md"]
-STRUCTS = (*messages.MESSAGES, messages.PullPosition, messages.IntentEnvelope, messages.PushResult, Verdict, Change, RequestedLine)
+PARTS = (
+    *(messages.PullPosition, messages.BucketCheck, messages.IntentEnvelope, messages.PushResult, messages.RangeCheck),
+    *(messages.BucketRange, messages.ImageOffer, messages.PurgeReceipt, messages.Proof, messages.StallReport),
+    *(Verdict, Change, RequestedLine),
+)
+STRUCTS = (*messages.MESSAGES, *PARTS)
 every_document = pytest.mark.parametrize("name", TEXTS)
 every_decision = pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
 

@@ -9,8 +9,8 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "43863ba2f1aa45411acb38fa3d0ab53a"
-PROTOCOL_VERSION = 1
+FINGERPRINT = "45decfa91ed6b88dddae625c19914766"
+PROTOCOL_VERSION = 2
 RULES_VERSION = 1
 
 

@@ -20,23 +20,37 @@ from sync_protocol.values import Row, uuid7
 from sync_protocol.verdicts import Change, Code, Outcome, Verdict
 from sync_protocol.wire.codec import PageWriter, columns, digest, encode, stored_values
 from sync_protocol.wire.messages import (
+    BucketCheck,
+    BucketRange,
+    DeviceReport,
     Enrolment,
     EnrolRequest,
     ForkRequest,
     GoneChunk,
+    ImageOffer,
+    ImageReply,
+    ImageRequest,
     IntentEnvelope,
     Message,
     PageHeader,
     PageTrailer,
+    Proof,
     PullPosition,
     PullRequest,
+    PurgeReceipt,
     PushReply,
     PushRequest,
     PushResult,
     PushStatus,
+    RangeCheck,
+    RangesReply,
+    RangesRequest,
+    RepairRequest,
+    ReportReply,
     ResyncReason,
     RowChunk,
     ScopeChunk,
+    StallReport,
 )
 from sync_protocol.wire.version import PROTOCOL_VERSION, RULES_VERSION
 
@@ -178,12 +192,14 @@ def record_reply(envelopes: tuple[IntentEnvelope, ...]) -> None:
 
 def record_enrolment() -> None:
     message(
-        "enrol_request", "A code becomes a device", EnrolRequest(protocol_version=1, code="7K3M-92QF-XV0B", device_name="Tablet")
+        "enrol_request",
+        "A code becomes a device",
+        EnrolRequest(protocol_version=PROTOCOL_VERSION, code="7K3M-92QF-XV0B", device_name="Tablet"),
     )
     message(
         "fork_request",
         "A copy becomes a device of its own",
-        ForkRequest(protocol_version=1, device_id=DEVICE, incarnation=OLD_TOKEN, device_name="Tablet"),
+        ForkRequest(protocol_version=PROTOCOL_VERSION, device_id=DEVICE, incarnation=OLD_TOKEN, device_name="Tablet"),
     )
     message(
         "enrolment",
@@ -230,9 +246,57 @@ def record_pull() -> None:
     chunks = (rows_of(unit), rows_of(product), rows_of(customer, msgspec.structs.replace(customer, id=make_id(30), note="2nd")))
     counted = msgspec.structs.replace(header, rows_expected=5)
     page("page_rows", "A pass goes on behind this page", counted, *chunks, rows=4, cursor=42, complete=False, position=position)
-    page("page_last", "The end of a pass that reaches the head: a checkpoint", header, gone, rows=1, cursor=42, complete=True)
+    checks = (BucketCheck(bucket=BUCKETS[0], rows=2, checksum=911_384_116_512),)
+    says = "The end of a pass that reaches the head: a checkpoint, with a check, and the wish for a proof"
+    page("page_last", says, header, gone, rows=1, cursor=42, complete=True, checks=checks, proof_id=make_id(40))
     restored = msgspec.structs.replace(header, resync=ResyncReason.EPOCH_CHANGED)
     page("page_resync", "The server was restored", restored, cursor=0, complete=False)
+
+
+def record_integrity() -> None:
+    asker = {"protocol_version": PROTOCOL_VERSION, "device_id": DEVICE, "incarnation": OLD_TOKEN, "epoch": EPOCH}
+    message("ranges_request", "What does the catalogue hold?", RangesRequest(**asker, buckets=("catalog",), recount=True))
+    held = (RangeCheck(bucket="catalog", range=7, rows=2, checksum=911_384_116_512),)
+    message("ranges_reply", "The answer", RangesReply(audience=DEVICE, epoch=EPOCH, cursor=42, ranges=held))
+    wanted = (BucketRange(bucket="catalog", range=7),)
+    message("repair_request", "All rows of a range that differs; the answer is a page", RepairRequest(**asker, ranges=wanted))
+
+
+def record_images() -> None:
+    asker = {"protocol_version": PROTOCOL_VERSION, "device_id": DEVICE, "incarnation": OLD_TOKEN}
+    message("image_request", "A device that holds nothing", ImageRequest(**asker, image_format=bytes(range(16))))
+    offer = ImageOffer(
+        digest=bytes(range(32)),
+        size=51_000_000,
+        raw_size=160_000_000,
+        rows=602_000,
+        epoch=EPOCH,
+        commit_seq=40,
+        buckets=("catalog",),
+    )
+    message("image_reply", "An image to download", ImageReply(audience=DEVICE, epoch=EPOCH, image=offer))
+
+
+def record_report() -> None:
+    receipt = PurgeReceipt(
+        id=make_id(41), bucket=BUCKETS[0], rows=12, checksum=6_597_069_766, purged_at_cursor=42, purged_at_ms=NOW_MS
+    )
+    report = DeviceReport(
+        protocol_version=PROTOCOL_VERSION,
+        device_id=DEVICE,
+        incarnation=OLD_TOKEN,
+        epoch=EPOCH,
+        cursor=42,
+        outbox_count=3,
+        oldest_unsent_ms=NOW_MS - 86_400_000,
+        receipts=(receipt,),
+        proof=Proof(
+            proof_id=make_id(40), cursor=42, is_equal=False, rows=602_014, buckets=3, differing_ranges=1, repaired_ranges=1
+        ),
+        problem=StallReport(code="sync_stalled", detail="The server answers 503", since_ms=NOW_MS - 900_000),
+    )
+    message("device_report", "A receipt, a proof and a problem", report)
+    message("report_reply", "The receipt is stored", ReportReply(audience=DEVICE, epoch=EPOCH, receipt_ids=(receipt.id,)))
 
 
 def main() -> None:
@@ -240,6 +304,9 @@ def main() -> None:
     record_enrolment()
     record_pull()
     record_intents()
+    record_integrity()
+    record_images()
+    record_report()
     for path in sorted(FOLDER.iterdir()):
         print(f'    "v{PROTOCOL_VERSION}/{path.name}": "{hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()}",')
 

@@ -38,14 +38,48 @@ PINNED = {
     "v1/push_reply.json": "3143a3aaa849794f9cc9fb604c355a88",
     "v1/push_request.json": "d31aa98f585f331056ec9cb0e37adba8",
     "v1/verdict.json": "a7746c00315cfd5a3cfa495a156a8926",
+    "v2/device_report.json": "2241a55885da7b793ef8dcfa860d20d4",
+    "v2/enrol_request.json": "03edf8f4b4108e4517b5ba6d24911b34",
+    "v2/enrolment.json": "929276c9567f89b9bf5d2c63f64a5bd6",
+    "v2/fork_request.json": "2f9f65890b16dac9c3459d7515d1096e",
+    "v2/image_reply.json": "fb0598619db457a599c03f00ee601d67",
+    "v2/image_request.json": "e1b9be5abeeaf7cbdcfa8740c3a50103",
+    "v2/intent_AmendOrder.json": "eb5facfe07d0aa5a89bb89f8b89f36d7",
+    "v2/intent_CancelOrder.json": "7b133699bceb1325d45927f5da68d67d",
+    "v2/intent_CreateCustomer.json": "82d339ad39a919d2b0251d9b4e515e4a",
+    "v2/intent_SubmitOrder.json": "b1cd90d31f79dd7ca506ee86ecb2ff02",
+    "v2/page_last.json": "7127e469277cd08ea06bb415d62f6bc6",
+    "v2/page_resync.json": "7cf475b341697cfd9dc48c6394819693",
+    "v2/page_rows.json": "d82d38d403f43095236896a6d3dff096",
+    "v2/page_scope.json": "37183b7066bfa18b58451a823c1f3724",
+    "v2/pull_request_first.json": "baa9a02e5fa5d9ae85e41d2761ccae4e",
+    "v2/pull_request_on.json": "d1a7faea760bb7f788d41a14ff9d84a0",
+    "v2/push_reply.json": "3143a3aaa849794f9cc9fb604c355a88",
+    "v2/push_request.json": "a640823137e5c832ac1fb3829a8f913b",
+    "v2/ranges_reply.json": "ade64f707b9099adc727fb8d3a6b3270",
+    "v2/ranges_request.json": "ceba22bacc6a36b2c0959f49e9dba588",
+    "v2/repair_request.json": "c441c55037633b055eb791e5147172a8",
+    "v2/report_reply.json": "a38e2b2fa2dd038aae1515c3814da927",
+    "v2/verdict.json": "a7746c00315cfd5a3cfa495a156a8926",
 }
 TRANSCRIPTS = {name: json.loads((FOLDER / name).read_text(encoding="utf-8")) for name in PINNED}
+NEWEST = f"v{PROTOCOL_VERSION}/"
 every_message = pytest.mark.parametrize("name", [name for name, each in TRANSCRIPTS.items() if "frames" not in each])
 every_page = pytest.mark.parametrize("name", [name for name, each in TRANSCRIPTS.items() if "frames" in each])
 
 
 def message_type(name: str) -> type[msgspec.Struct]:
     return getattr(messages, name, None) or getattr(intents, name, None) or {"Verdict": Verdict}[name]
+
+
+def says_all(understood: Any, recorded: Any) -> bool:
+    """Whether everything that was recorded is understood as it was; newer versions may have more fields, with defaults."""
+    match recorded:
+        case dict():
+            return all(name in understood and says_all(understood[name], value) for name, value in recorded.items())
+        case list():
+            return len(understood) == len(recorded) and all(map(says_all, understood, recorded))
+    return bool(understood == recorded)
 
 
 def framed(frames: list[dict[str, Any]]) -> bytes:
@@ -82,8 +116,9 @@ def test_a_message_is_read_and_would_be_sent_again_byte_for_byte(name: str) -> N
     transcript = TRANSCRIPTS[name]
     body = bytes.fromhex(transcript["hex"])
     understood = decode(body, message_type(transcript["message"]))
-    assert readable(understood) == transcript["value"]
-    assert encode(understood) == body
+    assert says_all(readable(understood), transcript["value"])
+    assert decode(encode(understood), type(understood)) == understood
+    assert encode(understood) == body or not name.startswith(NEWEST)
 
 
 @every_page
@@ -92,9 +127,9 @@ def test_a_page_is_read_and_would_be_sent_again_frame_for_frame(name: str) -> No
     stream = bytes.fromhex(transcript["stream_hex"])
     assert zstd.decompress(stream) == framed(transcript["frames"])
     understood = list(PageReader().feed(stream))
-    assert [readable(each) for each in understood] == [frame["value"] for frame in transcript["frames"]]
+    assert all(says_all(readable(each), frame["value"]) for each, frame in zip(understood, transcript["frames"], strict=True))
     again = [rows_anew(each) if isinstance(each, RowChunk) else each for each in understood]
-    assert [encode(each).hex() for each in again] == [frame["hex"] for frame in transcript["frames"]]
+    assert [encode(each).hex() for each in again] == [frame["hex"] for frame in transcript["frames"]] or not name.startswith(NEWEST)
 
 
 @every_page
