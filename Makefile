@@ -1,6 +1,7 @@
 # The commands of this project. `make` lists them.
 PYTHON ?= python3
 MINUTES ?= 10
+RUNS ?= 50
 BIN := .venv/bin
 INSTALLED := .venv/installed
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
@@ -8,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint bench soak lock
+.PHONY: help install demo serve test lint bench soak chaos lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ bench: $(INSTALLED) ## Measure every budget against a physical limit of this mac
 
 soak: $(INSTALLED) ## Run the property tests for a long time: MINUTES=10
 	ROADBOOK_SOAK_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/python -m pytest tests/sync/test_invariants.py tests/processes
+
+chaos: $(INSTALLED) ## Kill, freeze and cut off real servers and devices: RUNS=50
+	ROADBOOK_CHAOS_RUNS=$(RUNS) $(BIN)/python -m pytest tests/processes/test_chaos.py
 
 lock: $(INSTALLED) ## Write the lock files anew, after a change of the dependencies in pyproject.toml
 	$(COMPILE) --output-file packaging/requirements.lock

@@ -52,6 +52,11 @@ def soak_seconds() -> float:
     return float(os.environ.get(SOAK_VARIABLE, "0"))
 
 
+def chaos_runs() -> int:
+    """How many runs of chaos are asked for."""
+    return int(os.environ.get("ROADBOOK_CHAOS_RUNS", "1"))
+
+
 def environment(**settings: object) -> dict[str, str]:
     """The environment of a server: ours without its settings, and these."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
@@ -123,6 +128,19 @@ class ServerProcess:
         os.kill(self._process.pid, signal.SIGTERM)
         self._ended()
 
+    def pause(self) -> None:
+        """Freeze the whole process group where it is: its connections stay, and nobody answers on them."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        assert self._process.pid is not None
+        os.killpg(self._process.pid, number)
+
     def _ended(self) -> None:
         process, self._process = self._process, None
         if isinstance(process, BaseProcess):
@@ -175,6 +193,18 @@ class DeviceProcess:
         process.close()
         if exit_code != -signal.SIGKILL:
             raise ProcessFailedError(f"the device ended by itself: {self._log.read_text(errors='replace')[-3_000:]}")
+
+    def pause(self) -> None:
+        """Freeze it where it is, as a laptop that is closed does."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGCONT)
 
     def join(self) -> None:
         """Wait for its own end, which must be a good one."""
