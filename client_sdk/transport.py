@@ -19,7 +19,16 @@ from client_sdk.errors import (
     ServerUnreachableError,
 )
 from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, encode
-from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
+from sync_protocol.wire.messages import (
+    DeviceReport,
+    Enrolment,
+    EnrolRequest,
+    ForkRequest,
+    PullRequest,
+    PushReply,
+    PushRequest,
+    ReportReply,
+)
 
 T = TypeVar("T")
 
@@ -71,6 +80,10 @@ class HttpEndpoint:
     async def push(self, request: PushRequest) -> PushReply:
         """Raises ServerError, ServerUnreachableError, BadReplyError."""
         return await self._ask("/sync/push", request, PushReply)
+
+    async def report(self, report: DeviceReport) -> ReportReply:
+        """Raises ServerError, ServerUnreachableError, BadReplyError."""
+        return await self._ask("/sync/report", report, ReportReply)
 
     async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         """Raises ServerError, ServerUnreachableError, BadReplyError."""

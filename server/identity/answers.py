@@ -8,6 +8,7 @@ import msgspec
 from server.identity.devices import RevocationReason
 from server.identity.models import DeviceModel, UserModel
 from server.identity.principals import Role
+from server.identity.reports import DeviceProofModel, DeviceReportModel, PurgeReceiptModel, ReportedDevice
 from server.runtime.instants import iso, iso_or_none
 
 
@@ -82,6 +83,101 @@ class Devices(msgspec.Struct, frozen=True, kw_only=True):
 
     items: list[Device]
     next: UUID | None
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """A bucket that the device erased: how many rows, the sum of their checksums; `purged_at` is by the device's clock."""
+
+    id: UUID
+    bucket: str
+    rows: int
+    checksum: int
+    purged_at_cursor: int
+    purged_at: str
+    received_at: str
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What the device found when it compared all it holds with the server at `cursor`."""
+
+    id: UUID
+    cursor: int
+    is_equal: bool
+    rows: int
+    buckets: int
+    differing_ranges: int
+    repaired_ranges: int
+    received_at: str
+
+
+class DeviceProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """What kept the device from syncing when it reported last; `since` is by the device's clock."""
+
+    code: str
+    detail: str
+    since: str
+
+
+class DeviceDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A device and what it said of itself: the latest report, and its newest receipts and proofs."""
+
+    device: Device
+    last_cursor: int | None
+    reported_at: str | None
+    reported_cursor: int | None
+    outbox_count: int | None
+    oldest_unsent_at: str | None
+    problem: DeviceProblem | None
+    receipts: list[Receipt]
+    proofs: list[Proof]
+
+    @classmethod
+    def of(cls, found: ReportedDevice) -> Self:
+        report = found.report
+        return cls(
+            device=Device.of(found.device, found.user),
+            last_cursor=found.device.last_cursor,
+            reported_at=iso(report.reported_at_ms) if report else None,
+            reported_cursor=report.cursor if report else None,
+            outbox_count=report.outbox_count if report else None,
+            oldest_unsent_at=iso_or_none(report.oldest_unsent_ms) if report else None,
+            problem=_problem(report) if report else None,
+            receipts=[_receipt(each) for each in found.receipts],
+            proofs=[_proof(each) for each in found.proofs],
+        )
+
+
+def _problem(report: DeviceReportModel) -> DeviceProblem | None:
+    if report.problem_code is None:
+        return None
+    return DeviceProblem(
+        code=report.problem_code, detail=report.problem_detail or "", since=iso(report.problem_since_ms or report.reported_at_ms)
+    )
+
+
+def _receipt(stored: PurgeReceiptModel) -> Receipt:
+    return Receipt(
+        id=stored.id,
+        bucket=stored.bucket,
+        rows=stored.rows,
+        checksum=stored.checksum,
+        purged_at_cursor=stored.purged_at_cursor,
+        purged_at=iso(stored.purged_at_ms),
+        received_at=iso(stored.received_at_ms),
+    )
+
+
+def _proof(stored: DeviceProofModel) -> Proof:
+    return Proof(
+        id=stored.id,
+        cursor=stored.cursor,
+        is_equal=stored.is_equal,
+        rows=stored.rows,
+        buckets=stored.buckets,
+        differing_ranges=stored.differing_ranges,
+        repaired_ranges=stored.repaired_ranges,
+        received_at=iso(stored.received_at_ms),
+    )
 
 
 class EnrolmentCode(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta
 
-from server.identity import devices, service
-from server.identity.answers import Device, Devices, EnrolmentCode, Session, User, Users
+from server.identity import devices, reports, service
+from server.identity.answers import Device, DeviceDetail, Devices, EnrolmentCode, Session, User, Users
 from server.identity.authentication import bearer_token
 from server.identity.credentials import hash_password
 from server.identity.devices import RevocationReason
@@ -209,6 +209,13 @@ async def list_devices(
     return Devices(items=items, next=items[-1].id if len(items) == limit else None)
 
 
+@get("/devices/{device_id:uuid}", opt=allow_signed_in(*OFFICE), summary="Open a device", tags=["identity"])
+async def open_device(device_id: FromPath[UUID], database: NamedDependency[Database]) -> DeviceDetail:
+    """A device with what it said of itself: what waits on it, what is in its way, its newest receipts and proofs."""
+    async with database.read() as session:
+        return DeviceDetail.of(await reports.open_device(session, device_id))
+
+
 @post("/enrolment-codes", opt=allow_signed_in(*OFFICE, Role.REP, Role.BUYER), summary="Issue an enrolment code", tags=["identity"])
 async def create_enrolment_code(
     data: JSONBody[CodeRequest],
@@ -268,6 +275,7 @@ ROUTES: Final = (
     set_password,
     deactivate_user,
     list_devices,
+    open_device,
     create_enrolment_code,
     revoke_device,
 )

@@ -14,8 +14,18 @@ from server.sync.devices import asker_of, note_seen, require_known, require_serv
 from server.sync.enrolment import enrol, fork
 from server.sync.pull import build_page, pieces
 from server.sync.push import Handlers, Pusher, TransientDatabaseError
+from server.sync.report import take_report
 from server.sync.scope import scope_of
-from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
+from sync_protocol.wire.messages import (
+    DeviceReport,
+    Enrolment,
+    EnrolRequest,
+    ForkRequest,
+    PullRequest,
+    PushReply,
+    PushRequest,
+    ReportReply,
+)
 
 PUSH_TRIES_MAX: Final = 5
 FORKS_MAX: Final = 5
@@ -74,6 +84,15 @@ class ServerEndpoint:
         now_ms = self._clock.now_ms()
         async with self._database.write() as session:
             await note_seen(session, request.device_id, request.cursor, now_ms, at_least_ms=SEEN_INTERVAL_MS)
+
+    async def report(self, report: DeviceReport) -> ReportReply:
+        """Raises what `asker_of` raises, and DeviceForkedError."""
+        require_served(report.protocol_version)
+        async with self._database.write() as session:
+            now_ms = self._clock.now_ms()
+            asker = await asker_of(session, self._token, report.device_id, now_ms, lock=True)
+            require_known(asker, report.incarnation)
+            return await take_report(session, report, now_ms)
 
     async def push(self, request: PushRequest) -> PushReply:
         """Raises what `asker_of` raises, DeviceForkedError, EpochChangedError, and BusyError after five deadlocks."""

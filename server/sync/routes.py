@@ -17,7 +17,7 @@ from server.runtime.slices import BODY_SECONDS_KEY
 from server.sync.endpoint import ServerEndpoint
 from server.sync.pull import pieces
 from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, encode
-from sync_protocol.wire.messages import EnrolRequest, ForkRequest, PullRequest, PushRequest
+from sync_protocol.wire.messages import DeviceReport, EnrolRequest, ForkRequest, PullRequest, PushRequest
 
 T = TypeVar("T")
 
@@ -88,4 +88,10 @@ async def push(request: SyncRequest) -> Response[bytes]:
     return _reply(await _endpoint(request).push(await _message(request, PushRequest)))
 
 
-ROUTES: Final = (enrol, fork, pull, push)
+@post("/sync/report", opt=_DEVICES, status_code=200, summary="How a device is, and its receipts")
+async def report(request: SyncRequest) -> Response[bytes]:
+    """Body: DeviceReport. Answer: ReportReply, with the receipts that are stored now."""
+    return _reply(await _endpoint(request).report(await _message(request, DeviceReport)))
+
+
+ROUTES: Final = (enrol, fork, pull, push, report)

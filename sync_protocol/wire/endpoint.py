@@ -3,7 +3,16 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
+from sync_protocol.wire.messages import (
+    DeviceReport,
+    Enrolment,
+    EnrolRequest,
+    ForkRequest,
+    PullRequest,
+    PushReply,
+    PushRequest,
+    ReportReply,
+)
 
 
 class SyncEndpoint(Protocol):
@@ -23,4 +32,8 @@ class SyncEndpoint(Protocol):
 
     async def push(self, request: PushRequest) -> PushReply:
         """Ask for verdicts."""
+        ...
+
+    async def report(self, report: DeviceReport) -> ReportReply:
+        """Say how the device is, and hand in its receipts."""
         ...

@@ -14,7 +14,16 @@ from client_sdk.transport import HttpEndpoint
 from server.app import create_app
 from server.settings import Settings
 from sync_protocol.wire.endpoint import SyncEndpoint
-from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
+from sync_protocol.wire.messages import (
+    DeviceReport,
+    Enrolment,
+    EnrolRequest,
+    ForkRequest,
+    PullRequest,
+    PushReply,
+    PushRequest,
+    ReportReply,
+)
 from tests.support.world import SERVER_URL, World
 
 EndpointFor = Callable[[str, str], SyncEndpoint]
@@ -66,6 +75,12 @@ class UnsteadyEndpoint:
 
     async def fork(self, request: ForkRequest) -> Enrolment:
         return await self._inner.fork(request)
+
+    async def report(self, report: DeviceReport) -> ReportReply:
+        await self._travel()
+        reply = await self._inner.report(report)
+        await self._travel()
+        return reply
 
     async def push(self, request: PushRequest) -> PushReply:
         await self._travel()

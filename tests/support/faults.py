@@ -9,7 +9,16 @@ import apsw
 from client_sdk import OrderClient
 from client_sdk.errors import ServerUnreachableError
 from sync_protocol.wire.endpoint import SyncEndpoint
-from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest, PullRequest, PushReply, PushRequest
+from sync_protocol.wire.messages import (
+    DeviceReport,
+    Enrolment,
+    EnrolRequest,
+    ForkRequest,
+    PullRequest,
+    PushReply,
+    PushRequest,
+    ReportReply,
+)
 
 
 class Fault(StrEnum):
@@ -51,6 +60,17 @@ class FaultyEndpoint:
             again = await self._inner.push(request)
             assert [each.verdict for each in again.results] == [each.verdict for each in reply.results]
             return again
+        if fault in {Fault.LOST_REPLY, Fault.CUT_OFF, Fault.GARBLED}:
+            raise ServerUnreachableError("test", fault)
+        return reply
+
+    async def report(self, report: DeviceReport) -> ReportReply:
+        fault = self._next()
+        if fault is Fault.LOST_REQUEST:
+            raise ServerUnreachableError("test", fault)
+        reply = await self._inner.report(report)
+        if fault is Fault.DUPLICATED:
+            assert await self._inner.report(report) == reply
         if fault in {Fault.LOST_REPLY, Fault.CUT_OFF, Fault.GARBLED}:
             raise ServerUnreachableError("test", fault)
         return reply

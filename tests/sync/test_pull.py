@@ -26,12 +26,14 @@ from sync_protocol.verdicts import Outcome
 from sync_protocol.wire.codec import encode
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import (
+    DeviceReport,
     Enrolment,
     EnrolRequest,
     ForkRequest,
     PullRequest,
     PushReply,
     PushRequest,
+    ReportReply,
     ResyncReason,
 )
 from tests.processes.wire import enrol_over_http, over_http
@@ -62,6 +64,9 @@ class Between:
 
     async def push(self, request: PushRequest) -> PushReply:
         return await self._inner.push(request)
+
+    async def report(self, report: DeviceReport) -> ReportReply:
+        return await self._inner.report(report)
 
     async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         self._asked.append(request)
