@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 import server.app  # noqa: F401  # every slice's tables, which refer to each other
 from server.changelog.log import rotate_epoch, seal_before_commit
+from server.customers.commands import handovers
 from server.demo.commands import demo
 from server.identity.commands import devices, users
 from server.identity.devices import forget_after_restore
@@ -209,6 +210,7 @@ def restored() -> None:
 
 main.add_command(users)
 main.add_command(devices)
+main.add_command(handovers)
 main.add_command(import_command, "import")
 main.add_command(demo, "demo")
 

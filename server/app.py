@@ -17,7 +17,9 @@ import server.inventory.models
 import server.pricing.models  # noqa: F401  # slices that have tables and nothing to serve yet
 from server.changelog.jobs import JOBS as CHANGELOG_JOBS
 from server.changelog.log import seal_before_commit
+from server.customers.handover_execution import JOBS as CUSTOMER_JOBS
 from server.customers.intents import create_customer
+from server.customers.routes import ROUTES as CUSTOMER_ROUTES
 from server.identity.authentication import authorize, principal_of_request
 from server.identity.principals import Principal
 from server.identity.routes import ROUTES as IDENTITY_ROUTES
@@ -39,7 +41,7 @@ from sync_protocol.intents import AmendOrder, CancelOrder, CreateCustomer, Inten
 SLICES: Final = (
     Slice(name="changelog", jobs=CHANGELOG_JOBS),
     Slice(name="identity", routes=IDENTITY_ROUTES),
-    Slice(name="customers", intents={CreateCustomer: create_customer}),
+    Slice(name="customers", routes=CUSTOMER_ROUTES, intents={CreateCustomer: create_customer}, jobs=CUSTOMER_JOBS),
     Slice(
         name="orders",
         routes=ORDER_ROUTES,

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.runtime.database import Base
@@ -71,3 +71,51 @@ class ContactModel(Base):
     role: Mapped[str]
     email: Mapped[str]
     phone: Mapped[str]
+
+
+class HandoverModel(Base):
+    """Customers that go to another territory, or a territory to another rep, now or at a later instant.
+
+    `commit_seq` is the place in the log at which it was done; `ended_at_ms` is when it was done or cancelled.
+    """
+
+    __tablename__ = "handover"
+    __table_args__ = (Index("ix_handover_state", "state", "effective_at_ms"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    territory_id: Mapped[UUID | None] = mapped_column(ForeignKey("territory.id"))
+    to_territory_id: Mapped[UUID | None] = mapped_column(ForeignKey("territory.id"))
+    from_rep_id: Mapped[UUID | None] = mapped_column(ForeignKey("rep.id"))
+    to_rep_id: Mapped[UUID | None] = mapped_column(ForeignKey("rep.id"))
+    late_orders: Mapped[str]
+    note: Mapped[str]
+    effective_at_ms: Mapped[int]
+    state: Mapped[str]
+    created_by_id: Mapped[UUID]
+    created_at_ms: Mapped[int]
+    ended_by_id: Mapped[UUID | None]
+    ended_at_ms: Mapped[int | None]
+    commit_seq: Mapped[int | None]
+    reason: Mapped[str]
+
+
+class HandoverCustomerModel(Base):
+    """A customer of a handover, and the territory that it was in when that was done."""
+
+    __tablename__ = "handover_customer"
+
+    handover_id: Mapped[UUID] = mapped_column(ForeignKey("handover.id"), primary_key=True)
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True, index=True)
+    from_territory_id: Mapped[UUID | None]
+
+
+class HandoverLossModel(Base):
+    """A rep who lost a customer by a handover: its devices must purge the account."""
+
+    __tablename__ = "handover_loss"
+    __table_args__ = (Index("ix_handover_loss_rep_id", "rep_id", "customer_id"),)
+
+    handover_id: Mapped[UUID] = mapped_column(ForeignKey("handover.id"), primary_key=True)
+    rep_id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)

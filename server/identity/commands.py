@@ -1,73 +1,28 @@
 """`roadbook users …` and `roadbook devices …`: what an operator does at a terminal, without signing in."""
 
-import asyncio
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from getpass import GetPassWarning
-from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
-from server.changelog.log import seal_before_commit
 from server.identity import devices as device_service
 from server.identity import service
 from server.identity.answers import Device, EnrolmentCode, User
 from server.identity.credentials import hash_password
 from server.identity.devices import RevocationReason
 from server.identity.principals import Role
+from server.identity.terminal import AS_JSON, OPERATOR_ID, now_ms, run, show
 from server.runtime.clock import IdSource, SystemClock
 from server.runtime.database import Database, ReadSession
 from server.runtime.instants import iso
-from server.settings import Settings, settings_from_environment
+from server.settings import Settings
 
-T = TypeVar("T")
-OPERATOR_ID: Final = UUID(int=0)
-"""Stands for whoever sits at the server's terminal, where a record names who acted."""
-
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 _PASSWORD = click.option(
     "--password", envvar="ROADBOOK_PASSWORD", help="The password; asked for where it is missing. Better in ROADBOOK_PASSWORD."
 )
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings.database_url, before_commit=seal_before_commit, pool_size=1)
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-def _run(work: Callable[[Database, Settings], Awaitable[T]]) -> T:
-    """Do something with the database that the environment names."""
-    settings = settings_from_environment()
-
-    async def run() -> T:
-        async with _opened(settings) as database:
-            return await work(database, settings)
-
-    return asyncio.run(run())
-
-
-def _now_ms() -> int:
-    return SystemClock().now_ms()
-
-
-def _show(rows: Sequence[Any], columns: Mapping[str, Callable[[Any], object]], *, as_json: bool) -> None:
-    """Rows as a table for people, or as JSON for programs."""
-    if as_json:
-        click.echo(msgspec.json.encode(rows))
-        return
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(read(row) if read(row) is not None else "") for read in columns.values()))
-    Console().print(table)
 
 
 @click.group(epilog="\b\nExamples:\n  roadbook users add mia --name 'Mia Brandt' --role manager\n  roadbook users list")
@@ -96,7 +51,7 @@ def add_user(
             user = await service.create_user(
                 session,
                 ids=IdSource(SystemClock()),
-                now_ms=_now_ms(),
+                now_ms=now_ms(),
                 login=login,
                 name=name,
                 role=Role(role),
@@ -106,7 +61,7 @@ def add_user(
             )
             return User.of(user)
 
-    user = _run(work)
+    user = run(work)
     click.echo(f"added {user.login} ({user.role}), {user.id}")
 
 
@@ -143,7 +98,7 @@ async def _id_of(table: str, code: str | None, session: ReadSession) -> UUID | N
 
 
 @users.command("list", epilog="\b\nExample:\n  roadbook users list --json")
-@_AS_JSON
+@AS_JSON
 def list_users(*, as_json: bool) -> None:
     """List all users by login."""
 
@@ -161,7 +116,7 @@ def list_users(*, as_json: bool) -> None:
         "active": lambda user: "yes" if user.active else "no",
         "id": lambda user: user.id,
     }
-    _show(_run(work), columns, as_json=as_json)
+    show(run(work), columns, as_json=as_json)
 
 
 @users.command("password", epilog="\b\nExample:\n  roadbook users password mia")
@@ -177,7 +132,7 @@ def set_password(*, login: str, password: str | None) -> None:
             user = await service.user_of_login(session, login)
             await service.set_password(session, user.id, password_hash)
 
-    _run(work)
+    run(work)
     click.echo(f"{login} has a new password; all sessions ended")
 
 
@@ -189,9 +144,9 @@ def deactivate_user(*, login: str) -> None:
     async def work(database: Database, _settings: Settings) -> None:
         async with database.write() as session:
             user = await service.user_of_login(session, login)
-            await service.deactivate_user(session, user.id, _now_ms())
+            await service.deactivate_user(session, user.id, now_ms())
 
-    _run(work)
+    run(work)
     click.echo(f"{login} is deactivated; their devices are revoked")
 
 
@@ -201,7 +156,7 @@ def devices() -> None:
 
 
 @devices.command("list", epilog="\b\nExample:\n  roadbook devices list --json")
-@_AS_JSON
+@AS_JSON
 def list_devices(*, as_json: bool) -> None:
     """List all devices in the order of their enrolment."""
 
@@ -221,12 +176,12 @@ def list_devices(*, as_json: bool) -> None:
         "revoked": lambda device: device.revoked_reason,
         "id": lambda device: device.id,
     }
-    _show(_run(work), columns, as_json=as_json)
+    show(run(work), columns, as_json=as_json)
 
 
 @devices.command("code", epilog="\b\nExample:\n  roadbook devices code femke")
 @click.argument("login")
-@_AS_JSON
+@AS_JSON
 def issue_code(*, login: str, as_json: bool) -> None:
     """Print a single-use code with which the user LOGIN enrols one device."""
 
@@ -237,12 +192,12 @@ def issue_code(*, login: str, as_json: bool) -> None:
                 session,
                 user_id=user.id,
                 created_by_id=OPERATOR_ID,
-                now_ms=_now_ms(),
+                now_ms=now_ms(),
                 valid_minutes=settings.enrolment_minutes,
             )
         return EnrolmentCode(code=issued.code, user_id=issued.user_id, expires_at=iso(issued.expires_at_ms))
 
-    issued = _run(work)
+    issued = run(work)
     if as_json:
         click.echo(msgspec.json.encode(issued))
         return
@@ -258,7 +213,7 @@ def revoke_device(*, device_id: UUID, reason: str) -> None:
 
     async def work(database: Database, _settings: Settings) -> None:
         async with database.write() as session:
-            await device_service.revoke_device(session, device_id, RevocationReason(reason), _now_ms())
+            await device_service.revoke_device(session, device_id, RevocationReason(reason), now_ms())
 
-    _run(work)
+    run(work)
     click.echo(f"device {device_id} is revoked: {reason}")

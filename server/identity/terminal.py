@@ -1,0 +1,58 @@
+"""What commands at the server's terminal share: the database that the environment names, and tables or JSON to look at."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from server.changelog.log import seal_before_commit
+from server.runtime.clock import SystemClock
+from server.runtime.database import Database
+from server.settings import Settings, settings_from_environment
+
+T = TypeVar("T")
+OPERATOR_ID: Final = UUID(int=0)
+"""Stands for whoever sits at the server's terminal, where a record names who acted."""
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings.database_url, before_commit=seal_before_commit, pool_size=1)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def run(work: Callable[[Database, Settings], Awaitable[T]]) -> T:
+    """Do something with the database that the environment names."""
+    settings = settings_from_environment()
+
+    async def in_loop() -> T:
+        async with _opened(settings) as database:
+            return await work(database, settings)
+
+    return asyncio.run(in_loop())
+
+
+def now_ms() -> int:
+    return SystemClock().now_ms()
+
+
+def show(rows: Sequence[Any], columns: Mapping[str, Callable[[Any], object]], *, as_json: bool) -> None:
+    """Rows as a table for people, or as JSON for programs."""
+    if as_json:
+        click.echo(msgspec.json.encode(rows))
+        return
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(read(row) if read(row) is not None else "") for read in columns.values()))
+    Console().print(table)

@@ -1,0 +1,71 @@
+"""`roadbook handovers` at the server's terminal."""
+
+import asyncio
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from server.__main__ import main
+from tests.support.databases import open_database
+from tests.support.world import World
+
+
+def roadbook(database_url: str, *words: str) -> Result:
+    return CliRunner().invoke(main, ("handovers", *words), env={"ROADBOOK_DATABASE_URL": database_url})
+
+
+@pytest.fixture
+def company(sqlite_database_url: str) -> str:
+    """The database of a small company."""
+
+    async def found() -> None:
+        database = open_database(sqlite_database_url)
+        await World.found(database)
+        await database.close()
+
+    asyncio.run(found())
+    return sqlite_database_url
+
+
+def test_a_territory_is_previewed_handed_over_and_shown(company: str) -> None:
+    what = ("--territory", "T0", "--to-rep", "REP1")
+    seen = roadbook(company, "preview", *what)
+    assert "2 customers move; open orders: 0; held: 0" in seen.output, seen.output
+    assert json.loads(roadbook(company, "preview", *what, "--json").output)["customers"] == 2
+    done = json.loads(roadbook(company, "create", *what, "--late-orders", "route", "--note", "she left", "--json").output)
+    assert (done["handover"]["state"], done["handover"]["note"]) == ("done", "she left")
+    shown = roadbook(company, "show", done["handover"]["id"])
+    assert f"handover {done['handover']['id']} is done" in shown.output
+    assert [each["id"] for each in json.loads(roadbook(company, "list", "--json").output)] == [done["handover"]["id"]]
+    assert "she left" in roadbook(company, "list").output
+
+
+def test_a_dated_handover_is_cancelled(company: str) -> None:
+    planned = roadbook(
+        *(company, "create", "--customer", "C0", "--customer", "C1", "--to-territory", "T1"),
+        *("--late-orders", "refuse", "--at", "2027-01-01T00:00:00+01:00", "--json"),
+    )
+    handover = json.loads(planned.output)["handover"]
+    assert (handover["effective_at"], handover["customers"]) == ("2026-12-31T23:00:00.000Z", 2)
+    assert "cancelled" in roadbook(company, "cancel", handover["id"], "--reason", "she stays").output
+    again = roadbook(company, "cancel", handover["id"])
+    assert again.exit_code == 1
+    assert "nothing is left to cancel" in again.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("preview", "--customer", "C9", "--to-territory", "T1"), "--customer names no customer"),
+        (("preview", "--territory", "T9", "--to-rep", "REP1"), "--territory names no territory"),
+        (("preview", "--territory", "T0", "--to-territory", "T0"), "is the same territory; choose another"),
+        (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "noon"), "is no time such as"),
+        (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "2030-01-01"), "has no offset"),
+        (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "2020-01-01T00:00Z"), "in the past"),
+    ],
+)
+def test_nonsense_is_one_line_that_says_what_to_do(company: str, words: tuple[str, ...], said: str) -> None:
+    ended = roadbook(company, *words)
+    assert ended.exit_code in {1, 2}
+    assert said in ended.output.replace("\n", " "), ended.output
