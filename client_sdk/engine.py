@@ -10,7 +10,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from client_sdk import journal, outbox, overlay, replica
+from client_sdk import journal, outbox, overlay, receipts, replica
 from client_sdk.clock import Surroundings
 from client_sdk.errors import BadReplyError, DeviceForkedError, EpochChangedError, RoadbookError, StoreBusyError, StoreTakenError
 from client_sdk.events import (
@@ -223,11 +223,17 @@ class Engine:
     async def _move(self, staging: Staging, page: Page, tell: replica.Progress) -> None:
         """Move to the checkpoint that this page completes. One act: each act waits for the disk."""
         applied = await self._store.write(_move, staging, page, tell, self._surroundings.clock.now_ms())
+        await self._erase()
         events: list[Event] = [CheckpointReached(applied.checkpoint.cursor, applied.checkpoint.as_of_ms)]
         if applied.gained or applied.lost:
             events.append(ScopeChanged(applied.gained, applied.lost))
         for event in events:
             self._listener(event)
+
+    async def _erase(self) -> None:
+        """Let the bytes of what was purged go from the write-ahead log too, so that its receipts may be handed in (I-5)."""
+        if await self._store.read(receipts.has_unerased) and await self._store.empty_log():
+            await self._store.write(receipts.note_erased)
 
 
 async def read_page(endpoint: SyncEndpoint, request: PullRequest) -> Page:

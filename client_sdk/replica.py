@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from client_sdk import overlay
+from client_sdk import overlay, receipts
 from client_sdk.errors import BadReplyError, StoreBusyError
 from client_sdk.schema import drop_views, fill_search, index_sql, staged, table_sql, view_sql
 from client_sdk.state import STAGED_SCOPE, STAGING_KEYS, Checkpoint, ScopeHeld, Staging, forget, load, save
@@ -174,20 +174,20 @@ def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTra
     before = load(connection, ScopeHeld)
     scope = load(connection, ScopeHeld, STAGED_SCOPE) or before
     assert scope is not None
-    held = set(before.buckets) if before is not None else set()
+    held, new = set(before.buckets) if before is not None else set(), set(scope.buckets)
+    at = Checkpoint(epoch=trailer.epoch, cursor=trailer.cursor, as_of_ms=trailer.server_time_ms, clock_skew_ms=clock_skew_ms)
+    receipts.write(connection, sorted(held - new), at)
     if staging.afresh:
         _replace_tables(connection)
     else:
         _purge(connection, staging.lost, _replica_table)
         _merge_tables(connection)
-    at = Checkpoint(epoch=trailer.epoch, cursor=trailer.cursor, as_of_ms=trailer.server_time_ms, clock_skew_ms=clock_skew_ms)
     assert not (staging.epoch == at.epoch and at.cursor < (load(connection, Checkpoint) or Checkpoint()).cursor) or staging.afresh
     save(connection, at)
     if scope is not before:
         save(connection, scope)
     clear_staging(connection)
     overlay.rebuild(connection, at.cursor)
-    new = set(scope.buckets)
     return Applied(checkpoint=at, gained=tuple(sorted(new - held)), lost=tuple(sorted(held - new)))
 
 

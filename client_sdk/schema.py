@@ -68,6 +68,18 @@ MIGRATIONS: Final = (
         entity TEXT NOT NULL, id BLOB NOT NULL, commit_seq INTEGER NOT NULL, PRIMARY KEY (entity, id)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE receipt (
+        id BLOB PRIMARY KEY,
+        bucket TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        checksum INTEGER NOT NULL,
+        epoch BLOB NOT NULL,
+        cursor INTEGER NOT NULL,
+        purged_at_ms INTEGER NOT NULL,
+        is_erased INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 _SEARCHED: Final = ("sku", "name", "variant_label", "barcode")

@@ -66,6 +66,20 @@ class Store:
             finally:
                 self.reader.execute("ROLLBACK")
 
+    async def empty_log(self) -> bool:
+        """Move the write-ahead log into the file and truncate it; False where somebody is still reading from it."""
+        return await self._run(self._write_thread, self._empty_log)
+
+    def _empty_log(self) -> bool:
+        with _translated(self.path):
+            # Waiting for a reader would keep the next writing act waiting too; the next sync tries again.
+            self.writer.set_busy_timeout(0)
+            try:
+                is_busy, _, _ = self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
+            finally:
+                self.writer.set_busy_timeout(BUSY_MS)
+            return not is_busy
+
     def close(self) -> None:
         """Wait for what is running and close the file."""
         self._write_thread.shutdown()

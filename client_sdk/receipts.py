@@ -1,0 +1,91 @@
+"""Receipts for what was erased because it went out of this device's scope (I-5).
+
+A receipt is written in the act that purges the bucket. It is ready to be sent once the write-ahead log, in which the
+rows may have stood, is gone too, and it stays until the server has stored it. Its id follows from what was purged
+where, so that a purge that is repeated after a kill makes the same receipt again.
+"""
+
+import uuid
+from collections.abc import Iterable
+from typing import Final
+from uuid import UUID
+
+import apsw
+
+from client_sdk.rows import fetch_tuples, stored_id
+from client_sdk.state import Checkpoint, Identity, checkpoint, load
+from sync_protocol.entities import SYNCED
+from sync_protocol.wire.messages import RECEIPTS_MAX, PurgeReceipt
+
+_NAMESPACE: Final = UUID("6f0d7f3c-5a51-5b0e-9d0a-52424456a001")
+
+
+def write(connection: apsw.Connection, lost: Iterable[str], at: Checkpoint) -> None:
+    """Write a receipt for each bucket that this act takes from the replica as it moves to `at`; before it does.
+
+    A bucket of which nothing was here has a receipt too: for no rows.
+    """
+    identity = load(connection, Identity)
+    of_whom = identity.device_id.hex if identity is not None else ""
+    now_ms = max(0, at.as_of_ms + (at.clock_skew_ms or 0))
+    for bucket in lost:
+        receipt_id = uuid.uuid5(_NAMESPACE, f"{of_whom} {at.epoch} {at.cursor} {bucket}")
+        connection.execute(
+            "INSERT OR IGNORE INTO receipt (id, bucket, rows, checksum, epoch, cursor, purged_at_ms) VALUES (?, ?, ?, 0, ?, ?, ?)",
+            (receipt_id.bytes, bucket, _count(connection, bucket), at.epoch.bytes if at.epoch else b"", at.cursor, now_ms),
+        )
+
+
+def _count(connection: apsw.Connection, bucket: str) -> int:
+    """How many rows of a bucket the replica has."""
+    kind, _, key = bucket.partition(":")
+    counted = 0
+    for synced in SYNCED:
+        if synced.bucket.kind == kind:
+            where, bindings = (f"{synced.bucket.key} = ?", (bytes.fromhex(key),)) if synced.bucket.key else ("true", ())
+            counted += connection.execute(f"SELECT count(*) FROM {synced.name} WHERE {where}", bindings).get  # noqa: S608  # names of the registry
+    return counted
+
+
+def has_unerased(connection: apsw.Connection) -> bool:
+    """Whether something was purged whose bytes may still stand in the write-ahead log."""
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM receipt WHERE is_erased = 0)").get)
+
+
+def note_erased(connection: apsw.Connection) -> None:
+    """The write-ahead log was emptied after the replica had moved: what was purged by then is gone from every file.
+
+    A receipt whose purge is still to be repeated, because a kill came between, waits for that.
+    """
+    at = checkpoint(connection)
+    connection.execute(
+        "UPDATE receipt SET is_erased = 1 WHERE epoch <> ? OR cursor <= ?", (at.epoch.bytes if at.epoch else b"", at.cursor)
+    )
+
+
+def ready(connection: apsw.Connection) -> tuple[PurgeReceipt, ...]:
+    """The receipts that the next report hands in, oldest first, as many as one may have."""
+    rows = fetch_tuples(
+        connection,
+        """
+        SELECT id, bucket, rows, checksum, cursor, purged_at_ms FROM receipt
+         WHERE is_erased = 1 ORDER BY purged_at_ms, id LIMIT ?
+        """,
+        (RECEIPTS_MAX,),
+    )
+    return tuple(
+        PurgeReceipt(
+            id=stored_id(receipt_id),
+            bucket=bucket,
+            rows=count,
+            checksum=checksum,
+            purged_at_cursor=cursor,
+            purged_at_ms=purged_at_ms,
+        )
+        for receipt_id, bucket, count, checksum, cursor, purged_at_ms in rows
+    )
+
+
+def accepted(connection: apsw.Connection, receipt_ids: Iterable[UUID]) -> None:
+    """Forget the receipts that the server has stored."""
+    connection.executemany("DELETE FROM receipt WHERE id = ?", ((each.bytes,) for each in receipt_ids))
