@@ -30,6 +30,7 @@ LineNumber = Annotated[int, Meta(ge=1, le=100_000)]
 Revision = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 Code = Annotated[str, Meta(min_length=1, max_length=64)]
+CodeOfVerdict = Annotated[str, Meta(min_length=1, max_length=64, extra={"is_verdict_code": True})]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Label = Annotated[str, Meta(max_length=200)]
 Note = Annotated[str, Meta(max_length=4_000)]

@@ -2,6 +2,9 @@
 
 `Code` is listed in order of precedence. Where several rejections apply only the first is given; holds and changes are
 given all, in this order. docs/PROTOCOL.md has a section for each code; `REMEDIES` is what the user can do about it.
+
+A code that came after protocol 1 stands in `SINCE`, with an older code in `FALLBACKS` that says nearly the same to a device
+that does not know it. Verdicts are stored as they were decided and translated when they are sent.
 """
 
 from enum import StrEnum
@@ -28,6 +31,7 @@ class Code(StrEnum):
 
     QUARANTINED = "quarantined"
     MALFORMED = "malformed"
+    HANDED_OVER = "handed_over"
     NOT_PERMITTED = "not_permitted"
     DEPENDENCY_REFUSED = "dependency_refused"
     UNKNOWN_TERRITORY = "unknown_territory"
@@ -47,6 +51,7 @@ class Code(StrEnum):
     CUSTOMER_ON_HOLD = "customer_on_hold"
     CUSTOMER_IS_PROSPECT = "customer_is_prospect"
     ABOVE_REVIEW_LIMIT = "above_review_limit"
+    ROUTED = "routed"
     NUMBER_CHANGED = "number_changed"
     PRICE_CHANGED = "price_changed"
     BACKORDERED = "backordered"
@@ -58,6 +63,7 @@ REMEDIES: Final = MappingProxyType(
     {
         Code.QUARANTINED: "The server failed on this five times and set it aside for support. Nothing to do; it is not lost.",
         Code.MALFORMED: "The request breaks the protocol. Update the app, then enter it again.",
+        Code.HANDED_OVER: "The customer was handed over to another rep before you took this. Pass it on to the new rep.",
         Code.NOT_PERMITTED: "It is outside your territory or role. Ask your manager to assign it to you.",
         Code.DEPENDENCY_REFUSED: "It needs something that was refused before. Mend that first, then submit this again.",
         Code.UNKNOWN_TERRITORY: "The territory is not one of yours any more. Sync, choose another and enter it again.",
@@ -77,11 +83,31 @@ REMEDIES: Final = MappingProxyType(
         Code.CUSTOMER_ON_HOLD: "The account is on hold. A manager decides; you will see it after the next sync.",
         Code.CUSTOMER_IS_PROSPECT: "The customer is not approved yet. A manager decides; you will see it after the next sync.",
         Code.ABOVE_REVIEW_LIMIT: "The order is above the account's review limit. A manager decides.",
+        Code.ROUTED: "The customer was handed over. It waits for the new rep or a manager, who decide; it is not yours any more.",
         Code.NUMBER_CHANGED: "The number was taken already. Tell the customer the new one.",
         Code.PRICE_CHANGED: "The price changed since you quoted it. Tell the customer, or amend or cancel the order.",
         Code.BACKORDERED: "Part of it is not in stock and follows later. Tell the customer, or amend the quantity.",
     }
 )
+
+SINCE: Final = MappingProxyType({Code.HANDED_OVER: 2, Code.ROUTED: 2})
+"""The protocol version that brought a code, where it is not the first."""
+
+FALLBACKS: Final = MappingProxyType({Code.HANDED_OVER: Code.NOT_PERMITTED, Code.ROUTED: Code.CUSTOMER_ON_HOLD})
+"""What an older device is told in place of a newer code. An older code of the same effect: hold for hold, no for no."""
+
+
+def code_for(code: Code, protocol_version: int) -> Code:
+    """The code as a device of this protocol version knows it."""
+    known = code
+    while SINCE.get(known, 1) > protocol_version:
+        known = FALLBACKS[known]
+    return known
+
+
+def codes_told(protocol_version: int) -> dict[str, str]:
+    """What stands for each code that a device of this protocol version does not know; empty for the newest."""
+    return {str(code): str(code_for(code, protocol_version)) for code in SINCE if SINCE[code] > protocol_version}
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,3 +140,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def remedies(self) -> tuple[str, ...]:
         """What the user can do, one sentence for each code."""
         return tuple(REMEDIES[code] for code in self.codes)
+
+    def for_protocol(self, protocol_version: int) -> "Verdict":
+        """The same verdict in the codes of this protocol version; itself where it has no newer ones."""
+        if all(SINCE.get(code, 1) <= protocol_version for code in (*self.codes, *(change.code for change in self.changes))):
+            return self
+        codes = {code_for(code, protocol_version) for code in self.codes}
+        changes = tuple(msgspec.structs.replace(change, code=code_for(change.code, protocol_version)) for change in self.changes)
+        return msgspec.structs.replace(self, codes=tuple(sorted(codes, key=PRECEDENCE.__getitem__)), changes=changes)

@@ -13,7 +13,7 @@ from server.changelog.log import Head, read_head
 from server.runtime.database import ReadSession
 from server.sync.scope import Scope
 from server.sync.walk import FIRST_ID, STAGES, Reader, Stage, first_changes, position_after, rows_expected, stage_sql
-from sync_protocol.wire.codec import PageWriter, columns, encode
+from sync_protocol.wire.codec import PageWriter, columns, encode, rows_for
 from sync_protocol.wire.messages import (
     GoneChunk,
     PageHeader,
@@ -24,7 +24,6 @@ from sync_protocol.wire.messages import (
     RowChunk,
     ScopeChunk,
 )
-from sync_protocol.wire.version import PROTOCOL_VERSION
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 PAGE_UNCOMPRESSED_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -74,7 +73,7 @@ class Page:
         if stage.gone:
             self.add(GoneChunk(entity=stage.synced.name, rows=tuple(rows)), len(rows))
             return
-        encoded = encode(rows)
+        encoded = encode(rows_for(stage.synced, rows, self._request.protocol_version))
         if len(encoded) > CHUNK_BYTES_MAX and len(rows) > 1:
             middle = len(rows) // 2
             self.add_rows(stage, rows[:middle])
@@ -87,7 +86,7 @@ class Page:
     def open(self, *, expected: int = 0, resync: ResyncReason | None = None) -> None:
         self.add(
             PageHeader(
-                protocol_version=PROTOCOL_VERSION,
+                protocol_version=self._request.protocol_version,
                 audience=self._request.device_id,
                 epoch=self._head.epoch,
                 rows_expected=expected,

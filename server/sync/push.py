@@ -26,8 +26,9 @@ from server.sync.errors import EpochChangedError
 from server.sync.scope import territories_of
 from sync_protocol.intents import INTENTS, AnyIntent, CreateCustomer, Intent, SubmitOrder
 from sync_protocol.verdicts import Code, Outcome, Verdict
-from sync_protocol.wire.codec import WireError, decode_intent, digest, encode
+from sync_protocol.wire.codec import WireError, decode_intent, decode_verdict, digest, encode
 from sync_protocol.wire.messages import IntentEnvelope, PushReply, PushRequest, PushResult, PushStatus
+from sync_protocol.wire.version import PROTOCOL_VERSION
 
 FAILURES_MAX: Final = 5
 CLASHES_MAX: Final = 3
@@ -71,7 +72,7 @@ class Pusher:
         return PushReply(
             audience=self._asker.device_id,
             epoch=head.epoch,
-            results=tuple(_at(result, place) for result in results),
+            results=tuple(_for_protocol(_at(result, place), request.protocol_version) for result in results),
             server_time_ms=self._now_ms,
         )
 
@@ -259,3 +260,12 @@ def _at(result: PushResult, place: int) -> PushResult:
     """A result that was decided here stands where the transaction stands."""
     decided_here = result.status is PushStatus.DECIDED and result.commit_seq == 0
     return msgspec.structs.replace(result, commit_seq=place) if decided_here else result
+
+
+def _for_protocol(result: PushResult, protocol_version: int) -> PushResult:
+    """A result in the codes that an older device knows. What is stored stays as it was decided."""
+    if result.status is not PushStatus.DECIDED or protocol_version >= PROTOCOL_VERSION:
+        return result
+    verdict = decode_verdict(result.verdict)
+    told = verdict.for_protocol(protocol_version)
+    return result if told is verdict else msgspec.structs.replace(result, verdict=encode(told))

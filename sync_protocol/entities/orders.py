@@ -6,6 +6,7 @@ from uuid import UUID
 from sync_protocol.values import (
     BasisPoints,
     Code,
+    CodeOfVerdict,
     Currency,
     Instant,
     Label,
@@ -62,7 +63,7 @@ class Order(Row, frozen=True, kw_only=True):
     stock_location_id: UUID | None = None
     purchase_order_number: Label = ""
     note: Note = ""
-    hold_code: Code | None = None
+    hold_code: CodeOfVerdict | None = None
     reason: Note = ""
 
 

@@ -15,7 +15,7 @@ from backports import zstd
 from sync_protocol.entities import Synced
 from sync_protocol.intents import AnyIntent
 from sync_protocol.values import CommitSeq, Row
-from sync_protocol.verdicts import Verdict
+from sync_protocol.verdicts import Verdict, codes_told
 from sync_protocol.wire.messages import PageMessage
 
 PAGE_MEDIA_TYPE: Final = "application/vnd.roadbook.page"
@@ -81,8 +81,32 @@ def columns(synced: Synced, protocol_version: int) -> tuple[str, ...]:
 
 def _since(field: msgspec.structs.FieldInfo) -> int:
     """The protocol version that brought a field, from `Meta(extra={"since": n})`; 1 where it is not said."""
-    extra = next((meta.extra for meta in typing.get_args(field.type) if isinstance(meta, msgspec.Meta) and meta.extra), None)
-    return int(extra["since"]) if extra else 1
+    return int(_extra(field.type).get("since", 1))
+
+
+def _extra(field_type: Any) -> dict[str, Any]:
+    """What `Meta(extra=…)` says of a field, or of what it is where it is not None."""
+    found: dict[str, Any] = {}
+    for part in typing.get_args(field_type):
+        found |= (part.extra or {}) if isinstance(part, msgspec.Meta) else _extra(part)
+    return found
+
+
+@cache
+def _verdict_code_places(synced: Synced, protocol_version: int) -> tuple[int, ...]:
+    """Where among the columns of this version verdict codes stand."""
+    fields = {field.name: field for field in msgspec.structs.fields(synced.row)}
+    names = columns(synced, protocol_version)
+    return tuple(place for place, name in enumerate(names) if name in fields and _extra(fields[name].type).get("is_verdict_code"))
+
+
+def rows_for(synced: Synced, rows: list[tuple[Any, ...]], protocol_version: int) -> list[tuple[Any, ...]]:
+    """Rows of `columns`, with verdict codes that a reader of `protocol_version` knows."""
+    places = _verdict_code_places(synced, protocol_version)
+    known = codes_told(protocol_version) if places else {}
+    if not known or not any(row[place] in known for row in rows for place in places):
+        return rows
+    return [tuple(known.get(value, value) if place in places else value for place, value in enumerate(row)) for row in rows]
 
 
 @cache

@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "45decfa91ed6b88dddae625c19914766"
+FINGERPRINT = "642c99846dd3cb1b9632bff921bb5d42"
 PROTOCOL_VERSION = 2
 RULES_VERSION = 1
 

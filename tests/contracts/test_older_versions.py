@@ -1,0 +1,131 @@
+"""Nothing reaches a device of an older protocol version that its version does not know."""
+
+import typing
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from sync_protocol.entities import BY_ROW, SYNCED
+from sync_protocol.entities.orders import Channel, Order, OrderStatus
+from sync_protocol.intents import INTENTS
+from sync_protocol.verdicts import FALLBACKS, PRECEDENCE, SINCE, Change, Code, Outcome, Verdict, codes_told
+from sync_protocol.wire import messages
+from sync_protocol.wire.codec import columns, rows_for, stored_values
+from sync_protocol.wire.version import OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION
+
+# What version 1 knew, written down when it was the newest. It is never edited: what is newer names its version.
+KNOWN_TO_1 = {
+    "Channel": "rep buyer online",
+    "CustomerStatus": "prospect active on_hold closed",
+    "Code": (
+        "quarantined malformed not_permitted dependency_refused unknown_territory customer_exists unknown_customer "
+        "customer_closed order_exists unknown_order order_state_forbids order_changed_meanwhile unknown_address "
+        "unknown_product product_discontinued no_price currency_differs total_too_large customer_on_hold "
+        "customer_is_prospect above_review_limit number_changed price_changed backordered"
+    ),
+    "OrderStatus": "draft submitted held confirmed completed refused cancelled",
+    "Outcome": "accepted accepted_with_changes held rejected",
+    "ProductStatus": "active discontinued",
+    "PushStatus": "decided deferred conflict",
+    "ResyncReason": "epoch_changed cursor_ahead below_retention",
+}
+LAST_HOLD = PRECEDENCE[Code.ROUTED]
+every_newer_code = pytest.mark.parametrize("code", SINCE, ids=str)
+
+
+def enums_of(kind: Any) -> Iterator[type[StrEnum]]:
+    """The enumerations that a type is made of, at any depth."""
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        yield kind
+    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        for field in msgspec.structs.fields(kind):
+            yield from enums_of(field.type)
+    for part in typing.get_args(kind):
+        yield from enums_of(part)
+
+
+def travelling() -> dict[str, type[StrEnum]]:
+    types = [*(synced.row for synced in SYNCED), *INTENTS, Verdict, *messages.MESSAGES]
+    return {each.__name__: each for kind in types for each in enums_of(kind)}
+
+
+def effect(code: Code) -> str:
+    """What a code means for the order: no, wait, or a change."""
+    if PRECEDENCE[code] <= PRECEDENCE[Code.TOTAL_TOO_LARGE]:
+        return "rejected"
+    return "held" if PRECEDENCE[code] <= LAST_HOLD else "changed"
+
+
+def test_every_value_that_travels_is_known_to_version_1_or_names_the_version_that_brought_it() -> None:
+    assert travelling().keys() == KNOWN_TO_1.keys()
+    for name, kind in travelling().items():
+        known = set(KNOWN_TO_1[name].split())
+        assert known <= {str(member) for member in kind}, "what a version knew stays"
+        newer = {member for member in kind if str(member) not in known}
+        assert newer == (set(SINCE) if kind is Code else set()), (
+            f"{name}: a value that version 1 does not know stops the sync of its devices. Give a code its version in SINCE and "
+            "a fallback; another value must not be sent to them at all."
+        )
+
+
+@every_newer_code
+def test_a_newer_code_names_a_version_and_an_older_code_of_the_same_effect(code: Code) -> None:
+    assert OLDEST_PROTOCOL_SERVED < SINCE[code] <= PROTOCOL_VERSION
+    assert SINCE.get(FALLBACKS[code], 1) < SINCE[code]
+    assert effect(FALLBACKS[code]) == effect(code)
+
+
+@every_newer_code
+def test_an_older_device_is_told_only_codes_that_it_knows(code: Code) -> None:
+    verdict = Verdict(
+        intent_id=UUID(int=1),
+        outcome=Outcome.REJECTED,
+        decided_at_ms=1,
+        codes=(code, Code.BACKORDERED),
+        changes=(Change(code=code), Change(code=Code.BACKORDERED, before=2, after=1)),
+        detail="as it was",
+    )
+    told = verdict.for_protocol(SINCE[code] - 1)
+    fallback = FALLBACKS[code]
+    assert told.codes == (fallback, Code.BACKORDERED)
+    assert [change.code for change in told.changes] == [fallback, Code.BACKORDERED]
+    assert msgspec.structs.replace(told, codes=verdict.codes, changes=verdict.changes) == verdict
+    assert verdict.for_protocol(SINCE[code]) is verdict
+
+
+def test_codes_that_become_one_for_an_older_device_are_told_once_and_in_order() -> None:
+    codes = (Code.CUSTOMER_ON_HOLD, Code.ABOVE_REVIEW_LIMIT, Code.ROUTED)
+    verdict = Verdict(intent_id=UUID(int=1), outcome=Outcome.HELD, decided_at_ms=1, codes=codes)
+    assert verdict.for_protocol(1).codes == codes[:2]
+
+
+def test_a_row_that_carries_a_newer_code_carries_an_older_one_to_an_older_device() -> None:
+    order = Order(
+        id=UUID(int=1),
+        number="R1-000001",
+        customer_id=UUID(int=2),
+        status=OrderStatus.HELD,
+        channel=Channel.REP,
+        currency="EUR",
+        captured_at_ms=1,
+        time_zone="UTC",
+        received_at_ms=1,
+        subtotal_minor=1,
+        tax_minor=0,
+        freight_minor=0,
+        total_minor=1,
+        hold_code=str(Code.ROUTED),
+        reason=str(Code.ROUTED),
+    )
+    synced = BY_ROW[Order]
+    for version in range(OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION + 1):
+        names = columns(synced, version)
+        values = {"commit_seq": 7, **dict(zip(order.__struct_fields__, stored_values(order), strict=True))}
+        row = tuple(values.get(name, 0) for name in names)
+        told = dict(zip(names, rows_for(synced, [row], version)[0], strict=True))
+        assert told.pop("hold_code") == codes_told(version).get(Code.ROUTED, Code.ROUTED)
+        assert told == {name: value for name, value in zip(names, row, strict=True) if name != "hold_code"}
