@@ -15,6 +15,8 @@ from msgspec import Meta
 UNIT_PRICE_SCALE: Final = 10_000
 BASIS_POINTS: Final = 10_000
 INT64_MAX: Final = 2**63 - 1
+RANGES: Final = 256
+"""The ranges of a shared bucket, by the last byte of the row id."""
 
 _TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]*$"
 

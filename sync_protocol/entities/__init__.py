@@ -6,6 +6,7 @@ tests and the simulated workload. The server's table is hand-written and checked
 
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
@@ -18,10 +19,18 @@ from sync_protocol.values import Row
 
 
 class Bucket(msgspec.Struct, frozen=True):
-    """Which bucket a row is in, as a function of its own columns: the kind alone, or `kind:hex of the key column`."""
+    """Which bucket a row is in, as a function of its own columns: the kind alone, or `kind:hex of the key column`.
+
+    A shared bucket is on many devices: it comes in images, and is compared in ranges.
+    """
 
     kind: str
     key: str | None = None
+    is_shared: bool = True
+
+    def range_of(self, row_id: UUID) -> int:
+        """Which range of the bucket a row is in: the last byte of its id; a bucket that is not shared is one range, 0."""
+        return row_id.bytes[15] if self.is_shared else 0
 
 
 class Synced(msgspec.Struct, frozen=True):
@@ -40,7 +49,7 @@ class Synced(msgspec.Struct, frozen=True):
 
 
 CATALOG: Final = Bucket("catalog")
-ACCOUNT: Final = Bucket("account", "customer_id")
+ACCOUNT: Final = Bucket("account", "customer_id", is_shared=False)
 
 SYNCED: Final = (
     Synced(1, "unit", Unit, CATALOG),
@@ -52,13 +61,13 @@ SYNCED: Final = (
     Synced(7, "price_entry", PriceEntry, Bucket("pricelist", "price_list_id"), (("product_id", "price_list_id", "min_quantity"),)),
     Synced(8, "territory", Territory, CATALOG),
     Synced(9, "rep", Rep, CATALOG),
-    Synced(10, "customer", Customer, Bucket("account", "id"), (("name",), ("code",))),
+    Synced(10, "customer", Customer, Bucket("account", "id", is_shared=False), (("name",), ("code",))),
     Synced(11, "address", Address, ACCOUNT, (("customer_id",),)),
     Synced(12, "contact", Contact, ACCOUNT, (("customer_id",),)),
     Synced(13, "stock_level", StockLevel, Bucket("stock", "stock_location_id"), (("product_id", "stock_location_id"),)),
     Synced(14, "sales_order", Order, ACCOUNT, (("customer_id", "captured_at_ms"), ("number",))),
     Synced(15, "sales_order_line", OrderLine, ACCOUNT, (("order_id",), ("customer_id",))),
-    Synced(16, "number_series", NumberSeries, Bucket("rep", "holder_id")),
+    Synced(16, "number_series", NumberSeries, Bucket("rep", "holder_id", is_shared=False)),
 )
 
 BY_NAME: Final = MappingProxyType({synced.name: synced for synced in SYNCED})

@@ -1,0 +1,163 @@
+"""The replica's tables as SQL text, made of the registry alone: the device holds them, the server builds images of them.
+
+A file of this shape is filled in two steps: `table_sql` of everything, rows, and then `finish_sql`, which makes indexes,
+full-text index, range sums and their triggers in one go, several times faster than row by row. All names are unqualified,
+so that the statements run where the file is the connection's main database. A file that is finished is never VACUUMed:
+that would number the rows of `product` anew behind the full-text index's back.
+"""
+
+import hashlib
+import types
+import typing
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from sync_protocol.entities import BY_NAME, SYNCED, Synced
+from sync_protocol.values import RANGES
+
+REPLICA_APPLICATION_ID: Final = 0x52424452
+"""«RBDR»: in the header of every replica and image, so that no other database is ever taken for one."""
+
+OVERLAID: Final = tuple(BY_NAME[name] for name in ("customer", "address", "contact", "sales_order", "sales_order_line"))
+_SEARCHED: Final = ("sku", "name", "variant_label", "barcode")
+_ALL_BYTES: Final = f"x'{bytes(range(RANGES)).hex()}'"
+
+
+def image_format() -> bytes:
+    """A digest of everything here: two files of the same format can stand for each other. 16 bytes."""
+    return hashlib.blake2b("\n".join((*create_sql(), *finish_sql())).encode(), digest_size=16).digest()
+
+
+def create_sql() -> tuple[str, ...]:
+    """The tables, ready to be filled; `replica_state` holds what a file says of itself, one value a key."""
+    return (
+        f"PRAGMA application_id = {REPLICA_APPLICATION_ID}",
+        "CREATE TABLE replica_state (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
+        """
+        CREATE TABLE range_sum (
+            bucket TEXT, range INTEGER, rows INTEGER NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY (bucket, range)
+        ) STRICT, WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE staged_gone (
+            entity TEXT NOT NULL, id BLOB NOT NULL, commit_seq INTEGER NOT NULL, PRIMARY KEY (entity, id)
+        ) STRICT, WITHOUT ROWID
+        """,
+        *(table_sql(synced, synced.name) for synced in SYNCED),
+        *(table_sql(synced, overlay(synced)) for synced in OVERLAID),
+    )
+
+
+def finish_sql() -> tuple[str, ...]:
+    """Everything else, of what the tables hold by now: indexes, full-text index, range sums, their triggers, and views."""
+    return (
+        *(statement for synced in SYNCED for statement in index_sql(synced)),
+        *_search_sql(),
+        *(statement for synced in SYNCED for statement in _sum_sql(synced)),
+        *_view_sql(),
+    )
+
+
+def staged(synced: Synced) -> str:
+    """The table in which rows of an entity wait for the rest of their checkpoint."""
+    return f"staged_{synced.name}"
+
+
+def overlay(synced: Synced) -> str:
+    """The table of rows that pending intents make."""
+    return f"overlay_{synced.name}"
+
+
+def current(synced: Synced) -> str:
+    """Where to read an entity: the replica with the overlay on it, or the replica alone where nothing overlays it."""
+    return f"current_{synced.name}" if synced in OVERLAID else synced.name
+
+
+def table_sql(synced: Synced, table: str) -> str:
+    """The table of a row: its version, its checksum, its fields."""
+    columns = ", ".join(_column_sql(field) for field in msgspec.structs.fields(synced.row))
+    return f"CREATE TABLE {table} (commit_seq INTEGER NOT NULL, checksum INTEGER NOT NULL DEFAULT 0, {columns}) STRICT"
+
+
+def _column_sql(field: msgspec.structs.FieldInfo) -> str:
+    kind, optional = _storage(field.type)
+    constraint = " PRIMARY KEY NOT NULL" if field.name == "id" else "" if optional else " NOT NULL"
+    return f"{field.name} {kind}{constraint}"
+
+
+def _storage(field_type: Any) -> tuple[str, bool]:
+    """The storage class of a field, and whether it may be null."""
+    if typing.get_origin(field_type) in {types.UnionType, typing.Union}:
+        (inner,) = [part for part in typing.get_args(field_type) if part is not types.NoneType]
+        return _storage(inner)[0], True
+    if typing.get_origin(field_type) is typing.Annotated:
+        return _storage(typing.get_args(field_type)[0])
+    return {UUID: "BLOB", int: "INTEGER"}.get(field_type, "TEXT"), False
+
+
+def index_sql(synced: Synced) -> tuple[str, ...]:
+    """The indexes of an entity, as its line in the registry names them."""
+    return tuple(
+        f"CREATE INDEX {synced.name}_{'_'.join(columns)} ON {synced.name} ({', '.join(columns)})" for columns in synced.indexes
+    )
+
+
+def bucket_sql(synced: Synced, row: str) -> str:
+    """The name of a row's bucket as an expression over `row`, which is a table, `NEW` or `OLD`."""
+    if synced.bucket.key is None:
+        return f"'{synced.bucket.kind}'"
+    return f"'{synced.bucket.kind}:' || lower(hex({row}.{synced.bucket.key}))"
+
+
+def range_sql(synced: Synced, row: str) -> str:
+    """The number of a row's range as an expression: SQLite makes no number of a byte, so the byte's place among all is it."""
+    return f"instr({_ALL_BYTES}, substr({row}.id, 16, 1)) - 1" if synced.bucket.is_shared else "0"
+
+
+def _sum_sql(synced: Synced) -> tuple[str, ...]:
+    """Fill the range sums with what the table holds, and keep them from here on."""
+    name = synced.name
+    added = "ON CONFLICT (bucket, range) DO UPDATE SET rows = rows + excluded.rows, checksum = checksum + excluded.checksum"
+    enter = f"INSERT INTO range_sum VALUES ({bucket_sql(synced, 'NEW')}, {range_sql(synced, 'NEW')}, 1, NEW.checksum) {added}"
+    leave = (
+        "UPDATE range_sum SET rows = rows - 1, checksum = checksum - OLD.checksum "
+        f"WHERE bucket = {bucket_sql(synced, 'OLD')} AND range = {range_sql(synced, 'OLD')}"
+    )
+    key = synced.bucket.key or "NULL"
+    counted = f"SELECT {key} AS key, {range_sql(synced, name)} AS range, count(*) AS rows, sum(checksum) AS checksum FROM {name}"
+    bucket = bucket_sql(synced, "counted").replace(f"counted.{key}", "counted.key")
+    return (
+        f"INSERT INTO range_sum SELECT {bucket}, range, rows, checksum FROM ({counted} GROUP BY 1, 2) counted WHERE true {added}",
+        f"CREATE TRIGGER {name}_sum_insert AFTER INSERT ON {name} BEGIN {enter}; END",
+        f"CREATE TRIGGER {name}_sum_delete AFTER DELETE ON {name} BEGIN {leave}; END",
+        f"CREATE TRIGGER {name}_sum_update AFTER UPDATE ON {name} BEGIN {leave}; {enter}; END",
+    )
+
+
+def _search_sql() -> tuple[str, ...]:
+    """The full-text index of products, filled in one go and then kept by triggers. It holds no copy of the text."""
+    columns = ", ".join(_SEARCHED)
+    new = ", ".join(f"NEW.{column}" for column in _SEARCHED)
+    changed = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in _SEARCHED)
+    options = "content='', contentless_delete=1, tokenize=\"unicode61 remove_diacritics 2\", prefix='1 2 3 4'"
+    enter = f"INSERT INTO product_search (rowid, {columns}) VALUES (NEW.rowid, {new})"
+    leave = "DELETE FROM product_search WHERE rowid = OLD.rowid"
+    return (
+        f"CREATE VIRTUAL TABLE product_search USING fts5({columns}, {options})",
+        f"INSERT INTO product_search (rowid, {columns}) SELECT rowid, {columns} FROM product",
+        f"CREATE TRIGGER product_search_insert AFTER INSERT ON product BEGIN {enter}; END",
+        f"CREATE TRIGGER product_search_delete AFTER DELETE ON product BEGIN {leave}; END",
+        f"CREATE TRIGGER product_search_update AFTER UPDATE ON product WHEN {changed} BEGIN {leave}; {enter}; END",
+    )
+
+
+def _view_sql() -> tuple[str, ...]:
+    """The views that lay the overlay over the replica. The lines of an overlaid order are the overlay's alone."""
+    hidden = {"sales_order_line": "order_id NOT IN (SELECT id FROM overlay_sales_order)"}
+    shown = {synced: hidden.get(synced.name, f"id NOT IN (SELECT id FROM {overlay(synced)})") for synced in OVERLAID}
+    return tuple(
+        f"CREATE VIEW {current(synced)} AS SELECT * FROM {overlay(synced)} UNION ALL SELECT * FROM {synced.name} WHERE {condition}"
+        for synced, condition in shown.items()
+    )
