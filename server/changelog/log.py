@@ -38,6 +38,17 @@ async def seal(session: WriteSession) -> int:
     return (await read_head(session)).head
 
 
+async def take_place(session: WriteSession, now_ms: int) -> None:
+    """Let this transaction have a place in the log though it may change no row that travels, for what devices must be past."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(sa.text("SELECT capture_change()"))
+        return
+    following = sa.select(ChangeHeadModel.head + 1, ChangeHeadModel.head + 1, sa.literal(now_ms))
+    unmade = ~sa.exists().where(ChangeCommitModel.change == ChangeHeadModel.head + 1)
+    columns = ["change", "commit_seq", "committed_at_ms"]
+    await session.execute(sa.insert(ChangeCommitModel).from_select(columns, following.where(unmade)))
+
+
 async def seal_before_commit(session: WriteSession) -> None:
     """For `Database`: seal on SQLite; PostgreSQL's own trigger does it at commit, holding the lock for less long."""
     if session.get_bind().dialect.name == "sqlite":

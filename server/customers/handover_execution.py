@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from server.changelog.log import seal
+from server.changelog.log import seal, take_place
 from server.customers.handover import HandoverKind, HandoverState, Move, move_of
 from server.customers.models import (
     CustomerModel,
@@ -44,6 +44,7 @@ async def execute(session: WriteSession, handover_id: UUID, now_ms: int) -> bool
         await _reassign(session, move)
     else:
         await session.execute(sa.update(CustomerModel).where(_of(handover_id)).values(territory_id=move.to_territory_id))
+    await take_place(session, now_ms)
     place = await seal(session)
     await session.execute(sa.update(HandoverModel).where(HandoverModel.id == handover_id).values(commit_seq=place))
     return True

@@ -1,5 +1,6 @@
 """What a device may ask about customers."""
 
+from server.customers.late_orders import Footing, footing_in
 from server.runtime.database import WriteSession
 from server.runtime.rows import fetch_row, insert_rows
 from server.runtime.slices import IntentContext
@@ -10,7 +11,7 @@ from sync_protocol.verdicts import Code, Outcome, Verdict
 
 
 async def create_customer(session: WriteSession, intent: CreateCustomer, context: IntentContext) -> Verdict:
-    """Take a prospect into the rep's own territory. Its orders are held until a manager approves it."""
+    """Take a prospect into the rep's own territory, or one that was its own. Its orders are held until a manager approves it."""
     refusal = await _refusal(session, intent, context)
     if refusal is not None:
         return context.rejected(refusal)
@@ -20,7 +21,10 @@ async def create_customer(session: WriteSession, intent: CreateCustomer, context
 
 
 async def _refusal(session: WriteSession, intent: CreateCustomer, context: IntentContext) -> Code | None:
-    if intent.territory_id not in context.territory_ids:
+    footing = await footing_in(session, intent.territory_id, context)
+    if footing is Footing.HANDED_OVER:
+        return Code.HANDED_OVER
+    if footing is Footing.FOREIGN:
         return Code.UNKNOWN_TERRITORY
     if await fetch_row(session, Customer, intent.customer_id) is not None:
         return Code.CUSTOMER_EXISTS

@@ -1,11 +1,12 @@
 """What a device may ask about orders. Each is executed anew with the server's rules and data; the device only quoted."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from server.customers.late_orders import Footing, Standing, standing_of
 from server.inventory.levels import change_allocated
 from server.orders.allocations import allocated_by_product, release
 from server.orders.facts import Terms, gather_facts, terms_of
@@ -16,37 +17,49 @@ from server.runtime.rows import fetch_row, fetch_rows, insert_rows, table_of
 from server.runtime.slices import IntentContext
 from sync_protocol.entities.customers import Address, Customer, CustomerStatus
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
-from sync_protocol.intents import AmendOrder, CancelOrder, SubmitOrder
+from sync_protocol.intents import AmendOrder, CancelOrder, RequestedLine, SubmitOrder
 from sync_protocol.rules.documents import decided_status, order_line_rows, order_row
-from sync_protocol.rules.order_review import OrderDecision, review_order
+from sync_protocol.rules.order_review import OrderDecision, OrderFacts, review_order, routed
 from sync_protocol.rules.order_states import Actor, may_amend, may_move
+from sync_protocol.values import normal_text
 from sync_protocol.verdicts import PRECEDENCE, Change, Code, Outcome, Verdict
+
+NOTE_CHARACTERS_MAX: Final = 4_000
 
 
 async def submit_order(session: WriteSession, intent: SubmitOrder, context: IntentContext) -> Verdict:
     """Decide a new order, promise stock for it and write it down."""
     customer = await fetch_row(session, Customer, intent.customer_id)
-    refusal = await _submission_refusal(session, intent, context, customer)
-    if refusal is not None or customer is None:
-        return context.rejected(refusal or Code.UNKNOWN_CUSTOMER)
-    terms = await terms_of(session, customer)
+    if customer is None:
+        return context.rejected(Code.UNKNOWN_CUSTOMER)
+    standing = await standing_of(session, customer, context)
+    refusal = await _submission_refusal(session, intent, standing, customer)
+    if refusal is not None:
+        return context.rejected(refusal)
+    terms = await terms_of(session, standing.on_its_terms(customer))
     facts = await gather_facts(session, terms, {line.product_id for line in intent.lines})
-    decision = review_order(intent.currency, intent.lines, facts)
+    decision = _reviewed(intent.currency, intent.lines, facts, standing)
     if decision.outcome is Outcome.REJECTED:
         return _verdict(context, decision)
     own = await is_leased_to(session, intent.number, context.holder_id)
     number = await free_number(session, intent.number if own else f"{context.number_prefix}-{intent.number}")
-    await _write_order(session, intent, context, _Decided(decision, number, terms))
+    await _write_order(session, intent, context, _Decided(decision, number, terms, standing.rep_id))
     return _verdict(context, decision, _number_change(intent.number, number))
 
 
-async def _submission_refusal(
-    session: WriteSession, intent: SubmitOrder, context: IntentContext, customer: Customer | None
-) -> Code | None:
-    if customer is None:
-        return Code.UNKNOWN_CUSTOMER
-    if not context.may_serve(customer):
-        return Code.NOT_PERMITTED
+def _reviewed(currency: str, lines: Sequence[RequestedLine], facts: OrderFacts, standing: Standing) -> OrderDecision:
+    """What the rules say; an order that is for the new rep to decide is held besides."""
+    decision = review_order(currency, lines, facts)
+    return routed(decision) if standing.footing is Footing.ROUTED else decision
+
+
+_REFUSED: Final = {Footing.FOREIGN: Code.NOT_PERMITTED, Footing.HANDED_OVER: Code.HANDED_OVER}
+"""Who stands on this footing may not ask, and is told so."""
+
+
+async def _submission_refusal(session: WriteSession, intent: SubmitOrder, standing: Standing, customer: Customer) -> Code | None:
+    if standing.footing in _REFUSED:
+        return _REFUSED[standing.footing]
     if customer.status is CustomerStatus.CLOSED:
         return Code.CUSTOMER_CLOSED
     if await fetch_row(session, Order, intent.order_id) is not None:
@@ -62,10 +75,11 @@ class _Decided(NamedTuple):
     decision: OrderDecision
     number: str
     terms: Terms
+    rep_id: UUID | None
 
 
 async def _write_order(session: WriteSession, intent: SubmitOrder, context: IntentContext, decided: _Decided) -> None:
-    decision, number, terms = decided
+    decision, number, terms, rep_id = decided
     order = order_row(
         intent,
         decision,
@@ -75,7 +89,7 @@ async def _write_order(session: WriteSession, intent: SubmitOrder, context: Inte
         captured_at_ms=context.captured_at_ms,
         time_zone=context.time_zone,
         received_at_ms=context.now_ms,
-        rep_id=context.rep_id,
+        rep_id=rep_id,
         stock_location_id=terms.stock_location_id,
     )
     lines = order_line_rows(order.id, order.customer_id, decision.lines)
@@ -87,21 +101,21 @@ async def _write_order(session: WriteSession, intent: SubmitOrder, context: Inte
 async def amend_order(session: WriteSession, intent: AmendOrder, context: IntentContext) -> Verdict:
     """Decide an order anew with other lines; what it had promised is its own to promise again."""
     order = await fetch_row(session, Order, intent.order_id, lock=True)
-    refusal = await _change_refusal(session, order, context)
-    if refusal is not None or order is None:
-        return context.rejected(refusal or Code.UNKNOWN_ORDER)
+    if order is None:
+        return context.rejected(Code.UNKNOWN_ORDER)
+    customer, standing = await _whose(session, order, context)
+    if standing.footing in _REFUSED:
+        return context.rejected(_REFUSED[standing.footing])
     if await _foreign_line(session, order.id, [line.line_id for line in intent.lines]):
         return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another order")
     if not may_amend(order.status):
         return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
     if order.revision != intent.revision:
         return context.rejected(Code.ORDER_CHANGED_MEANWHILE, f"it is at revision {order.revision}, you saw {intent.revision}")
-    customer = await fetch_row(session, Customer, order.customer_id)
-    assert customer is not None
     promised = allocated_by_product(await fetch_rows(session, OrderLine, table_of(OrderLine).c.order_id == order.id))
-    terms = (await terms_of(session, customer)).at(order.stock_location_id)
+    terms = (await terms_of(session, standing.on_its_terms(customer))).at(order.stock_location_id)
     facts = await gather_facts(session, terms, {*promised, *(line.product_id for line in intent.lines)}, promised)
-    decision = review_order(order.currency, intent.lines, facts)
+    decision = _reviewed(order.currency, intent.lines, facts, standing)
     if decision.outcome is not Outcome.REJECTED:
         await _rewrite_order(session, order, intent, decision, context.now_ms)
     return _verdict(context, decision)
@@ -137,9 +151,13 @@ async def _rewrite_order(session: WriteSession, order: Order, intent: AmendOrder
 async def cancel_order(session: WriteSession, intent: CancelOrder, context: IntentContext) -> Verdict:
     """Cancel an order that has not gone too far, and give back what it had promised."""
     order = await fetch_row(session, Order, intent.order_id, lock=True)
-    refusal = await _change_refusal(session, order, context)
-    if refusal is not None or order is None:
-        return context.rejected(refusal or Code.UNKNOWN_ORDER)
+    if order is None:
+        return context.rejected(Code.UNKNOWN_ORDER)
+    _, standing = await _whose(session, order, context)
+    if standing.footing in _REFUSED:
+        return context.rejected(_REFUSED[standing.footing])
+    if standing.footing is Footing.ROUTED:
+        return await _route_cancellation(session, order, intent, context)
     if not may_move(Actor.CAPTURER, order.status, OrderStatus.CANCELLED):
         return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
     await release(session, order.id, context.now_ms)
@@ -151,11 +169,21 @@ async def cancel_order(session: WriteSession, intent: CancelOrder, context: Inte
     return Verdict(intent_id=context.intent_id, outcome=Outcome.ACCEPTED, decided_at_ms=context.now_ms)
 
 
-async def _change_refusal(session: WriteSession, order: Order | None, context: IntentContext) -> Code | None:
-    if order is None:
-        return Code.UNKNOWN_ORDER
+async def _route_cancellation(session: WriteSession, order: Order, intent: CancelOrder, context: IntentContext) -> Verdict:
+    """Hold an order that its former rep wants cancelled, with what it said: whether it is, the new rep or a manager decides."""
+    if not may_move(Actor.SERVER, order.status, OrderStatus.HELD):
+        return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
+    said = normal_text(f"to be cancelled, says its former rep: {intent.reason}")[:NOTE_CHARACTERS_MAX]
+    held = sa.update(OrderModel).where(OrderModel.id == order.id)
+    await session.execute(held.values(status=OrderStatus.HELD, hold_code=Code.ROUTED, reason=said))
+    return Verdict(intent_id=context.intent_id, outcome=Outcome.HELD, decided_at_ms=context.now_ms, codes=(Code.ROUTED,))
+
+
+async def _whose(session: WriteSession, order: Order, context: IntentContext) -> tuple[Customer, Standing]:
+    """The customer of an order, and on what footing the asker stands towards it."""
     customer = await fetch_row(session, Customer, order.customer_id)
-    return None if customer is not None and context.may_serve(customer) else Code.NOT_PERMITTED
+    assert customer is not None, "an order refers to its customer"
+    return customer, await standing_of(session, customer, context)
 
 
 def _number_change(asked: str, given: str) -> tuple[Change, ...]:

@@ -19,7 +19,8 @@ BODY_SECONDS_KEY: Final = "body_seconds"
 class IntentContext(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, when, and with what at hand. `territory_ids` are those of the rep, `customer_id` the buyer's company.
 
-    `number_prefix` is that of the asking device.
+    `number_prefix` is that of the asking device. `captured_at_ms` is by the device's clock, `clock_skew_ms` how far that was
+    ahead of ours at its last checkpoint, `decided_at_cursor` the checkpoint that its user saw.
     """
 
     intent_id: UUID
@@ -30,6 +31,8 @@ class IntentContext(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UUID
     role: str
     number_prefix: str
+    clock_skew_ms: int | None = None
+    decided_at_cursor: int = 0
     rep_id: UUID | None = None
     customer_id: UUID | None = None
     territory_ids: frozenset[UUID] = frozenset()

@@ -195,6 +195,8 @@ class Pusher:
         return IntentContext(
             intent_id=envelope.id,
             captured_at_ms=envelope.captured_at_ms,
+            clock_skew_ms=envelope.clock_skew_ms,
+            decided_at_cursor=envelope.decided_at_cursor,
             time_zone=envelope.time_zone,
             now_ms=self._now_ms,
             ids=self._ids,

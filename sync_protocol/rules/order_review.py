@@ -84,6 +84,14 @@ def review_order(currency: str, lines: Sequence[RequestedLine], facts: OrderFact
     return OrderDecision(outcome=outcome, codes=codes, changes=changes, lines=decided, total_minor=total)
 
 
+def routed(decision: OrderDecision) -> OrderDecision:
+    """The same, held for the rep whom the customer was handed over to. A rejection stays one."""
+    if decision.outcome is Outcome.REJECTED:
+        return decision
+    codes = tuple(sorted({*decision.codes, Code.ROUTED}, key=PRECEDENCE.__getitem__))
+    return msgspec.structs.replace(decision, outcome=Outcome.HELD, codes=codes)
+
+
 def _obstacle(line: RequestedLine, facts: OrderFacts) -> Change | None:
     product = facts.products.get(line.product_id)
     if product is None:

@@ -223,13 +223,19 @@ class World:
         return ServerEndpoint(self.database, self.handlers, self.clock, self.ids, token)
 
     async def open_device(
-        self, path: Path, *, wrap: Wrap | None = None, page_rows: int = 50_000, inline: bool = True
+        self,
+        path: Path,
+        *,
+        wrap: Wrap | None = None,
+        page_rows: int = 50_000,
+        inline: bool = True,
+        clock: ManualClock | None = None,
     ) -> OrderClient:
-        """The device in a file, new or not."""
+        """The device in a file, new or not. Its clock is the server's unless it has one of its own."""
         return await OrderClient.open(
             path,
             time_zone="Europe/Amsterdam",
-            clock=self.clock,
+            clock=clock or self.clock,
             ids=DeviceIds(self.clock, self._chance),
             endpoint_for=lambda _url, token: wrap(self.endpoint(token)) if wrap else self.endpoint(token),
             page_rows=page_rows,
