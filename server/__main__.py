@@ -13,7 +13,7 @@ import uvicorn
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-import server.app  # noqa: F401  # every slice's tables, which refer to each other
+import server.app
 from server.changelog.log import rotate_epoch, seal_before_commit
 from server.customers.commands import handovers
 from server.demo.commands import demo
@@ -25,6 +25,7 @@ from server.runtime.clock import IdSource, SystemClock
 from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
 from server.settings import PREFIX, InvalidSettingError, Settings, settings_from_environment
+from server.sync.commands import quarantine, release_command
 
 COMMANDS_OF_OTHERS: Final = "roadbook.commands"
 GRACE_SECONDS: Final = 3
@@ -211,6 +212,8 @@ def restored() -> None:
 main.add_command(users)
 main.add_command(devices)
 main.add_command(handovers)
+quarantine.add_command(release_command(server.app.intent_handlers))
+main.add_command(quarantine)
 main.add_command(import_command, "import")
 main.add_command(demo, "demo")
 

@@ -31,6 +31,7 @@ from server.runtime.errors import ProblemError
 from server.runtime.jobs import election_of, run_jobs
 from server.runtime.slices import IntentHandler, JobContext, Slice
 from server.settings import Settings, settings_from_environment
+from server.sync.quarantine_routes import ROUTES as QUARANTINE_ROUTES
 from server.sync.routes import ROUTES as SYNC_ROUTES
 from server.web.problems import answer_database_error, answer_http_exception, answer_problem, answer_unexpected
 from server.web.requests import BODY_BYTES_MAX, BodyDeadline, StrictRequest, add_headers
@@ -47,7 +48,7 @@ SLICES: Final = (
         routes=ORDER_ROUTES,
         intents={SubmitOrder: submit_order, AmendOrder: amend_order, CancelOrder: cancel_order},
     ),
-    Slice(name="sync", routes=SYNC_ROUTES),
+    Slice(name="sync", routes=(*SYNC_ROUTES, *QUARANTINE_ROUTES)),
     Slice(name="web", routes=WEB_ROUTES),
 )
 

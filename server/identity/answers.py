@@ -62,6 +62,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     last_seen_at: str | None
     revoked_at: str | None
     revoked_reason: RevocationReason | None
+    wiped_at: str | None
 
     @classmethod
     def of(cls, device: DeviceModel, user: UserModel) -> Self:
@@ -75,6 +76,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
             last_seen_at=iso_or_none(device.last_seen_ms),
             revoked_at=iso_or_none(device.revoked_at_ms),
             revoked_reason=RevocationReason(device.revoked_reason) if device.revoked_reason else None,
+            wiped_at=iso_or_none(device.wiped_at_ms),
         )
 
 

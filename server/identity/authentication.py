@@ -30,7 +30,7 @@ async def authorize(connection: Connection, route: BaseRouteHandler) -> None:
     database, clock = cast("Database", connection.app.state.database), cast("Clock", connection.app.state.clock)
     token = bearer_token(connection)
     async with database.read() as session:
-        principal = await principal_of_token(session, token, clock.now_ms())
+        principal = await principal_of_token(session, token, clock.now_ms(), revoked_too=access.revoked_too)
     if principal.role not in access.roles:
         raise RoleForbidsError(principal.role, access.roles)
     if principal.device_id is not None and not access.devices:

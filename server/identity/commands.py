@@ -174,6 +174,7 @@ def list_devices(*, as_json: bool) -> None:
         "enrolled": lambda device: device.enrolled_at,
         "last seen": lambda device: device.last_seen_at,
         "revoked": lambda device: device.revoked_reason,
+        "wiped": lambda device: device.wiped_at,
         "id": lambda device: device.id,
     }
     show(run(work), columns, as_json=as_json)

@@ -20,7 +20,10 @@ NUMBER_PREFIXES_SKIPPED: Final = 1_000
 
 
 class RevocationReason(StrEnum):
-    """Why a device is revoked. Whatever the reason, it is refused from its next request on."""
+    """Why a device is revoked. It is refused from its next request on.
+
+    One that is lost is told to erase itself. What one of a user who left still sends is kept for a manager to decide.
+    """
 
     LOST = "lost"
     LEFT = "left"
@@ -78,6 +81,8 @@ async def create_device(
         revoked_at_ms=None,
         revoked_reason=None,
         forked_from_id=forked_from_id,
+        wipe_key=ids.token(),
+        wiped_at_ms=None,
     )
     session.add(device)
     await session.flush()

@@ -47,8 +47,11 @@ class DeviceRevokedError(UnauthenticatedError):
     title = "Device revoked"
     code = "device_revoked"
 
-    def __init__(self, device_id: UUID, reason: str) -> None:
-        super().__init__(f"the device {device_id} was revoked ({reason}); ask your manager for a new enrolment code")
+    def __init__(self, device_id: UUID, reason: str, wipe_key: bytes | None = None) -> None:
+        """`wipe_key` tells the device to erase itself; it is for one that was lost."""
+        fields = {"wipe_key": wipe_key.hex()} if wipe_key is not None else {}
+        sentence = f"the device {device_id} was revoked ({reason}); ask your manager for a new enrolment code"
+        super().__init__(sentence, fields=fields)
         self.device_id = device_id
         self.reason = reason
 

@@ -49,7 +49,10 @@ class EnrolmentCodeModel(Base):
 
 
 class DeviceModel(Base):
-    """A device. The incarnation rotates with each push; a caller that shows another one is a copy."""
+    """A device. The incarnation rotates with each push; a caller that shows another one is a copy.
+
+    `wipe_key` is shown to a device that was lost, and to no other: it holds the key's digest and obeys who has the key.
+    """
 
     __tablename__ = "device"
 
@@ -66,6 +69,8 @@ class DeviceModel(Base):
     revoked_at_ms: Mapped[int | None]
     revoked_reason: Mapped[str | None]
     forked_from_id: Mapped[UUID | None]
+    wipe_key: Mapped[bytes | None]
+    wiped_at_ms: Mapped[int | None]
 
 
 class NumberPrefixModel(Base):

@@ -59,7 +59,10 @@ class PasswordChange(Asked, frozen=True, kw_only=True):
 
 
 class Revocation(Asked, frozen=True, kw_only=True):
-    """The reason is recorded; whatever it is, the device is refused, and so is what was forked from it."""
+    """The device is refused, and so is what was forked from it.
+
+    `lost`: it is told to erase itself. `left`: what it still sends is set aside for a manager. `replaced`: nothing more.
+    """
 
     reason: RevocationReason
 

@@ -18,7 +18,7 @@ from server.identity.credentials import (
     token_digest,
     verify_password,
 )
-from server.identity.devices import revoke_devices_of
+from server.identity.devices import RevocationReason, revoke_devices_of
 from server.identity.errors import (
     CodeUnknownError,
     DeviceRevokedError,
@@ -247,10 +247,13 @@ async def sign_out(session: WriteSession, token: str) -> None:
     await session.execute(sa.delete(SessionModel).where(SessionModel.token_digest == token_digest(token)))
 
 
-async def principal_of_token(session: ReadSession, token: str, now_ms: int) -> Principal:
-    """Who holds this token, of a session or of a device. Raises TokenInvalidError, DeviceRevokedError."""
+async def principal_of_token(session: ReadSession, token: str, now_ms: int, *, revoked_too: bool = False) -> Principal:
+    """Who holds this token, of a session or of a device. Raises TokenInvalidError, DeviceRevokedError.
+
+    With `revoked_too` the caller decides what a revoked device may still do.
+    """
     if token.startswith(DEVICE_PREFIX):
-        return await _principal_of_device(session, token)
+        return await _principal_of_device(session, token, revoked_too=revoked_too)
     digest = token_digest(token)
     held = sa.select(SessionModel, UserModel).join(UserModel, UserModel.id == SessionModel.user_id)
     found = (await session.execute(held.where(SessionModel.token_digest == digest))).one_or_none()
@@ -261,16 +264,22 @@ async def principal_of_token(session: ReadSession, token: str, now_ms: int) -> P
     return principal_of(found.UserModel)
 
 
-async def _principal_of_device(session: ReadSession, token: str) -> Principal:
+async def _principal_of_device(session: ReadSession, token: str, *, revoked_too: bool) -> Principal:
     found = await device_of_token(session, token)
     if found is None:
         raise TokenInvalidError
     device, user = found
-    if device.revoked_at_ms is not None:
-        raise DeviceRevokedError(device.id, device.revoked_reason or "revoked")
-    if not user.active:
+    if device.revoked_at_ms is not None and not revoked_too:
+        raise revoked(device)
+    if not user.active and device.revoked_at_ms is None:
         raise TokenInvalidError
     return principal_of(user, device.id)
+
+
+def revoked(device: DeviceModel) -> DeviceRevokedError:
+    """How a revoked device is refused; one that was lost is given the key to erase itself with it."""
+    reason = device.revoked_reason or "revoked"
+    return DeviceRevokedError(device.id, reason, device.wipe_key if reason == RevocationReason.LOST else None)
 
 
 async def device_of_token(session: ReadSession, token: str) -> tuple[DeviceModel, UserModel] | None:

@@ -11,7 +11,7 @@ from server.inventory.levels import change_allocated
 from server.orders.allocations import allocated_by_product, release
 from server.orders.facts import Terms, gather_facts, terms_of
 from server.orders.models import OrderLineModel, OrderModel
-from server.orders.numbers import free_number, is_leased_to
+from server.orders.numbers import free_number, is_leased_to, prefix_of
 from server.runtime.database import WriteSession
 from server.runtime.rows import fetch_row, fetch_rows, insert_rows, table_of
 from server.runtime.slices import IntentContext
@@ -41,7 +41,7 @@ async def submit_order(session: WriteSession, intent: SubmitOrder, context: Inte
     decision = _reviewed(intent.currency, intent.lines, facts, standing)
     if decision.outcome is Outcome.REJECTED:
         return _verdict(context, decision)
-    own = await is_leased_to(session, intent.number, context.holder_id)
+    own = prefix_of(intent.number) == context.number_prefix or await is_leased_to(session, intent.number, context.holder_id)
     number = await free_number(session, intent.number if own else f"{context.number_prefix}-{intent.number}")
     await _write_order(session, intent, context, _Decided(decision, number, terms, standing.rep_id))
     return _verdict(context, decision, _number_change(intent.number, number))

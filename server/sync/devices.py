@@ -6,10 +6,9 @@ import msgspec
 import sqlalchemy as sa
 
 from server.identity.devices import INCARNATION_FORGOTTEN
-from server.identity.errors import DeviceRevokedError
 from server.identity.models import DeviceModel
 from server.identity.principals import Principal
-from server.identity.service import principal_of_token
+from server.identity.service import principal_of_token, revoked
 from server.runtime.database import ReadSession, WriteSession
 from server.sync.errors import DeviceForkedError, DeviceMismatchError, NotADeviceError, NothingToHoldError, ProtocolNotServedError
 from sync_protocol.wire.messages import PushRequest
@@ -49,7 +48,7 @@ async def asker_of(session: ReadSession, token: str, device_id: UUID, now_ms: in
     query = sa.select(DeviceModel).where(DeviceModel.id == device_id).execution_options(populate_existing=True)
     device = (await session.execute(query.with_for_update() if lock else query)).scalar_one()
     if device.revoked_at_ms is not None:  # while this waited for the lock
-        raise DeviceRevokedError(device.id, device.revoked_reason or "revoked")
+        raise revoked(device)
     return Asker(
         principal=principal,
         device_id=device.id,

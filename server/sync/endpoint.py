@@ -7,6 +7,7 @@ from typing import Final
 
 from server.changelog.log import has_unsealed, seal_foreign_writes
 from server.identity.attempts import count_attempt, refuse_for
+from server.identity.errors import DeviceRevokedError
 from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database
 from server.runtime.errors import BusyError
@@ -14,7 +15,9 @@ from server.sync.devices import asker_of, note_seen, require_known, require_serv
 from server.sync.enrolment import enrol, fork
 from server.sync.pull import build_page, pieces
 from server.sync.push import Handlers, Pusher, TransientDatabaseError
+from server.sync.quarantine import set_aside
 from server.sync.report import take_report
+from server.sync.revocation import take_confirmation
 from server.sync.scope import scope_of
 from sync_protocol.wire.messages import (
     DeviceReport,
@@ -86,22 +89,31 @@ class ServerEndpoint:
             await note_seen(session, request.device_id, request.cursor, now_ms, at_least_ms=SEEN_INTERVAL_MS)
 
     async def report(self, report: DeviceReport) -> ReportReply:
-        """Raises what `asker_of` raises, and DeviceForkedError."""
+        """Raises what `asker_of` raises, and DeviceForkedError. A device that was lost may say that it has erased itself."""
         require_served(report.protocol_version)
         async with self._database.write() as session:
             now_ms = self._clock.now_ms()
-            asker = await asker_of(session, self._token, report.device_id, now_ms, lock=True)
+            try:
+                asker = await asker_of(session, self._token, report.device_id, now_ms, lock=True)
+            except DeviceRevokedError:
+                return await take_confirmation(session, self._token, report, now_ms)
             require_known(asker, report.incarnation)
-            return await take_report(session, report, now_ms)
+            return await take_report(session, report, now_ms, self._ids)
 
     async def push(self, request: PushRequest) -> PushReply:
-        """Raises what `asker_of` raises, DeviceForkedError, EpochChangedError, and BusyError after five deadlocks."""
+        """Raises what `asker_of` raises, DeviceForkedError, EpochChangedError, and BusyError after five deadlocks.
+
+        What a device still sends whose user left is set aside for a manager.
+        """
         require_served(request.protocol_version)
         for _ in range(PUSH_TRIES_MAX):
             try:
                 async with self._database.write() as session:
                     now_ms = self._clock.now_ms()
-                    asker = await asker_of(session, self._token, request.device_id, now_ms, lock=True)
+                    try:
+                        asker = await asker_of(session, self._token, request.device_id, now_ms, lock=True)
+                    except DeviceRevokedError:
+                        return await set_aside(session, self._token, request, now_ms)
                     return await Pusher(session, self._handlers, asker, self._ids, now_ms).push(request)
             except TransientDatabaseError:
                 await asyncio.sleep(secrets.randbelow(50) / 1000)

@@ -10,6 +10,7 @@ from server.runtime.clock import IdSource
 from server.runtime.database import WriteSession
 from server.sync.devices import asker_of
 from server.sync.errors import NotForkedError, NothingToHoldError
+from server.sync.revocation import wipe_lock_of
 from sync_protocol.wire.messages import Enrolment, EnrolRequest, ForkRequest
 
 
@@ -48,4 +49,5 @@ async def _make_device(
         number_prefix=prefix,
         rep_id=user.rep_id,
         customer_id=user.customer_id,
+        wipe_lock=wipe_lock_of(made.device),
     )

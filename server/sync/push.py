@@ -6,7 +6,7 @@ support after five failures, so that it blocks nothing.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -63,18 +63,23 @@ class Pusher:
         if request.epoch is not None and request.epoch != head.epoch:
             raise EpochChangedError
         await rotate_incarnation(self._session, self._asker, request, self._now_ms)
-        self._territories = await territories_of(self._session, self._asker.principal.rep_id)
-        results = [await self._decide(envelope) for envelope in request.intents]
-        place = await seal(self._session)
-        asked = [envelope.id for envelope in request.intents]
-        decided_here = sa.and_(IntentRecordModel.id.in_(asked), IntentRecordModel.commit_seq < 0)
-        await self._session.execute(sa.update(IntentRecordModel).where(decided_here).values(commit_seq=place))
+        results = await self.decide(request.intents)
         return PushReply(
             audience=self._asker.device_id,
             epoch=head.epoch,
-            results=tuple(_for_protocol(_at(result, place), request.protocol_version) for result in results),
+            results=tuple(_for_protocol(result, request.protocol_version) for result in results),
             server_time_ms=self._now_ms,
         )
+
+    async def decide(self, envelopes: Sequence[IntentEnvelope]) -> list[PushResult]:
+        """A result for each envelope, in order: the transaction's last act."""
+        self._territories = await territories_of(self._session, self._asker.principal.rep_id)
+        results = [await self._decide(envelope) for envelope in envelopes]
+        place = await seal(self._session)
+        asked = [envelope.id for envelope in envelopes]
+        decided_here = sa.and_(IntentRecordModel.id.in_(asked), IntentRecordModel.commit_seq < 0)
+        await self._session.execute(sa.update(IntentRecordModel).where(decided_here).values(commit_seq=place))
+        return [_at(result, place) for result in results]
 
     async def _decide(self, envelope: IntentEnvelope) -> PushResult:
         if digest(envelope.body) != envelope.digest:

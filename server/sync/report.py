@@ -9,20 +9,26 @@ from uuid import UUID
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.changelog.log import read_head
+from server.identity.models import DeviceModel
 from server.identity.reports import DeviceProofModel, DeviceReportModel, PurgeReceiptModel
+from server.runtime.clock import IdSource
 from server.runtime.database import Base, WriteSession
 from sync_protocol.values import normal_text
+from sync_protocol.wire.codec import digest
 from sync_protocol.wire.messages import RECEIPTS_MAX, DeviceReport, Proof, PurgeReceipt, ReportReply
 
 
-async def take_report(session: WriteSession, report: DeviceReport, now_ms: int) -> ReportReply:
+async def take_report(session: WriteSession, report: DeviceReport, now_ms: int, ids: IdSource) -> ReportReply:
     """Store a report of the device that it names, whose token was shown. The same report again changes nothing more."""
     await _store_state(session, report, now_ms)
     stored = await _store_receipts(session, report.device_id, report.receipts, now_ms)
+    device = await session.get_one(DeviceModel, report.device_id)
+    if device.wipe_key is None:  # enrolled before devices had one
+        device.wipe_key = ids.token()
     if report.proof is not None:
         await _store_proof(session, report.device_id, report.proof, now_ms)
     head = await read_head(session)
-    return ReportReply(audience=report.device_id, epoch=head.epoch, receipt_ids=stored)
+    return ReportReply(audience=report.device_id, epoch=head.epoch, receipt_ids=stored, wipe_lock=digest(device.wipe_key))
 
 
 async def _store_state(session: WriteSession, report: DeviceReport, now_ms: int) -> None:

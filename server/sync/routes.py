@@ -25,6 +25,7 @@ PUSH_BYTES_MAX: Final = 8 * 1024 * 1024
 PULL_BYTES_MAX: Final = 8 * 1024 * 1024
 _log = logging.getLogger(__name__)
 _DEVICES: Final = {**allow(Role.REP, Role.BUYER), BODY_SECONDS_KEY: 600}
+_DEVICES_AND_REVOKED: Final = {**allow(Role.REP, Role.BUYER, revoked_too=True), BODY_SECONDS_KEY: 600}
 
 SyncRequest = Request[Any, Any, State]
 
@@ -82,13 +83,13 @@ async def _note_seen(endpoint: ServerEndpoint, asked: PullRequest) -> None:
         _log.warning("could not note that device %s was here", asked.device_id)
 
 
-@post("/sync/push", opt=_DEVICES, status_code=200, request_max_body_size=PUSH_BYTES_MAX, summary="Verdicts for intents")
+@post("/sync/push", opt=_DEVICES_AND_REVOKED, status_code=200, request_max_body_size=PUSH_BYTES_MAX, summary="Verdicts for intents")
 async def push(request: SyncRequest) -> Response[bytes]:
     """Body: PushRequest. Answer: PushReply, with one result for each intent."""
     return _reply(await _endpoint(request).push(await _message(request, PushRequest)))
 
 
-@post("/sync/report", opt=_DEVICES, status_code=200, summary="How a device is, and its receipts")
+@post("/sync/report", opt=_DEVICES_AND_REVOKED, status_code=200, summary="How a device is, and its receipts")
 async def report(request: SyncRequest) -> Response[bytes]:
     """Body: DeviceReport. Answer: ReportReply, with the receipts that are stored now."""
     return _reply(await _endpoint(request).report(await _message(request, DeviceReport)))

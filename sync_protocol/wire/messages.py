@@ -209,7 +209,10 @@ class ForkRequest(Message, frozen=True, kw_only=True):
 
 
 class Enrolment(Message, frozen=True, kw_only=True):
-    """A device's identity: the token authenticates, the incarnation tells it from its copies, the prefix numbers."""
+    """A device's identity: the token authenticates, the incarnation tells it from its copies, the prefix numbers.
+
+    `wipe_lock` is the digest of a key that only the server has: who shows the key may have the device wiped.
+    """
 
     device_id: UUID
     token: str
@@ -220,6 +223,7 @@ class Enrolment(Message, frozen=True, kw_only=True):
     number_prefix: str
     rep_id: UUID | None = None
     customer_id: UUID | None = None
+    wipe_lock: Digest | None = None
 
 
 class RangesRequest(Message, frozen=True, kw_only=True):
@@ -347,11 +351,12 @@ class DeviceReport(Message, frozen=True, kw_only=True):
 
 
 class ReportReply(Message, frozen=True, kw_only=True):
-    """What of a report is stored now: these receipts need not be sent again."""
+    """What of a report is stored now: these receipts need not be sent again. `wipe_lock` is for a device that has none."""
 
     audience: UUID
     epoch: UUID
     receipt_ids: tuple[UUID, ...] = ()
+    wipe_lock: Digest | None = None
 
 
 MESSAGES: Final[tuple[type[Message], ...]] = (

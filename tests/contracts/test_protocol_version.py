@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "642c99846dd3cb1b9632bff921bb5d42"
+FINGERPRINT = "a7379507e821764f2bd32ca87e355ef3"
 PROTOCOL_VERSION = 2
 RULES_VERSION = 1
 

@@ -40,7 +40,7 @@ PINNED = {
     "v1/verdict.json": "a7746c00315cfd5a3cfa495a156a8926",
     "v2/device_report.json": "2241a55885da7b793ef8dcfa860d20d4",
     "v2/enrol_request.json": "03edf8f4b4108e4517b5ba6d24911b34",
-    "v2/enrolment.json": "929276c9567f89b9bf5d2c63f64a5bd6",
+    "v2/enrolment.json": "131dfd5bc72ae43ccae5282ed8ed5b20",
     "v2/fork_request.json": "2f9f65890b16dac9c3459d7515d1096e",
     "v2/image_reply.json": "fb0598619db457a599c03f00ee601d67",
     "v2/image_request.json": "e1b9be5abeeaf7cbdcfa8740c3a50103",
@@ -59,7 +59,7 @@ PINNED = {
     "v2/ranges_reply.json": "ade64f707b9099adc727fb8d3a6b3270",
     "v2/ranges_request.json": "ceba22bacc6a36b2c0959f49e9dba588",
     "v2/repair_request.json": "c441c55037633b055eb791e5147172a8",
-    "v2/report_reply.json": "a38e2b2fa2dd038aae1515c3814da927",
+    "v2/report_reply.json": "b12ccecccdc068a200e07e01e2520617",
     "v2/verdict.json": "a7746c00315cfd5a3cfa495a156a8926",
 }
 TRANSCRIPTS = {name: json.loads((FOLDER / name).read_text(encoding="utf-8")) for name in PINNED}
