@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
+from uuid import UUID
 
 import httpx2
 import msgspec
@@ -18,12 +19,22 @@ from client_sdk.errors import (
     ServerError,
     ServerUnreachableError,
 )
-from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, encode
+from sync_protocol.wire.codec import (
+    IMAGE_MEDIA_TYPE,
+    INCARNATION_HEADER,
+    MESSAGE_MEDIA_TYPE,
+    PAGE_MEDIA_TYPE,
+    WireError,
+    decode,
+    encode,
+)
 from sync_protocol.wire.messages import (
     DeviceReport,
     Enrolment,
     EnrolRequest,
     ForkRequest,
+    ImageReply,
+    ImageRequest,
     PullRequest,
     PushReply,
     PushRequest,
@@ -91,6 +102,21 @@ class HttpEndpoint:
             async for piece in self._pieces(response):
                 yield piece
 
+    async def image(self, request: ImageRequest) -> ImageReply:
+        """Raises ServerError, ServerUnreachableError, BadReplyError."""
+        return await self._ask("/sync/image", request, ImageReply)
+
+    async def image_file(self, device_id: UUID, incarnation: bytes, digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        """Raises ServerError, ServerUnreachableError, BadReplyError, the last where the answer begins at another byte."""
+        headers = {"accept": IMAGE_MEDIA_TYPE, INCARNATION_HEADER: incarnation.hex(), "range": f"bytes={offset}-"}
+        path = f"/sync/images/{digest.hex()}"
+        request = self._client.build_request("GET", path, params={"device_id": str(device_id)}, headers=headers)
+        async with self._answer(request, IMAGE_MEDIA_TYPE, httpx2.codes.PARTIAL_CONTENT) as response:
+            if not response.headers.get("content-range", "").startswith(f"bytes {offset}-"):
+                raise BadReplyError(f"it is not the part from byte {offset} on that was asked for")
+            async for piece in self._pieces(response):
+                yield piece
+
     async def _ask(self, path: str, message: object, answer: type[T]) -> T:
         async with self._stream(path, message, MESSAGE_MEDIA_TYPE) as response:
             body = await self._body(response)
@@ -120,12 +146,17 @@ class HttpEndpoint:
     async def _stream(self, path: str, message: object, media_type: str) -> AsyncIterator[httpx2.Response]:
         headers = {"content-type": MESSAGE_MEDIA_TYPE, "accept": media_type}
         request = self._client.build_request("POST", path, content=encode(message), headers=headers)
+        async with self._answer(request, media_type, httpx2.codes.OK) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _answer(self, request: httpx2.Request, media_type: str, status: int) -> AsyncIterator[httpx2.Response]:
         try:
             response = await self._client.send(request, stream=True)
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             raise ServerUnreachableError(self._url, _name(error)) from error
         try:
-            if response.status_code != httpx2.codes.OK:
+            if response.status_code != status:
                 raise await self._problem(response)
             given = response.headers.get("content-type", "").partition(";")[0]
             if given != media_type:

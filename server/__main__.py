@@ -26,6 +26,7 @@ from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
 from server.settings import PREFIX, InvalidSettingError, Settings, settings_from_environment
 from server.sync.commands import quarantine, release_command
+from server.sync.images.commands import images
 
 COMMANDS_OF_OTHERS: Final = "roadbook.commands"
 GRACE_SECONDS: Final = 3
@@ -214,6 +215,7 @@ main.add_command(devices)
 main.add_command(handovers)
 quarantine.add_command(release_command(server.app.intent_handlers))
 main.add_command(quarantine)
+main.add_command(images)
 main.add_command(import_command, "import")
 main.add_command(demo, "demo")
 

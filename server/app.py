@@ -26,11 +26,14 @@ from server.identity.routes import ROUTES as IDENTITY_ROUTES
 from server.orders.intents import amend_order, cancel_order, submit_order
 from server.orders.routes import ROUTES as ORDER_ROUTES
 from server.runtime.clock import Clock, IdSource, SystemClock
-from server.runtime.database import Database
+from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
 from server.runtime.jobs import election_of, run_jobs
 from server.runtime.slices import IntentHandler, JobContext, Slice
 from server.settings import Settings, settings_from_environment
+from server.sync.image_routes import ROUTES as IMAGE_ROUTES
+from server.sync.images.jobs import JOBS as IMAGE_JOBS
+from server.sync.images.storage import ImageStorage, image_place
 from server.sync.quarantine_routes import ROUTES as QUARANTINE_ROUTES
 from server.sync.routes import ROUTES as SYNC_ROUTES
 from server.web.problems import answer_database_error, answer_http_exception, answer_problem, answer_unexpected
@@ -48,7 +51,7 @@ SLICES: Final = (
         routes=ORDER_ROUTES,
         intents={SubmitOrder: submit_order, AmendOrder: amend_order, CancelOrder: cancel_order},
     ),
-    Slice(name="sync", routes=(*SYNC_ROUTES, *QUARANTINE_ROUTES)),
+    Slice(name="sync", routes=(*SYNC_ROUTES, *IMAGE_ROUTES, *QUARANTINE_ROUTES), jobs=IMAGE_JOBS),
     Slice(name="web", routes=WEB_ROUTES),
 )
 
@@ -71,6 +74,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None, database: Data
         "ids": IdSource(time),
         "intent_handlers": intent_handlers(),
         "database": database,
+        "images": ImageStorage(image_place(settings.images_url, database.url if database else engine_url(settings.database_url))),
     }
     return Litestar(
         route_handlers=[route for each in SLICES for route in each.routes],
@@ -130,7 +134,7 @@ def _lifespan(settings: Settings, clock: Clock) -> Lifespan:
 
 async def _run_jobs(database: Database, settings: Settings, clock: Clock) -> None:
     jobs = [job for each in SLICES for job in each.jobs]
-    context = JobContext(database=database, clock=clock, retention_days=settings.retention_days)
+    context = JobContext(database=database, clock=clock, retention_days=settings.retention_days, settings=settings)
     if settings.jobs:
         await run_jobs(jobs, context, election_of(database))
 

@@ -30,6 +30,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     session_hours: Annotated[int, Meta(ge=1, le=8760)] = 12
     enrolment_minutes: Annotated[int, Meta(ge=1, le=10080)] = 60 * 24
     pool_size: Annotated[int, Meta(ge=1, le=200)] = 10
+    images_url: str = ""
+    images_max: Annotated[int, Meta(ge=0, le=1_000)] = 20
+    images_rows_min: Annotated[int, Meta(ge=1)] = 10_000
 
 
 def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -40,3 +43,8 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidSettingError(f"the environment is not valid: {error} (variables are {', '.join(sorted(known))})") from error
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables that give another process of ours these settings."""
+    return {f"{PREFIX}{name.upper()}": str(value) for name, value in msgspec.structs.asdict(settings).items()}

@@ -6,6 +6,7 @@ more than one poll; jobs must be safe to repeat.
 """
 
 import asyncio
+import hashlib
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,7 +24,7 @@ from server.runtime.database import Database
 from server.runtime.slices import Job, JobContext
 
 POLL_SECONDS: Final = 5.0
-_LOCK_NUMBER: Final = 0x526F6164626F6F6B  # "Roadbook"
+JOBS: Final = "jobs"
 _log = logging.getLogger(__name__)
 
 
@@ -38,8 +39,9 @@ class Election(Protocol):
 class PostgresElection:
     """A session's advisory lock, on a connection of its own: it lasts as long as the connection."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, number: int) -> None:
         self._database = database
+        self._number = number
         self._connection: AsyncConnection | None = None
         self._held = False
 
@@ -52,7 +54,7 @@ class PostgresElection:
                 await self._connection.execute(sa.text("SELECT 1"))
             else:
                 asked = sa.text("SELECT pg_try_advisory_lock(:number)")
-                self._held = bool((await self._connection.execute(asked, {"number": _LOCK_NUMBER})).scalar_one())
+                self._held = bool((await self._connection.execute(asked, {"number": self._number})).scalar_one())
         except (SQLAlchemyError, OSError) as error:
             _log.warning("the lock for jobs is lost: %s", error)
             await self.resign()
@@ -72,7 +74,7 @@ class SqliteElection:
     """An exclusive lock on a small database beside the real one; the operating system frees it when its holder dies."""
 
     def __init__(self, path: str) -> None:
-        self._path = f"{path}.jobs"
+        self._path = path
         self._connection: sqlite3.Connection | None = None
 
     async def hold(self) -> bool:
@@ -101,11 +103,13 @@ class SqliteElection:
             self._connection = None
 
 
-def election_of(database: Database) -> Election:
-    """The election that goes with this database."""
+def election_of(database: Database, name: str = JOBS) -> Election:
+    """The election of this name that goes with this database; there is one for all jobs, and others for single acts."""
     if database.is_sqlite:
-        return SqliteElection(database.url.database or "roadbook")
-    return PostgresElection(database)
+        return SqliteElection(f"{database.url.database or 'roadbook'}.{name}")
+    return PostgresElection(
+        database, int.from_bytes(hashlib.blake2b(f"Roadbook {name}".encode(), digest_size=8).digest(), signed=True)
+    )
 
 
 async def run_jobs(jobs: Sequence[Job], context: JobContext, election: Election, *, poll_seconds: float = POLL_SECONDS) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database, WriteSession
+from server.settings import Settings
 from sync_protocol.entities.customers import Customer
 from sync_protocol.intents import Intent
 from sync_protocol.verdicts import Code, Outcome, Verdict
@@ -66,6 +67,7 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     clock: Clock
     retention_days: int
+    settings: Settings = Settings()
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,26 +4,33 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from typing import Final
+from uuid import UUID
 
-from server.changelog.log import has_unsealed, seal_foreign_writes
+from server.changelog.log import has_unsealed, read_head, seal_foreign_writes
 from server.identity.attempts import count_attempt, refuse_for
 from server.identity.errors import DeviceRevokedError
 from server.runtime.clock import Clock, IdSource
-from server.runtime.database import Database
+from server.runtime.database import Database, ReadSession
 from server.runtime.errors import BusyError
-from server.sync.devices import asker_of, note_seen, require_known, require_served
+from server.sync.devices import Asker, asker_of, note_seen, require_known, require_served
 from server.sync.enrolment import enrol, fork
+from server.sync.images.errors import RangeNotSatisfiableError
+from server.sync.images.models import ImageModel
+from server.sync.images.offers import best_offer, readable_image
+from server.sync.images.storage import ImageStorage, image_place
 from server.sync.pull import build_page, pieces
 from server.sync.push import Handlers, Pusher, TransientDatabaseError
 from server.sync.quarantine import set_aside
 from server.sync.report import take_report
 from server.sync.revocation import take_confirmation
-from server.sync.scope import scope_of
+from server.sync.scope import Scope, scope_of
 from sync_protocol.wire.messages import (
     DeviceReport,
     Enrolment,
     EnrolRequest,
     ForkRequest,
+    ImageReply,
+    ImageRequest,
     PullRequest,
     PushReply,
     PushRequest,
@@ -38,12 +45,22 @@ SEEN_INTERVAL_MS: Final = 60_000
 class ServerEndpoint:
     """A `SyncEndpoint` for the holder of `token`, which is empty before enrolment."""
 
-    def __init__(self, database: Database, handlers: Handlers, clock: Clock, ids: IdSource, token: str = "") -> None:
+    def __init__(
+        self,
+        database: Database,
+        handlers: Handlers,
+        clock: Clock,
+        ids: IdSource,
+        token: str = "",
+        *,
+        images: ImageStorage | None = None,
+    ) -> None:
         self._database = database
         self._handlers = handlers
         self._clock = clock
         self._ids = ids
         self._token = token
+        self._images = images or ImageStorage(image_place("", database.url))
 
     async def enrol(self, request: EnrolRequest) -> Enrolment:
         """Raises EnrolmentCodeInvalidError, NothingToHoldError, ProtocolNotServedError."""
@@ -76,11 +93,33 @@ class ServerEndpoint:
                     continue  # another program wrote to the SQLite file in between
                 asker = await asker_of(session, self._token, request.device_id, now_ms)
                 require_known(asker, request.incarnation)
-                principal = asker.principal
-                scope = await scope_of(
-                    session, rep_id=principal.rep_id, customer_id=principal.customer_id, holder_id=asker.holder_id
-                )
-                return await build_page(session, request, scope, now_ms)
+                return await build_page(session, request, await _scope_of(session, asker), now_ms)
+
+    async def image(self, request: ImageRequest) -> ImageReply:
+        """Raises what `asker_of` raises, and DeviceForkedError."""
+        require_served(request.protocol_version)
+        async with self._database.read() as session:
+            asker = await asker_of(session, self._token, request.device_id, self._clock.now_ms())
+            require_known(asker, request.incarnation)
+            scope = await _scope_of(session, asker)
+            head = await read_head(session)
+            offer = await best_offer(session, scope, request.image_format, head)
+            return ImageReply(audience=request.device_id, epoch=head.epoch, image=offer)
+
+    async def readable_image(self, device_id: UUID, incarnation: bytes, digest: bytes) -> ImageModel:
+        """The image that a device may read now. Raises what `image` raises, and ImageNotFoundError."""
+        async with self._database.read() as session:
+            asker = await asker_of(session, self._token, device_id, self._clock.now_ms())
+            require_known(asker, incarnation)
+            return await readable_image(session, digest, await _scope_of(session, asker))
+
+    async def image_file(self, device_id: UUID, incarnation: bytes, digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        """Raises what `readable_image` raises, before the first piece, RangeNotSatisfiableError and ImageStorageDownError."""
+        image = await self.readable_image(device_id, incarnation, digest)
+        if offset >= image.size:
+            raise RangeNotSatisfiableError(image.size)
+        async for piece in self._images.pieces(image.epoch, image.digest, offset, image.size):
+            yield piece
 
     async def note_seen(self, request: PullRequest) -> None:
         """Remember that a device was here, once a minute, after its page is on its way: no reader waits for a writer."""
@@ -118,3 +157,9 @@ class ServerEndpoint:
             except TransientDatabaseError:
                 await asyncio.sleep(secrets.randbelow(50) / 1000)
         raise BusyError("other orders for the same products keep coming; try again in a minute")
+
+
+async def _scope_of(session: ReadSession, asker: Asker) -> Scope:
+    """What the asker may hold now."""
+    principal = asker.principal
+    return await scope_of(session, rep_id=principal.rep_id, customer_id=principal.customer_id, holder_id=asker.holder_id)

@@ -17,7 +17,7 @@ from server.runtime.slices import BODY_SECONDS_KEY
 from server.sync.endpoint import ServerEndpoint
 from server.sync.pull import pieces
 from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, encode
-from sync_protocol.wire.messages import DeviceReport, EnrolRequest, ForkRequest, PullRequest, PushRequest
+from sync_protocol.wire.messages import DeviceReport, EnrolRequest, ForkRequest, ImageRequest, PullRequest, PushRequest
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ async def _message(request: SyncRequest, kind: type[T]) -> T:
 def _endpoint(request: SyncRequest) -> ServerEndpoint:
     state = request.app.state
     token = bearer_token(request) if "authorization" in request.headers else ""
-    return ServerEndpoint(state.database, state.intent_handlers, state.clock, state.ids, token)
+    return ServerEndpoint(state.database, state.intent_handlers, state.clock, state.ids, token, images=state.images)
 
 
 def _reply(message: object) -> Response[bytes]:
@@ -83,6 +83,12 @@ async def _note_seen(endpoint: ServerEndpoint, asked: PullRequest) -> None:
         _log.warning("could not note that device %s was here", asked.device_id)
 
 
+@post("/sync/image", opt=_DEVICES, status_code=200, summary="Which image to begin with")
+async def image(request: SyncRequest) -> Response[bytes]:
+    """Body: ImageRequest. Answer: ImageReply, with the largest image that lies in the device's scope, or none."""
+    return _reply(await _endpoint(request).image(await _message(request, ImageRequest)))
+
+
 @post("/sync/push", opt=_DEVICES_AND_REVOKED, status_code=200, request_max_body_size=PUSH_BYTES_MAX, summary="Verdicts for intents")
 async def push(request: SyncRequest) -> Response[bytes]:
     """Body: PushRequest. Answer: PushReply, with one result for each intent."""
@@ -95,4 +101,4 @@ async def report(request: SyncRequest) -> Response[bytes]:
     return _reply(await _endpoint(request).report(await _message(request, DeviceReport)))
 
 
-ROUTES: Final = (enrol, fork, pull, push, report)
+ROUTES: Final = (enrol, fork, pull, image, push, report)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from server.identity.errors import TooManyAttemptsError
 from server.runtime.errors import Problem, ProblemError
 from server.runtime.outages import is_collision, is_outage
+from server.sync.images.errors import RangeNotSatisfiableError
 from server.web.errors import BodyTooLargeError, DatabaseBusyError, UnfitFieldsError
 from server.web.requests import request_id
 
@@ -176,6 +177,8 @@ def _inside(kind: msgspec.inspect.Type, name: str) -> Iterator[msgspec.inspect.T
 def _headers_of(error: ProblemError) -> dict[str, str]:
     if isinstance(error, TooManyAttemptsError):
         return {"Retry-After": str(error.retry_after_seconds)}
+    if isinstance(error, RangeNotSatisfiableError):
+        return {"Content-Range": f"bytes */{error.size}"}
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         return {"Retry-After": "1"}
     if error.status == HTTPStatus.UNAUTHORIZED:

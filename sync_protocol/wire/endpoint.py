@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 from typing import Protocol
+from uuid import UUID
 
 from sync_protocol.wire.messages import (
     DeviceReport,
     Enrolment,
     EnrolRequest,
     ForkRequest,
+    ImageReply,
+    ImageRequest,
     PullRequest,
     PushReply,
     PushRequest,
@@ -28,6 +31,14 @@ class SyncEndpoint(Protocol):
 
     def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         """One page, as pieces of a zstd stream of frames; `wire.codec.PageReader` takes them apart."""
+        ...
+
+    async def image(self, request: ImageRequest) -> ImageReply:
+        """Which prebuilt image to begin with, if there is one."""
+        ...
+
+    def image_file(self, device_id: UUID, incarnation: bytes, digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        """The compressed file of an image from a byte on."""
         ...
 
     async def push(self, request: PushRequest) -> PushReply:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from uuid import UUID
 
 import httpx2
 
@@ -19,6 +20,8 @@ from sync_protocol.wire.messages import (
     Enrolment,
     EnrolRequest,
     ForkRequest,
+    ImageReply,
+    ImageRequest,
     PullRequest,
     PushReply,
     PushRequest,
@@ -87,6 +90,16 @@ class UnsteadyEndpoint:
         reply = await self._inner.push(request)
         await self._travel()
         return reply
+
+    async def image(self, request: ImageRequest) -> ImageReply:
+        await self._travel()
+        return await self._inner.image(request)
+
+    async def image_file(self, device_id: UUID, incarnation: bytes, digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        await self._travel()
+        async for piece in self._inner.image_file(device_id, incarnation, digest, offset):
+            yield piece
+            await self._travel()
 
     async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         await self._travel()

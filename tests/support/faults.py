@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 from enum import StrEnum
+from uuid import UUID
 
 import apsw
 
@@ -14,6 +15,8 @@ from sync_protocol.wire.messages import (
     Enrolment,
     EnrolRequest,
     ForkRequest,
+    ImageReply,
+    ImageRequest,
     PullRequest,
     PushReply,
     PushRequest,
@@ -74,6 +77,28 @@ class FaultyEndpoint:
         if fault in {Fault.LOST_REPLY, Fault.CUT_OFF, Fault.GARBLED}:
             raise ServerUnreachableError("test", fault)
         return reply
+
+    async def image(self, request: ImageRequest) -> ImageReply:
+        fault = self._next()
+        if fault is Fault.LOST_REQUEST:
+            raise ServerUnreachableError("test", fault)
+        reply = await self._inner.image(request)
+        if fault in {Fault.LOST_REPLY, Fault.CUT_OFF, Fault.GARBLED}:
+            raise ServerUnreachableError("test", fault)
+        return reply
+
+    async def image_file(self, device_id: UUID, incarnation: bytes, digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        fault = self._next()
+        if fault is Fault.LOST_REQUEST:
+            raise ServerUnreachableError("test", fault)
+        body = b"".join([piece async for piece in self._inner.image_file(device_id, incarnation, digest, offset)])
+        if fault is Fault.GARBLED:
+            place = self._chance.randrange(len(body))
+            body = body[:place] + bytes([body[place] ^ (1 + self._chance.randrange(255))]) + body[place + 1 :]
+        if fault in {Fault.LOST_REPLY, Fault.CUT_OFF}:
+            yield body[: self._chance.randrange(len(body))]
+            raise ServerUnreachableError("test", fault)
+        yield body
 
     async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         fault = self._next()

@@ -30,6 +30,8 @@ from sync_protocol.wire.messages import (
     Enrolment,
     EnrolRequest,
     ForkRequest,
+    ImageReply,
+    ImageRequest,
     PullRequest,
     PushReply,
     PushRequest,
@@ -67,6 +69,13 @@ class Between:
 
     async def report(self, report: DeviceReport) -> ReportReply:
         return await self._inner.report(report)
+
+    async def image(self, request: ImageRequest) -> ImageReply:
+        return await self._inner.image(request)
+
+    async def image_file(self, device_id: UUID, incarnation: bytes, digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        async for piece in self._inner.image_file(device_id, incarnation, digest, offset):
+            yield piece
 
     async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         self._asked.append(request)
