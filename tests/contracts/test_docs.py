@@ -281,7 +281,8 @@ def test_the_limits_are_those_of_the_code(said: str, limit: tuple[int, ...]) -> 
 
 
 def test_the_table_of_settings_is_the_struct() -> None:
-    listed = {code_of(variable)[0]: code_of(default)[0] for variable, default, _ in table(section(OPERATIONS, "Settings"))}
+    rows = table(section(OPERATIONS, "Settings"))
+    listed = {code_of(variable)[0]: "".join(code_of(default)) for variable, default, _ in rows}
     given = {each.name: each.default for each in msgspec.structs.fields(Settings)}
     assert listed == {
         f"{PREFIX}{name.upper()}": str(default).lower() if isinstance(default, bool) else str(default)

@@ -25,6 +25,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     """An image as the list shows it. Sizes are bytes."""
 
     digest: str
+    image_format: str
     buckets: tuple[str, ...]
     epoch: str
     commit_seq: int
@@ -39,6 +40,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         """The image of a record."""
         return cls(
             digest=image.digest.hex(),
+            image_format=image.image_format.hex(),
             buckets=image.bucket_names,
             epoch=str(image.epoch),
             commit_seq=image.commit_seq,
