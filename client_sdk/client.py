@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import apsw
 import msgspec
 
-from client_sdk import catalog, drafts, journal, ordering, outbox, overlay, quoting
+from client_sdk import catalog, drafts, journal, ordering, outbox, overlay, quoting, wipe
 from client_sdk.catalog import OrderView
 from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock
 from client_sdk.drafts import DraftLine, DraftView
 from client_sdk.engine import Engine, take_identity
-from client_sdk.errors import InvalidEntryError
+from client_sdk.errors import DeviceWipedError, InvalidEntryError
 from client_sdk.events import Event, Listener, SyncProgress, SyncReport
 from client_sdk.journal import JournalEntry
 from client_sdk.ordering import NewCustomer
@@ -129,10 +129,12 @@ class OrderClient:
 
         `time_zone` is the IANA zone that orders are captured in. The rest is for tests: another clock, other ids, an
         endpoint in place of the network, smaller pages, and `inline` to run SQLite in the caller's thread.
-        Raises StoreError, and InvalidEntryError for an unknown zone.
+        A device that was told to erase itself goes on erasing first. Raises StoreError, and InvalidEntryError for an
+        unknown zone.
         """
         _require_zone(time_zone)
         the_clock = clock or SystemClock()
+        wipe.resume(str(path))
         store = Store(path, inline=inline)
         try:
             await store.write(_prepare, store.path)
@@ -175,8 +177,11 @@ class OrderClient:
     async def enrol(self, server_url: str, code: str, device_name: str) -> Identity:
         """Make this a device of the user whom the code was made for.
 
-        Raises EnrolmentRefusedError, ServerUnreachableError, BadReplyError, AppTooOldError, StoreTakenError.
+        Raises EnrolmentRefusedError, ServerUnreachableError, BadReplyError, AppTooOldError, StoreTakenError, and
+        DeviceWipedError while the server has not heard yet that this device has erased itself.
         """
+        if not await wipe.confirm(self._store.path, self._endpoint_for):
+            raise DeviceWipedError
         request = EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name=device_name)
         endpoint = self._endpoint_for(server_url.rstrip("/"), "")
         try:
@@ -195,6 +200,7 @@ class OrderClient:
             number_prefix=enrolment.number_prefix,
             rep_id=enrolment.rep_id,
             customer_id=enrolment.customer_id,
+            wipe_lock=enrolment.wipe_lock,
         )
         await self._store.write(take_identity, identity, Incarnation(enrolment.incarnation, enrolment.incarnation))
         return identity
@@ -202,10 +208,17 @@ class OrderClient:
     async def sync(self, progress: Callable[[SyncProgress], None] | None = None) -> SyncReport:
         """Send what waits and fetch what is new.
 
-        `progress` is called from a worker thread. Raises NotEnrolledError, ServerError, ServerUnreachableError,
+        `progress` is called from a worker thread. Raises DeviceWipedError, NotEnrolledError, ServerError, ServerUnreachableError,
         BadReplyError, StoreError; whatever came through before stays.
         """
-        return await self._engine.sync(progress or (lambda _: None))
+        if wipe.pending(self._store.path) is not None:
+            await wipe.confirm(self._store.path, self._endpoint_for)
+            raise DeviceWipedError
+        try:
+            return await self._engine.sync(progress or (lambda _: None))
+        except DeviceWipedError:
+            await wipe.confirm(self._store.path, self._endpoint_for)
+            raise
 
     async def search(self, text: str, *, limit: int = 20) -> list[Product]:
         """Products whose SKU, name, variant or barcode have every word of `text` as a beginning; as you type."""

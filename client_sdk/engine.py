@@ -10,9 +10,18 @@ from typing import Final
 import apsw
 import msgspec
 
-from client_sdk import journal, outbox, overlay, receipts, replica
+from client_sdk import journal, outbox, overlay, receipts, replica, wipe
 from client_sdk.clock import Surroundings
-from client_sdk.errors import BadReplyError, DeviceForkedError, EpochChangedError, RoadbookError, StoreBusyError, StoreTakenError
+from client_sdk.errors import (
+    BadReplyError,
+    DeviceForkedError,
+    DeviceRevokedError,
+    DeviceWipedError,
+    EpochChangedError,
+    RoadbookError,
+    StoreBusyError,
+    StoreTakenError,
+)
 from client_sdk.events import (
     CheckpointReached,
     DeviceRenewed,
@@ -90,10 +99,28 @@ class Engine:
         """
         async with self._running:
             try:
-                return await self._sync(progress)
-            except DeviceForkedError:
-                await self._renew()
-                return await self._sync(progress)
+                return await self._sync_as_one(progress)
+            except DeviceRevokedError as error:
+                await self._obey(error)
+                raise
+
+    async def _sync_as_one(self, progress: ProgressListener) -> SyncReport:
+        try:
+            return await self._sync(progress)
+        except DeviceForkedError:
+            await self._renew()
+            return await self._sync(progress)
+
+    async def _obey(self, error: DeviceRevokedError) -> None:
+        """Erase this device, where its server says so and proves that it is its server. Raises DeviceWipedError then."""
+        order = await self._store.read(wipe.order_for, error.wipe_key, self._surroundings.clock.now_ms())
+        if order is None:
+            return
+        wiped = DeviceWipedError()
+        wipe.begin(self._store.path, order)
+        self._store.end(wiped)
+        wipe.resume(self._store.path)
+        raise wiped from error
 
     async def _sync(self, progress: ProgressListener) -> SyncReport:
         verdicts: list[JournalEntry] = []
@@ -128,7 +155,11 @@ class Engine:
         )
         enrolment = await self._endpoint_for(identity).fork(request)
         renewed = msgspec.structs.replace(
-            identity, device_id=enrolment.device_id, token=enrolment.token, number_prefix=enrolment.number_prefix
+            identity,
+            device_id=enrolment.device_id,
+            token=enrolment.token,
+            number_prefix=enrolment.number_prefix,
+            wipe_lock=enrolment.wipe_lock,
         )
         await self._store.write(take_identity, renewed, Incarnation(enrolment.incarnation, enrolment.incarnation))
         self._listener(DeviceRenewed(renewed.number_prefix))

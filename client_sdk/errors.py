@@ -2,6 +2,7 @@
 
 RoadbookError
 ├── NotEnrolledError             enrol first
+├── DeviceWipedError             the device was lost and has erased itself
 ├── StoreTakenError              the file belongs to another user
 ├── ServerError                  the server answered with a problem
 │   ├── EnrolmentRefusedError    the code is wrong, used or expired
@@ -43,6 +44,13 @@ class NotEnrolledError(RoadbookError):
         super().__init__("this device is not enrolled: ask a manager for a code and enrol with it")
 
 
+class DeviceWipedError(RoadbookError):
+    """The device was reported lost, and has erased everything because its server said so."""
+
+    def __init__(self) -> None:
+        super().__init__("this device was reported lost and has erased everything on it: ask a manager for a code and enrol anew")
+
+
 class StoreTakenError(RoadbookError):
     """The device's file is somebody else's."""
 
@@ -67,7 +75,12 @@ class EnrolmentRefusedError(ServerError):
 
 
 class DeviceRevokedError(ServerError):
-    """This device may not sync any more: speak to your manager. What it holds unsent is kept."""
+    """This device may not sync any more: speak to your manager. What it holds unsent is kept.
+
+    `wipe_key` is what came with it, if anything: where it fits the device's lock, the engine erases the device instead.
+    """
+
+    wipe_key: bytes | None = None
 
 
 class DeviceForkedError(ServerError):

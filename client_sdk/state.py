@@ -14,7 +14,10 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose device this is. `token` authenticates it; `number_prefix` is its own for ever."""
+    """Whose device this is. `token` authenticates it; `number_prefix` is its own for ever.
+
+    `wipe_lock` is the digest of the key by which the server may have it erased; None where it was given none.
+    """
 
     server_url: str
     device_id: UUID
@@ -26,6 +29,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     number_prefix: str
     rep_id: UUID | None = None
     customer_id: UUID | None = None
+    wipe_lock: bytes | None = None
 
 
 class Incarnation(msgspec.Struct, frozen=True):

@@ -13,7 +13,15 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import apsw
 
-from client_sdk.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError, StoreForeignError, StoreFullError
+from client_sdk.errors import (
+    RoadbookError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFailedError,
+    StoreForeignError,
+    StoreFullError,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +40,7 @@ class Store:
     def __init__(self, path: Path | str, *, inline: bool = False) -> None:
         self.path = str(path)
         self._inline = inline
+        self._ended: RoadbookError | None = None
         with _translated(self.path):
             _create_private(self.path)
             self.writer = _connect(self.path, read_only=False)
@@ -48,6 +57,8 @@ class Store:
         return await self._run(self._read_thread, self.read_now, act, *args, **kwargs)
 
     async def _run(self, thread: ThreadPoolExecutor, run: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        if self._ended is not None:
+            raise self._ended
         if self._inline:
             return run(*args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(thread, lambda: run(*args, **kwargs))
@@ -79,6 +90,11 @@ class Store:
             finally:
                 self.writer.set_busy_timeout(BUSY_MS)
             return not is_busy
+
+    def end(self, error: RoadbookError) -> None:
+        """Close the file for good: whoever asks for anything from now on is told why."""
+        self._ended = error
+        self.close()
 
     def close(self) -> None:
         """Wait for what is running and close the file."""

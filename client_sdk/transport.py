@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import httpx2
@@ -61,6 +61,7 @@ class _Problem(msgspec.Struct, frozen=True):
 
     code: str = "unknown"
     detail: str = ""
+    fields: dict[str, Any] = {}
 
 
 class HttpEndpoint:
@@ -178,7 +179,18 @@ class HttpEndpoint:
             return BadReplyError(str(error))
         if response.status_code in _BUSY:
             return ServerBusyError(response.status_code, problem.code, problem.detail, seconds)
-        return _PROBLEMS.get(problem.code, ServerError)(response.status_code, problem.code, problem.detail)
+        told = _PROBLEMS.get(problem.code, ServerError)(response.status_code, problem.code, problem.detail)
+        if isinstance(told, DeviceRevokedError):
+            told.wipe_key = _key(problem.fields.get("wipe_key"))
+        return told
+
+
+def _key(text: object) -> bytes | None:
+    """A key in hexadecimal digits; whatever else comes is none."""
+    try:
+        return bytes.fromhex(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def _name(error: Exception) -> str:
