@@ -1,46 +1,46 @@
 """What may be promised from a location, and the promising of it (I-7)."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 from uuid import UUID
 
-import sqlalchemy as sa
+import msgspec
 
-from server.inventory.models import StockLevelModel
-from server.runtime.database import WriteSession
+from server.runtime.unit_of_work import UnitOfWork
+from sync_protocol.entities.inventory import StockLevel
+
+# Rows are locked in the order of products, so that two orders for the same products cannot wait for each other.
+BY_PRODUCT: Final = ("product_id", "stock_location_id")
 
 
-async def lock_available(session: WriteSession, location_id: UUID | None, product_ids: Iterable[UUID]) -> dict[UUID, int]:
+async def lock_levels(work: UnitOfWork, places: Iterable[tuple[UUID, UUID]]) -> None:
+    """Read the levels of (product, location) and lock them until the transaction ends."""
+    await work.load_by(StockLevel, BY_PRODUCT, places, lock=True)
+
+
+async def lock_available(work: UnitOfWork, location_id: UUID | None, product_ids: Iterable[UUID]) -> dict[UUID, int]:
     """Base units that may be promised, by product, locked until the transaction ends; what has no level is absent.
 
     Negative where a count found less than was promised before.
-
-    Rows are locked in the order of products, so that two orders for the same products cannot wait for each other.
     """
-    query = (
-        sa.select(StockLevelModel.product_id, (StockLevelModel.on_hand - StockLevelModel.allocated).label("free"))
-        .where(StockLevelModel.stock_location_id == location_id, StockLevelModel.product_id.in_(list(product_ids)))
-        .order_by(StockLevelModel.product_id)
-        .with_for_update()
-    )
-    return {record.product_id: int(record.free) for record in await session.execute(query)}
+    levels = await _levels(work, location_id, product_ids)
+    return {level.product_id: level.on_hand - level.allocated for level in levels}
 
 
-async def change_allocated(session: WriteSession, location_id: UUID | None, changes: Mapping[UUID, int], now_ms: int) -> None:
+async def change_allocated(work: UnitOfWork, location_id: UUID | None, changes: Mapping[UUID, int], now_ms: int) -> None:
     """Promise more (positive) or fewer (negative) base units of products at a location."""
-    values = [
-        {"at_product": product_id, "more": more}
-        for product_id, more in sorted(changes.items(), key=lambda item: item[0].bytes)
-        if more
+    for level in await _levels(work, location_id, [product_id for product_id, more in changes.items() if more]):
+        promised = level.allocated + changes[level.product_id]
+        work.replace(msgspec.structs.replace(level, allocated=promised, as_of_ms=now_ms))
+
+
+async def _levels(work: UnitOfWork, location_id: UUID | None, product_ids: Iterable[UUID]) -> list[StockLevel]:
+    if location_id is None:
+        return []
+    wanted = list(product_ids)
+    await lock_levels(work, [(product_id, location_id) for product_id in wanted])
+    return [
+        level
+        for product_id in wanted
+        for level in await work.find(StockLevel, lock=True, product_id=product_id, stock_location_id=location_id)
     ]
-    if not values:
-        return
-    statement = (
-        sa.update(StockLevelModel.__table__)  # type: ignore[arg-type]  # a declarative class's table is a Table
-        .where(
-            StockLevelModel.__table__.c.stock_location_id == location_id,
-            StockLevelModel.__table__.c.product_id == sa.bindparam("at_product", type_=StockLevelModel.__table__.c.product_id.type),
-        )
-        .values(allocated=StockLevelModel.__table__.c.allocated + sa.bindparam("more", type_=sa.BigInteger()), as_of_ms=now_ms)
-    )
-    connection = await session.connection()
-    await connection.execute(statement, values)

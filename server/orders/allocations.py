@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Iterable
 from uuid import UUID
 
-import sqlalchemy as sa
+import msgspec
 
-from server.inventory.levels import change_allocated, lock_available
-from server.orders.models import OrderLineModel, OrderModel
-from server.runtime.database import WriteSession
-from sync_protocol.entities.orders import OrderLine
+from server.inventory.levels import change_allocated
+from server.runtime.unit_of_work import UnitOfWork
+from sync_protocol.entities.orders import Order, OrderLine
 
 
 def allocated_by_product(lines: Iterable[OrderLine]) -> Counter[UUID]:
@@ -20,16 +19,11 @@ def allocated_by_product(lines: Iterable[OrderLine]) -> Counter[UUID]:
     return promised
 
 
-async def release(session: WriteSession, order_id: UUID, now_ms: int) -> None:
-    """Give back all that an order has allocated, and wait for nothing more."""
-    location = sa.select(OrderModel.stock_location_id).where(OrderModel.id == order_id)
-    location_id = (await session.execute(location)).scalar_one()
-    query = (
-        sa.select(OrderLineModel.product_id, sa.func.sum(OrderLineModel.allocated))
-        .where(OrderLineModel.order_id == order_id, OrderLineModel.allocated > 0)
-        .group_by(OrderLineModel.product_id)
-    )
-    promised = {product_id: -int(quantity) for product_id, quantity in await session.execute(query)}
-    await lock_available(session, location_id, promised)
-    await change_allocated(session, location_id, promised, now_ms)
-    await session.execute(sa.update(OrderLineModel).where(OrderLineModel.order_id == order_id).values(allocated=0, backordered=0))
+async def release(work: UnitOfWork, order: Order, now_ms: int) -> None:
+    """Give back all that a locked order has allocated, and wait for nothing more."""
+    lines = await work.find(OrderLine, lock=True, order_id=order.id)
+    promised = {product_id: -quantity for product_id, quantity in allocated_by_product(lines).items() if quantity > 0}
+    await change_allocated(work, order.stock_location_id, promised, now_ms)
+    for line in lines:
+        if line.allocated or line.backordered:
+            work.replace(msgspec.structs.replace(line, allocated=0, backordered=0))

@@ -1,14 +1,12 @@
 """What the server knows when it decides an order, gathered for the shared rules."""
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
 import msgspec
 
 from server.inventory.levels import lock_available
-from server.runtime.database import WriteSession
-from server.runtime.rows import fetch_row, fetch_rows, table_of
+from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer, Territory
 from sync_protocol.entities.pricing import PriceEntry, PriceList
@@ -29,32 +27,33 @@ class Terms(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, stock_location_id=stock_location_id)
 
 
-async def terms_of(session: WriteSession, customer: Customer) -> Terms:
+async def terms_of(work: UnitOfWork, customer: Customer) -> Terms:
     """The terms of a customer now; a customer without any list has no currency and no prices."""
-    territory = await fetch_row(session, Territory, customer.territory_id) if customer.territory_id else None
-    found = [await fetch_row(session, PriceList, each) for each in price_list_order(customer, territory)]
+    territory = await work.get(Territory, customer.territory_id) if customer.territory_id else None
+    found = [await work.get(PriceList, each) for each in price_list_order(customer, territory)]
     currency, lists = in_one_currency([each for each in found if each is not None])
     return Terms(customer, lists, currency, territory.stock_location_id if territory else None)
 
 
 async def gather_facts(
-    session: WriteSession, terms: Terms, product_ids: Collection[UUID], own: Mapping[UUID, int] | None = None
+    work: UnitOfWork, terms: Terms, product_ids: Collection[UUID], own: Mapping[UUID, int] | None = None
 ) -> OrderFacts:
     """The facts about these products, their stock locked. `own` is what the order itself has promised already."""
-    products = await fetch_rows(session, Product, table_of(Product).c.id.in_(list(product_ids)))
-    entries: defaultdict[UUID, list[PriceEntry]] = defaultdict(list)
-    prices = table_of(PriceEntry).c
-    wanted = (prices.product_id.in_(list(product_ids)), prices.price_list_id.in_(terms.price_lists))
-    for entry in await fetch_rows(session, PriceEntry, *wanted):
-        entries[entry.product_id].append(entry)
-    available = await lock_available(session, terms.stock_location_id, product_ids)
+    await work.load(Product, product_ids)
+    products = {product_id: product for product_id in product_ids if (product := await work.get(Product, product_id))}
+    prices = [(each, product_id) for product_id in product_ids for each in terms.price_lists]
+    await work.load_by(PriceEntry, ("price_list_id", "product_id"), prices)
+    entries: dict[UUID, list[PriceEntry]] = {product_id: [] for product_id in product_ids}
+    for price_list_id, product_id in prices:
+        entries[product_id] += await work.find(PriceEntry, price_list_id=price_list_id, product_id=product_id)
+    available = await lock_available(work, terms.stock_location_id, product_ids)
     for product_id, promised in (own or {}).items():
         available[product_id] = available.get(product_id, 0) + promised
     return OrderFacts(
         customer=terms.customer,
         currency=terms.currency,
         price_lists=terms.price_lists,
-        products={product.id: product for product in products},
+        products=products,
         entries=entries,
         available=available,
     )

@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
-import sqlalchemy as sa
+import msgspec
 
 from server.customers.late_orders import Footing, Standing, standing_of
 from server.inventory.levels import change_allocated
 from server.orders.allocations import allocated_by_product, release
 from server.orders.facts import Terms, gather_facts, terms_of
-from server.orders.models import OrderLineModel, OrderModel
 from server.orders.numbers import free_number, is_leased_to, prefix_of
-from server.runtime.database import WriteSession
-from server.runtime.rows import fetch_row, fetch_rows, insert_rows, table_of
 from server.runtime.slices import IntentContext
+from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.customers import Address, Customer, CustomerStatus
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
 from sync_protocol.intents import AmendOrder, CancelOrder, RequestedLine, SubmitOrder
@@ -27,23 +25,23 @@ from sync_protocol.verdicts import PRECEDENCE, Change, Code, Outcome, Verdict
 NOTE_CHARACTERS_MAX: Final = 4_000
 
 
-async def submit_order(session: WriteSession, intent: SubmitOrder, context: IntentContext) -> Verdict:
+async def submit_order(work: UnitOfWork, intent: SubmitOrder, context: IntentContext) -> Verdict:
     """Decide a new order, promise stock for it and write it down."""
-    customer = await fetch_row(session, Customer, intent.customer_id)
+    customer = await work.get(Customer, intent.customer_id)
     if customer is None:
         return context.rejected(Code.UNKNOWN_CUSTOMER)
-    standing = await standing_of(session, customer, context)
-    refusal = await _submission_refusal(session, intent, standing, customer)
+    standing = await standing_of(work.session, customer, context)
+    refusal = await _submission_refusal(work, intent, standing, customer)
     if refusal is not None:
         return context.rejected(refusal)
-    terms = await terms_of(session, standing.on_its_terms(customer))
-    facts = await gather_facts(session, terms, {line.product_id for line in intent.lines})
+    terms = await terms_of(work, standing.on_its_terms(customer))
+    facts = await gather_facts(work, terms, {line.product_id for line in intent.lines})
     decision = _reviewed(intent.currency, intent.lines, facts, standing)
     if decision.outcome is Outcome.REJECTED:
         return _verdict(context, decision)
-    own = prefix_of(intent.number) == context.number_prefix or await is_leased_to(session, intent.number, context.holder_id)
-    number = await free_number(session, intent.number if own else f"{context.number_prefix}-{intent.number}")
-    await _write_order(session, intent, context, _Decided(decision, number, terms, standing.rep_id))
+    own = prefix_of(intent.number) == context.number_prefix or await is_leased_to(work, intent.number, context.holder_id)
+    number = await free_number(work, intent.number if own else f"{context.number_prefix}-{intent.number}")
+    await _write_order(work, intent, context, _Decided(decision, number, terms, standing.rep_id))
     return _verdict(context, decision, _number_change(intent.number, number))
 
 
@@ -57,15 +55,15 @@ _REFUSED: Final = {Footing.FOREIGN: Code.NOT_PERMITTED, Footing.HANDED_OVER: Cod
 """Who stands on this footing may not ask, and is told so."""
 
 
-async def _submission_refusal(session: WriteSession, intent: SubmitOrder, standing: Standing, customer: Customer) -> Code | None:
+async def _submission_refusal(work: UnitOfWork, intent: SubmitOrder, standing: Standing, customer: Customer) -> Code | None:
     if standing.footing in _REFUSED:
         return _REFUSED[standing.footing]
     if customer.status is CustomerStatus.CLOSED:
         return Code.CUSTOMER_CLOSED
-    if await fetch_row(session, Order, intent.order_id) is not None:
+    if await work.get(Order, intent.order_id) is not None:
         return Code.ORDER_EXISTS
     if intent.address_id is not None:
-        address = await fetch_row(session, Address, intent.address_id)
+        address = await work.get(Address, intent.address_id)
         if address is None or address.customer_id != customer.id:
             return Code.UNKNOWN_ADDRESS
     return None
@@ -78,7 +76,7 @@ class _Decided(NamedTuple):
     rep_id: UUID | None
 
 
-async def _write_order(session: WriteSession, intent: SubmitOrder, context: IntentContext, decided: _Decided) -> None:
+async def _write_order(work: UnitOfWork, intent: SubmitOrder, context: IntentContext, decided: _Decided) -> None:
     decision, number, terms, rep_id = decided
     order = order_row(
         intent,
@@ -93,50 +91,50 @@ async def _write_order(session: WriteSession, intent: SubmitOrder, context: Inte
         stock_location_id=terms.stock_location_id,
     )
     lines = order_line_rows(order.id, order.customer_id, decision.lines)
-    await insert_rows(session, [order])
-    await insert_rows(session, lines)
-    await change_allocated(session, terms.stock_location_id, allocated_by_product(lines), context.now_ms)
+    work.insert(order, *lines)
+    await change_allocated(work, terms.stock_location_id, allocated_by_product(lines), context.now_ms)
 
 
-async def amend_order(session: WriteSession, intent: AmendOrder, context: IntentContext) -> Verdict:
+async def amend_order(work: UnitOfWork, intent: AmendOrder, context: IntentContext) -> Verdict:
     """Decide an order anew with other lines; what it had promised is its own to promise again."""
-    order = await fetch_row(session, Order, intent.order_id, lock=True)
+    order = await work.get(Order, intent.order_id, lock=True)
     if order is None:
         return context.rejected(Code.UNKNOWN_ORDER)
-    customer, standing = await _whose(session, order, context)
+    customer, standing = await _whose(work, order, context)
     if standing.footing in _REFUSED:
         return context.rejected(_REFUSED[standing.footing])
-    if await _foreign_line(session, order.id, [line.line_id for line in intent.lines]):
+    if await _foreign_line(work, order.id, [line.line_id for line in intent.lines]):
         return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another order")
     if not may_amend(order.status):
         return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
     if order.revision != intent.revision:
         return context.rejected(Code.ORDER_CHANGED_MEANWHILE, f"it is at revision {order.revision}, you saw {intent.revision}")
-    promised = allocated_by_product(await fetch_rows(session, OrderLine, table_of(OrderLine).c.order_id == order.id))
-    terms = (await terms_of(session, standing.on_its_terms(customer))).at(order.stock_location_id)
-    facts = await gather_facts(session, terms, {*promised, *(line.product_id for line in intent.lines)}, promised)
+    promised = allocated_by_product(await work.find(OrderLine, lock=True, order_id=order.id))
+    terms = (await terms_of(work, standing.on_its_terms(customer))).at(order.stock_location_id)
+    facts = await gather_facts(work, terms, {*promised, *(line.product_id for line in intent.lines)}, promised)
     decision = _reviewed(order.currency, intent.lines, facts, standing)
     if decision.outcome is not Outcome.REJECTED:
-        await _rewrite_order(session, order, intent, decision, context.now_ms)
+        await _rewrite_order(work, order, intent, decision, context.now_ms)
     return _verdict(context, decision)
 
 
-async def _foreign_line(session: WriteSession, order_id: UUID, line_ids: Sequence[UUID]) -> bool:
-    foreign = sa.exists().where(OrderLineModel.id.in_(line_ids), OrderLineModel.order_id != order_id)
-    return bool((await session.execute(sa.select(foreign))).scalar_one())
+async def _foreign_line(work: UnitOfWork, order_id: UUID, line_ids: Sequence[UUID]) -> bool:
+    await work.load(OrderLine, line_ids)
+    lines = [await work.get(OrderLine, line_id) for line_id in line_ids]
+    return any(line is not None and line.order_id != order_id for line in lines)
 
 
-async def _rewrite_order(session: WriteSession, order: Order, intent: AmendOrder, decision: OrderDecision, now_ms: int) -> None:
+async def _rewrite_order(work: UnitOfWork, order: Order, intent: AmendOrder, decision: OrderDecision, now_ms: int) -> None:
     assert may_move(Actor.SERVER, order.status, decided_status(decision))
-    await release(session, order.id, now_ms)
-    await session.execute(sa.delete(OrderLineModel).where(OrderLineModel.order_id == order.id))
+    await release(work, order, now_ms)
+    for line in await work.find(OrderLine, lock=True, order_id=order.id):
+        work.remove(line)
     lines = order_line_rows(order.id, order.customer_id, decision.lines)
-    await insert_rows(session, lines)
-    await change_allocated(session, order.stock_location_id, allocated_by_product(lines), now_ms)
-    await session.execute(
-        sa.update(OrderModel)
-        .where(OrderModel.id == order.id)
-        .values(
+    work.insert(*lines)
+    await change_allocated(work, order.stock_location_id, allocated_by_product(lines), now_ms)
+    work.replace(
+        msgspec.structs.replace(
+            order,
             status=decided_status(decision),
             subtotal_minor=decision.total_minor,
             total_minor=decision.total_minor + order.tax_minor + order.freight_minor,
@@ -148,42 +146,37 @@ async def _rewrite_order(session: WriteSession, order: Order, intent: AmendOrder
     )
 
 
-async def cancel_order(session: WriteSession, intent: CancelOrder, context: IntentContext) -> Verdict:
+async def cancel_order(work: UnitOfWork, intent: CancelOrder, context: IntentContext) -> Verdict:
     """Cancel an order that has not gone too far, and give back what it had promised."""
-    order = await fetch_row(session, Order, intent.order_id, lock=True)
+    order = await work.get(Order, intent.order_id, lock=True)
     if order is None:
         return context.rejected(Code.UNKNOWN_ORDER)
-    _, standing = await _whose(session, order, context)
+    _, standing = await _whose(work, order, context)
     if standing.footing in _REFUSED:
         return context.rejected(_REFUSED[standing.footing])
     if standing.footing is Footing.ROUTED:
-        return await _route_cancellation(session, order, intent, context)
+        return await _route_cancellation(work, order, intent, context)
     if not may_move(Actor.CAPTURER, order.status, OrderStatus.CANCELLED):
         return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
-    await release(session, order.id, context.now_ms)
-    await session.execute(
-        sa.update(OrderModel)
-        .where(OrderModel.id == order.id)
-        .values(status=OrderStatus.CANCELLED, hold_code=None, reason=intent.reason)
-    )
+    await release(work, order, context.now_ms)
+    work.replace(msgspec.structs.replace(order, status=OrderStatus.CANCELLED, hold_code=None, reason=intent.reason))
     return Verdict(intent_id=context.intent_id, outcome=Outcome.ACCEPTED, decided_at_ms=context.now_ms)
 
 
-async def _route_cancellation(session: WriteSession, order: Order, intent: CancelOrder, context: IntentContext) -> Verdict:
+async def _route_cancellation(work: UnitOfWork, order: Order, intent: CancelOrder, context: IntentContext) -> Verdict:
     """Hold an order that its former rep wants cancelled, with what it said: whether it is, the new rep or a manager decides."""
     if not may_move(Actor.SERVER, order.status, OrderStatus.HELD):
         return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
     said = normal_text(f"to be cancelled, says its former rep: {intent.reason}")[:NOTE_CHARACTERS_MAX]
-    held = sa.update(OrderModel).where(OrderModel.id == order.id)
-    await session.execute(held.values(status=OrderStatus.HELD, hold_code=Code.ROUTED, reason=said))
+    work.replace(msgspec.structs.replace(order, status=OrderStatus.HELD, hold_code=str(Code.ROUTED), reason=said))
     return Verdict(intent_id=context.intent_id, outcome=Outcome.HELD, decided_at_ms=context.now_ms, codes=(Code.ROUTED,))
 
 
-async def _whose(session: WriteSession, order: Order, context: IntentContext) -> tuple[Customer, Standing]:
+async def _whose(work: UnitOfWork, order: Order, context: IntentContext) -> tuple[Customer, Standing]:
     """The customer of an order, and on what footing the asker stands towards it."""
-    customer = await fetch_row(session, Customer, order.customer_id)
+    customer = await work.get(Customer, order.customer_id)
     assert customer is not None, "an order refers to its customer"
-    return customer, await standing_of(session, customer, context)
+    return customer, await standing_of(work.session, customer, context)
 
 
 def _number_change(asked: str, given: str) -> tuple[Change, ...]:

@@ -2,10 +2,8 @@
 
 from uuid import UUID
 
-import sqlalchemy as sa
-
-from server.orders.models import NumberSeriesModel, OrderModel
-from server.runtime.database import ReadSession
+from server.runtime.unit_of_work import UnitOfWork
+from sync_protocol.entities.orders import NumberSeries, Order
 
 
 def prefix_of(number: str) -> str:
@@ -13,28 +11,18 @@ def prefix_of(number: str) -> str:
     return number.partition("-")[0]
 
 
-async def is_leased_to(session: ReadSession, number: str, holder_id: UUID) -> bool:
+async def is_leased_to(work: UnitOfWork, number: str, holder_id: UUID) -> bool:
     """Whether a number is from a series that this rep or user ever held, on this device or one before it.
 
     One that is not comes from a device that the server forgot when it was restored; the order gets a number of its own.
     """
-    held = sa.exists().where(NumberSeriesModel.prefix == prefix_of(number), NumberSeriesModel.holder_id == holder_id)
-    return bool((await session.execute(sa.select(held))).scalar_one())
+    return any(series.holder_id == holder_id for series in await work.find(NumberSeries, prefix=prefix_of(number)))
 
 
-async def free_number(session: ReadSession, wanted: str) -> str:
+async def free_number(work: UnitOfWork, wanted: str) -> str:
     """`wanted`, or, where a restored device has used it twice, the same with the first free `-2`, `-3`, …"""
-    taken = set(
-        (
-            await session.execute(
-                sa.select(OrderModel.number).where(
-                    sa.or_(OrderModel.number == wanted, OrderModel.number.startswith(f"{wanted}-", autoescape=True))
-                )
-            )
-        ).scalars()
-    )
     candidate, copy = wanted, 1
-    while candidate in taken:
+    while await work.find(Order, number=candidate):
         copy += 1
         candidate = f"{wanted}-{copy}"
     return candidate

@@ -15,7 +15,8 @@ from server.orders.errors import OrderAlreadyDecidedError, OrderNotFoundError, O
 from server.orders.models import OrderDecisionModel, OrderLineModel, OrderModel
 from server.runtime.clock import IdSource
 from server.runtime.database import ReadSession, WriteSession
-from sync_protocol.entities.orders import OrderStatus
+from server.runtime.unit_of_work import UnitOfWork
+from sync_protocol.entities.orders import Order, OrderStatus
 from sync_protocol.rules.order_states import Actor, may_move
 from sync_protocol.values import normal_text
 
@@ -95,7 +96,11 @@ async def refuse_order(session: WriteSession, order_id: UUID, *, user_id: UUID, 
     if not normal_text(reason):
         raise ReasonMissingError
     order = await _lock_to_decide(session, order_id, OrderStatus.REFUSED)
-    await release(session, order_id, now_ms)
+    work = await UnitOfWork.of(session)
+    held = await work.get(Order, order_id, lock=True)
+    assert held is not None
+    await release(work, held, now_ms)
+    await work.flush()
     await _decide(session, order, OrderStatus.REFUSED, user_id=user_id, reason=reason, ids=ids, now_ms=now_ms)
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 import msgspec
 
 from server.runtime.clock import Clock, IdSource
-from server.runtime.database import Database, WriteSession
+from server.runtime.database import Database
+from server.runtime.unit_of_work import UnitOfWork
 from server.settings import Settings
 from sync_protocol.entities.customers import Customer
 from sync_protocol.intents import Intent
@@ -58,7 +59,7 @@ class IntentContext(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-IntentHandler = Callable[[WriteSession, Any, IntentContext], Awaitable[Verdict]]
+IntentHandler = Callable[[UnitOfWork, Any, IntentContext], Awaitable[Verdict]]
 
 
 class JobContext(msgspec.Struct, frozen=True, kw_only=True):

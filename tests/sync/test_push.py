@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from client_sdk import OrderClient
 from server.identity.principals import Role
-from server.runtime.database import Database, WriteSession
+from server.runtime.database import Database
 from server.runtime.rows import table_of
 from server.runtime.slices import IntentContext
+from server.runtime.unit_of_work import UnitOfWork
 from server.sync.push import FAILURES_MAX
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer
@@ -73,6 +74,62 @@ async def test_the_same_intent_twice_in_one_push_has_one_effect(world: World) ->
     assert await allocated(world, 0) == 4
 
 
+async def test_two_pushes_of_the_same_intents_at_once_have_one_effect_and_answer_the_same_bytes(world: World) -> None:
+    devices = [await Handmade.of(world, "rep0") for _ in range(3)]
+    envelopes = [devices[0].envelope(devices[0].order(count, count % 2, (0, 1), (1, 1))) for count in range(1, 8)]
+    answers = await asyncio.gather(*(device.push(*envelopes) for device in devices))
+    assert {len({result.verdict for result in results}) for results in zip(*answers, strict=True)} == {1}
+    assert {result.status for results in answers for result in results} == {PushStatus.DECIDED}
+    assert len(await orders_of(world)) == 7
+    assert await allocated(world, 0) == 7
+    assert await stock_faults(world.database) == []
+
+
+async def test_in_one_push_later_intents_see_what_earlier_ones_did_and_stock_goes_in_their_order(world: World) -> None:
+    device = await Handmade.of(world)
+    await world.change(StockLevel, world.company.levels[0].id, on_hand=5)
+    first, second, third = device.order(1, 0, (0, 4)), device.order(2, 1, (0, 4)), device.order(3, 0, (0, 4))
+    amended = AmendOrder(order_id=second.order_id, revision=0, lines=device.order(9, 0, (0, 2)).lines, note="two will do")
+    asked = (first, second, CancelOrder(order_id=first.order_id), amended, third)
+    results = await device.push(*(device.envelope(intent) for intent in asked))
+    verdicts = [decode_verdict(result.verdict) for result in results]
+    backordered = [[change.after for change in verdict.changes if change.code is Code.BACKORDERED] for verdict in verdicts]
+    assert backordered == [[], [3], [], [], [1]]
+    assert [(row.status, row.revision, row.note) for row in await orders_of(world)] == [
+        ("cancelled", 0, ""),
+        ("confirmed", 1, "two will do"),
+        ("confirmed", 0, ""),
+    ]
+    assert await allocated(world, 0) == 5
+    assert await stock_faults(world.database) == []
+
+
+async def test_what_fails_in_the_database_alone_is_deferred_alone(world: World) -> None:
+    submit = world.handlers[SubmitOrder]
+    poison: set[UUID] = set()
+
+    async def faulty(work: UnitOfWork, intent: SubmitOrder, context: IntentContext) -> Verdict:
+        verdict = await submit(work, intent, context)
+        if intent.order_id in poison:
+            (order,) = await work.find(Order, id=intent.order_id)
+            work.replace(msgspec.structs.replace(order, address_id=world.ids.new()))  # there is no such address
+        return verdict
+
+    world.handlers = {**world.handlers, SubmitOrder: faulty}
+    device = await Handmade.of(world)
+    orders = [device.order(count, int(count == 3), (0, 1)) for count in range(1, 6)]
+    poison.add(orders[2].order_id)
+    envelopes = [device.envelope(order) for order in orders]
+    for attempt in range(1, FAILURES_MAX):
+        results = await device.push(*envelopes)
+        assert [result.status for result in results] == [PushStatus.DECIDED] * 2 + [PushStatus.DEFERRED] + [PushStatus.DECIDED] * 2
+        assert f"{attempt} of {FAILURES_MAX}" in results[2].detail
+    assert decode_verdict((await device.push(*envelopes))[2].verdict).codes == (Code.QUARANTINED,)
+    assert len(await orders_of(world)) == 4
+    assert await allocated(world, 0) == 4
+    assert await stock_faults(world.database) == []
+
+
 @pytest.mark.parametrize("first_is_refused", [False, True])
 async def test_the_same_id_with_other_bytes_is_a_conflict_and_has_no_effect(world: World, *, first_is_refused: bool) -> None:
     device = await Handmade.of(world)
@@ -110,8 +167,8 @@ async def test_a_handler_that_fails_defers_its_lane_alone_and_is_set_aside_at_th
     submit = world.handlers[SubmitOrder]
     poison: set[UUID] = set()
 
-    async def faulty(session: WriteSession, intent: SubmitOrder, context: IntentContext) -> Verdict:
-        verdict = await submit(session, intent, context)
+    async def faulty(work: UnitOfWork, intent: SubmitOrder, context: IntentContext) -> Verdict:
+        verdict = await submit(work, intent, context)
         if intent.order_id in poison:
             raise ZeroDivisionError("a bug of ours, after everything was written")
         return verdict
@@ -156,10 +213,10 @@ async def test_a_failing_handler_that_recovers_is_decided_then(world: World) -> 
     submit = world.handlers[SubmitOrder]
     failures = iter(range(FAILURES_MAX - 1))
 
-    async def faulty(session: WriteSession, intent: SubmitOrder, context: IntentContext) -> Verdict:
+    async def faulty(work: UnitOfWork, intent: SubmitOrder, context: IntentContext) -> Verdict:
         if next(failures, None) is not None:
             raise RuntimeError
-        return await submit(session, intent, context)
+        return await submit(work, intent, context)
 
     world.handlers = {**world.handlers, SubmitOrder: faulty}
     device = await Handmade.of(world)
