@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from server.identity import devices as device_service
-from server.identity import service
-from server.identity.answers import Device, EnrolmentCode, User
+from server.identity import reports, service
+from server.identity.answers import Device, DeviceDetail, EnrolmentCode, Receipt, User
 from server.identity.credentials import hash_password
 from server.identity.devices import RevocationReason
 from server.identity.principals import Role
@@ -178,6 +178,34 @@ def list_devices(*, as_json: bool) -> None:
         "id": lambda device: device.id,
     }
     show(run(work), columns, as_json=as_json)
+
+
+@devices.command("show", epilog="\b\nExample:\n  roadbook devices show 01a20197-2d5b-7c19-88ae-f62dff50c45c")
+@click.argument("device_id", type=click.UUID)
+@AS_JSON
+def show_device(*, device_id: UUID, as_json: bool) -> None:
+    """Show what the device DEVICE_ID said of itself: what waits on it, what is in its way, its receipts and proofs."""
+
+    async def work(database: Database, _settings: Settings) -> DeviceDetail:
+        async with database.read() as session:
+            return DeviceDetail.of(await reports.open_device(session, device_id))
+
+    found = run(work)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    waiting = "never reported" if found.reported_at is None else f"{found.outbox_count} waiting at {found.reported_at}"
+    click.echo(f"{found.device.name} of {found.device.user_login}: {waiting}, oldest of {found.oldest_unsent_at or 'none'}")
+    if found.problem is not None:
+        click.echo(f"{found.problem.code} since {found.problem.since}: {found.problem.detail}")
+    columns: dict[str, Callable[[Receipt], object]] = {
+        "erased": lambda receipt: receipt.bucket,
+        "rows": lambda receipt: receipt.rows,
+        "at": lambda receipt: receipt.purged_at_cursor,
+        "received": lambda receipt: receipt.received_at,
+    }
+    if found.receipts:
+        show(found.receipts, columns, as_json=False)
 
 
 @devices.command("code", epilog="\b\nExample:\n  roadbook devices code femke")

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from client_sdk import OrderClient
+from client_sdk import OrderClient, receipts
 from client_sdk.ordering import NewCustomer
 from server.changelog.log import age_out
 from server.customers.late_orders import Claim
+from server.identity.reports import PurgeReceiptModel
 from server.runtime.database import Database
 from server.runtime.rows import table_of
 from sync_protocol.entities.customers import Address, Customer
@@ -396,6 +397,14 @@ async def test_a_device_that_was_away_for_91_days_is_honoured_purged_and_answere
         assert (await old.journal(subject_id=late))[0].verdict.codes == (Code.HANDED_OVER,)
         assert await same(world, old, 0)
         assert not holds(path, word)
+        assert await erased(world, old) == {f"account:{world.company.customers[0].id.hex}": 3}
+
+
+async def erased(world: World, device: OrderClient) -> dict[str, int]:
+    """What the device erased, by its receipts: those that it still holds, and those that the server has already."""
+    async with world.database.read() as session:
+        stored = (await session.execute(sa.select(PurgeReceiptModel))).scalars().all()
+    return {each.bucket: each.rows for each in (*stored, *device._store.read_now(receipts.ready))}
 
 
 async def forget_everything(world: World) -> None:
