@@ -52,19 +52,22 @@ class ImageStorage:
         Raises ImageNotFoundError where there is no such file.
         """
         for place in range(start, end, PIECE_BYTES):
-            with self._failing(digest):
-                piece = await obstore.get_range_async(
-                    self._store, _name(epoch, digest), start=place, end=min(place + PIECE_BYTES, end)
-                )
-            yield bytes(piece)
+            yield await self._piece(epoch, digest, place, min(place + PIECE_BYTES, end))
 
-    async def digests(self, epoch: UUID) -> set[bytes]:
-        """What is stored of a log."""
-        found: set[bytes] = set()
+    async def _piece(self, epoch: UUID, digest: bytes, start: int, end: int) -> bytes:
+        with self._failing():
+            try:
+                return bytes(await obstore.get_range_async(self._store, _name(epoch, digest), start=start, end=end))
+            except (NotFoundError, FileNotFoundError) as error:
+                raise ImageNotFoundError(digest) from error
+
+    async def stored(self, epoch: UUID) -> dict[bytes, int]:
+        """What there is of a log: the size of each file by its digest."""
+        found: dict[bytes, int] = {}
         with self._failing():
             async for some in obstore.list(self._store, prefix=epoch.hex):
-                names = (each["path"].rpartition("/")[2] for each in some)
-                found |= {bytes.fromhex(name.removesuffix(_SUFFIX)) for name in names if name.endswith(_SUFFIX)}
+                named = {each["path"].rpartition("/")[2]: each["size"] for each in some}
+                found |= {bytes.fromhex(name.removesuffix(_SUFFIX)): named[name] for name in named if name.endswith(_SUFFIX)}
         return found
 
     async def delete(self, epoch: UUID, digest: bytes) -> None:
@@ -72,16 +75,14 @@ class ImageStorage:
         with self._failing():
             try:
                 await obstore.delete_async(self._store, _name(epoch, digest))
-            except NotFoundError:
+            except (NotFoundError, FileNotFoundError):
                 return
 
     @contextmanager
-    def _failing(self, digest: bytes = b"") -> Iterator[None]:
+    def _failing(self) -> Iterator[None]:
         """The storage's errors as ours."""
         try:
             yield
-        except (NotFoundError, FileNotFoundError) as error:
-            raise ImageNotFoundError(digest) from error
         except (BaseError, OSError) as error:
             raise ImageStorageDownError(self.place, str(error)) from error
 

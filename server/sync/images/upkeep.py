@@ -141,14 +141,17 @@ async def clean(database: Database, storage: ImageStorage, head: Head, *, kept_m
 
     Only for the holder of the lock of images: a file whose row is about to be written looks like one that was left over.
     """
-    stored = await storage.digests(head.epoch)
+    stored = await storage.stored(head.epoch)
     async with database.write() as session:
         expired = sa.delete(ImageModel).where(ImageModel.superseded_at_ms <= now_ms - kept_ms)
         removed = (await session.execute(expired.returning(ImageModel.digest, ImageModel.epoch))).all()
-        gone = sa.delete(ImageModel).where(ImageModel.epoch == head.epoch, ImageModel.digest.not_in(stored))
-        missing = (await session.execute(gone.returning(ImageModel.digest))).all()
-        known = set((await session.execute(sa.select(ImageModel.digest))).scalars())
-    orphans = stored - known - {row.digest for row in removed}
-    for digest, epoch in [*((row.digest, row.epoch) for row in removed), *((digest, head.epoch) for digest in orphans)]:
+        kept = sa.select(ImageModel.digest, ImageModel.size).where(ImageModel.epoch == head.epoch)
+        known = {row.digest: row.size for row in await session.execute(kept)}
+        # A power cut can leave less of a file than was written, and a restored database knows files that were removed since.
+        missing = [digest for digest, size in known.items() if stored.get(digest) != size]
+        await session.execute(sa.delete(ImageModel).where(ImageModel.digest.in_(missing)))
+    unwanted = {(row.epoch, row.digest) for row in removed}
+    orphans = {(head.epoch, digest) for digest in stored if digest not in known or digest in missing} - unwanted
+    for epoch, digest in unwanted | orphans:
         await storage.delete(epoch, digest)
     return Cleaned(removed=len(removed), missing=len(missing), orphans=len(orphans))

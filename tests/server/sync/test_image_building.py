@@ -219,7 +219,7 @@ async def test_a_superseded_image_is_kept_for_a_day_and_then_removed_with_its_fi
     assert done.cleaned.removed == 2
     left = await images.all()
     assert not old.keys() & {image.digest for image in left}
-    assert await images.storage.digests(left[0].epoch) == {image.digest for image in left}
+    assert await images.storage.stored(left[0].epoch) == {image.digest: image.size for image in left}
 
 
 async def test_the_images_of_sets_that_nobody_holds_are_superseded(world: World, images: Images) -> None:
@@ -277,6 +277,17 @@ async def test_an_image_whose_file_is_gone_is_not_offered_and_built_again(world:
     assert done.cleaned is not None
     assert reasons(done) == {(len(lost.bucket_names), BuildReason.NEW)}
     assert len(await images.file((await images.offered())[0])) == lost.size
+
+
+async def test_an_image_whose_file_was_cut_short_is_built_again(world: World, images: Images) -> None:
+    await enrolled(world, "rep0")
+    await images.builder().run()
+    cut = (await images.offered())[0]
+    assert images.storage.folder is not None
+    file = images.storage.folder / cut.epoch.hex / f"{cut.digest.hex()}.sqlite.zst"
+    file.write_bytes(file.read_bytes()[:100])
+    assert reasons(await images.builder().run()) == {(len(cut.bucket_names), BuildReason.NEW)}
+    assert len(await images.file((await images.offered())[0])) == cut.size
 
 
 async def test_the_same_rows_make_the_same_file(world: World, images: Images) -> None:
