@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from server.app import create_app
+from server.migrations import migrate
 from server.runtime.clock import SystemClock
 from server.runtime.database import Database
 from server.runtime.jobs import Election, election_of, run_jobs
@@ -103,6 +104,23 @@ async def test_a_holder_whose_connection_breaks_knows_and_is_elected_anew(postgr
     await waiting.resign()
     assert await holder.hold()
     await holder.resign()
+
+
+async def test_a_migration_does_not_wait_for_the_process_that_runs_the_jobs(postgres: Database) -> None:
+    holder = election_of(postgres)
+    assert await holder.hold()
+    async with asyncio.timeout(30):
+        await migrate(postgres)
+    await holder.resign()
+
+
+async def test_one_lock_does_not_stand_for_another(database: Database) -> None:
+    jobs, images = election_of(database), election_of(database, "images")
+    assert await jobs.hold()
+    assert await images.hold()
+    assert not await election_of(database, "images").hold()
+    await images.resign()
+    await jobs.resign()
 
 
 async def test_a_job_that_fails_does_not_stop_the_others(database: Database, caplog: pytest.LogCaptureFixture) -> None:
