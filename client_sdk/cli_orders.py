@@ -50,8 +50,8 @@ async def order(client: OrderClient, screen: Screen, *, customer: str, lines: Li
 )
 @click.argument("number")
 @lines_argument
-@click.option("--note", default="", help="Why, for the office.")
-async def amend(client: OrderClient, screen: Screen, *, number: str, lines: Lines, note: str) -> None:
+@click.option("--note", help="In place of the order's, for the office; an empty one takes it back.")
+async def amend(client: OrderClient, screen: Screen, *, number: str, lines: Lines, note: str | None) -> None:
     """Give an order other lines, all of them anew, while it is not completed."""
     view = await client.order(number)
     await _show_order(client, screen, await client.amend_order(view.order.id, await products_of(client, lines), note=note))

@@ -284,7 +284,7 @@ class OrderClient:
         """An order by id or number. Raises UnknownRowError."""
         return await self._store.read(catalog.order, key)
 
-    async def amend_order(self, order_id: UUID, lines: Sequence[tuple[UUID, int]], *, note: str = "") -> OrderView:
+    async def amend_order(self, order_id: UUID, lines: Sequence[tuple[UUID, int]], *, note: str | None = None) -> OrderView:
         """Ask for other lines: products with base units. Raises OrderingError."""
         await self._store.write(ordering.amend, order_id, list(lines), note, self._surroundings)
         return await self.order(order_id)

@@ -15,7 +15,7 @@ from client_sdk.state import checkpoint
 from sync_protocol.intents import SubmitOrder
 from sync_protocol.values import Instant
 from sync_protocol.verdicts import Outcome, Verdict
-from sync_protocol.wire.codec import decode, decode_intent, decode_verdict
+from sync_protocol.wire.codec import decode, decode_verdict, intent_of
 from sync_protocol.wire.messages import IntentEnvelope, PushResult
 
 KEPT_DAYS: Final = 14
@@ -58,7 +58,7 @@ def record(connection: apsw.Connection, result: PushResult, now_ms: int) -> Jour
             now_ms,
         ),
     )
-    intent = decode_intent(decode(envelope, IntentEnvelope).body)
+    intent = intent_of(decode(envelope, IntentEnvelope))
     if isinstance(intent, SubmitOrder):
         drafts.settle(connection, intent, now_ms, rejected=verdict.outcome is Outcome.REJECTED)
     return _entry(kind, subject_id, envelope, result.verdict, now_ms)
@@ -77,7 +77,7 @@ def entries(connection: apsw.Connection, limit: int = 100, subject_id: UUID | No
 
 def _entry(kind: str, subject_id: bytes, envelope: bytes, verdict: bytes, received_at_ms: int) -> JournalEntry:
     sent = decode(envelope, IntentEnvelope)
-    intent = decode_intent(sent.body)
+    intent = intent_of(sent)
     return JournalEntry(
         intent_id=sent.id,
         kind=kind,

@@ -45,7 +45,7 @@ def all_drafts(connection: apsw.Connection) -> list[DraftView]:
 
 
 def amend(
-    connection: apsw.Connection, order_id: UUID, lines: list[tuple[UUID, int]], note: str, surroundings: Surroundings
+    connection: apsw.Connection, order_id: UUID, lines: list[tuple[UUID, int]], note: str | None, surroundings: Surroundings
 ) -> None:
     """Ask for other lines. Raises UnknownRowError, OrderStateError, EmptyOrderError, NoPriceError, InvalidEntryError."""
     require_identity(connection)
@@ -53,7 +53,9 @@ def amend(
     if not (shown.status is OrderStatus.SUBMITTED or may_amend(shown.status)):
         raise OrderStateError(shown.number, shown.status)
     requested = drafts.requested_lines(connection, shown.customer_id, lines, surroundings)
-    intent = AmendOrder(order_id=order_id, revision=shown.revision, lines=requested, note=normal_text(note))
+    intent = AmendOrder(
+        order_id=order_id, revision=shown.revision, lines=requested, note=note if note is None else normal_text(note)
+    )
     outbox.enqueue(connection, intent, surroundings)
 
 

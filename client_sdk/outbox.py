@@ -13,7 +13,7 @@ from client_sdk.rows import fetch_tuples
 from client_sdk.state import checkpoint
 from sync_protocol.intents import AnyIntent, SubmitOrder
 from sync_protocol.values import Instant
-from sync_protocol.wire.codec import WireError, decode, decode_intent, digest, encode
+from sync_protocol.wire.codec import WireError, decode, decode_intent, digest, encode, intent_of
 from sync_protocol.wire.messages import BATCH_INTENTS_MAX, IntentEnvelope
 from sync_protocol.wire.version import RULES_VERSION
 
@@ -40,7 +40,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
     def lanes(self) -> tuple[UUID, ...]:
         """The aggregates whose order of intents must be kept."""
-        return decode_intent(self.envelope.body).lanes()
+        return intent_of(self.envelope).lanes()
 
 
 def enqueue(connection: apsw.Connection, intent: AnyIntent, surroundings: Surroundings) -> IntentEnvelope:
@@ -127,7 +127,7 @@ def entries(connection: apsw.Connection) -> list[OutboxEntry]:
 
 
 def _entry(envelope: IntentEnvelope, attempts: int, problem: str) -> OutboxEntry:
-    intent = decode_intent(envelope.body)
+    intent = intent_of(envelope)
     return OutboxEntry(
         intent_id=envelope.id,
         kind=envelope.kind,

@@ -18,7 +18,7 @@ from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCust
 from sync_protocol.rules.documents import order_line_rows, order_row, prospect_rows, quotation
 from sync_protocol.values import Row
 from sync_protocol.verdicts import Outcome
-from sync_protocol.wire.codec import decode, decode_intent, stored_values
+from sync_protocol.wire.codec import decode, intent_of, stored_values
 from sync_protocol.wire.messages import IntentEnvelope
 
 
@@ -43,7 +43,7 @@ def rebuild(connection: apsw.Connection, cursor: int) -> None:
 
 def lay(connection: apsw.Connection, envelope: IntentEnvelope) -> None:
     """Lay the effect of one intent on what is there."""
-    intent = decode_intent(envelope.body)
+    intent = intent_of(envelope)
     _put(connection, _effect(connection, intent, envelope))
 
 
@@ -89,7 +89,7 @@ def _amended(connection: apsw.Connection, intent: AmendOrder) -> Iterable[Row]:
         subtotal_minor=quoted.total_minor,
         total_minor=quoted.total_minor + order.tax_minor + order.freight_minor,
         revision=order.revision + 1,
-        note=intent.note or order.note,
+        note=order.note if intent.note is None else intent.note,
         hold_code=None,
         reason="",
     )

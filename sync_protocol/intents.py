@@ -91,14 +91,18 @@ class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
 
 
 class AmendOrder(Intent, frozen=True, kw_only=True, tag="AmendOrder"):
-    """Other lines for an order that is not yet completed. `revision` is the one that the user saw."""
+    """Other lines for an order that is not yet completed. `revision` is the one that the user saw.
 
+    No note keeps the order's, an empty one takes it back.
+    """
+
+    schema_version: ClassVar[int] = 2
     roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
 
     order_id: UUID
     revision: Revision
     lines: RequestedLines
-    note: EnteredNote = ""
+    note: EnteredNote | None = None
 
     def lanes(self) -> tuple[UUID, ...]:
         return (self.order_id,)

@@ -140,7 +140,7 @@ async def _rewrite_order(work: UnitOfWork, order: Order, intent: AmendOrder, dec
             total_minor=decision.total_minor + order.tax_minor + order.freight_minor,
             hold_code=decision.hold_code,
             revision=order.revision + 1,
-            note=intent.note or order.note,
+            note=order.note if intent.note is None else intent.note,
             reason="",
         )
     )

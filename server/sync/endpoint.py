@@ -19,7 +19,7 @@ from server.sync.images.models import ImageModel
 from server.sync.images.offers import best_offer, readable_image
 from server.sync.images.storage import ImageStorage, image_place
 from server.sync.pull import build_page, pieces
-from server.sync.push import Handlers, Pusher, TransientDatabaseError
+from server.sync.push import Handlers, Pusher, TransientDatabaseError, in_protocol
 from server.sync.quarantine import set_aside
 from server.sync.report import take_report
 from server.sync.revocation import take_confirmation
@@ -152,8 +152,9 @@ class ServerEndpoint:
                     try:
                         asker = await asker_of(session, self._token, request.device_id, now_ms, lock=True)
                     except DeviceRevokedError:
-                        return await set_aside(session, self._token, request, now_ms)
-                    return await Pusher(session, self._handlers, asker, self._ids, now_ms).push(request)
+                        return in_protocol(await set_aside(session, self._token, request, now_ms), request.protocol_version)
+                    pusher = Pusher(session, self._handlers, asker, self._ids, now_ms)
+                    return in_protocol(await pusher.push(request), request.protocol_version)
             except TransientDatabaseError:
                 await asyncio.sleep(secrets.randbelow(50) / 1000)
         raise BusyError("other orders for the same products keep coming; try again in a minute")

@@ -62,10 +62,11 @@ class EpochChangedError(ConflictError):
 
 
 class ProtocolNotServedError(UpgradeRequiredError):
-    """The two ends have no version in common."""
+    """The two ends have no version in common. `fields` says which are served, so that a device knows which end is too old."""
 
     def __init__(self, version: int) -> None:
         super().__init__(
             f"protocol_version: {version} is not served, only {OLDEST_PROTOCOL_SERVED} to {PROTOCOL_VERSION}; "
-            "update the app, or ask for the server to be updated; orders are kept on the device until then"
+            "update the app, or ask for the server to be updated; orders are kept on the device until then",
+            fields={"oldest": str(OLDEST_PROTOCOL_SERVED), "newest": str(PROTOCOL_VERSION)},
         )

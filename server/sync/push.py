@@ -36,7 +36,7 @@ from server.sync.records import Records, place_records
 from server.sync.scope import territories_of
 from sync_protocol.intents import INTENTS, AnyIntent, CreateCustomer, Intent, SubmitOrder
 from sync_protocol.verdicts import Code, Verdict
-from sync_protocol.wire.codec import WireError, decode_intent, decode_verdict, digest, encode
+from sync_protocol.wire.codec import WireError, decode_verdict, digest, encode, intent_of
 from sync_protocol.wire.messages import IntentEnvelope, PushReply, PushRequest, PushResult, PushStatus
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
@@ -96,7 +96,7 @@ class Pusher:
         return PushReply(
             audience=self._asker.device_id,
             epoch=head.epoch,
-            results=tuple(_for_protocol(result, request.protocol_version) for result in results),
+            results=tuple(results),
             server_time_ms=self._now_ms,
         )
 
@@ -256,7 +256,7 @@ def _asked(envelope: IntentEnvelope) -> _Asked:
     if not _is_whole(envelope) or not _is_known(envelope):
         return _Asked(envelope, None, "")
     try:
-        intent = decode_intent(envelope.body)
+        intent = intent_of(envelope)
     except WireError as error:
         return _Asked(envelope, None, str(error))
     if type(intent).__name__ != envelope.kind:
@@ -280,8 +280,12 @@ def _at(result: PushResult, place: int) -> PushResult:
     return msgspec.structs.replace(result, commit_seq=place) if decided_here else result
 
 
+def in_protocol(reply: PushReply, protocol_version: int) -> PushReply:
+    """A reply in the codes that a device of this version knows. What is stored stays as it was decided."""
+    return msgspec.structs.replace(reply, results=tuple(_for_protocol(result, protocol_version) for result in reply.results))
+
+
 def _for_protocol(result: PushResult, protocol_version: int) -> PushResult:
-    """A result in the codes that an older device knows. What is stored stays as it was decided."""
     if result.status is not PushStatus.DECIDED or protocol_version >= PROTOCOL_VERSION:
         return result
     verdict = decode_verdict(result.verdict)

@@ -21,7 +21,7 @@ from server.sync.quarantine import WAITING, QuarantinedIntentModel
 from sync_protocol.intents import AnyIntent
 from sync_protocol.values import normal_text
 from sync_protocol.verdicts import Code, Outcome, Verdict
-from sync_protocol.wire.codec import WireError, decode, decode_intent, encode
+from sync_protocol.wire.codec import WireError, decode, encode, intent_of
 from sync_protocol.wire.messages import IntentEnvelope, PushResult
 
 RELEASED: Final = "released"
@@ -79,7 +79,7 @@ async def list_quarantine(
 def _shown(stored: QuarantinedIntentModel, user_name: str, device_name: str) -> Quarantined:
     envelope = decode(stored.envelope, IntentEnvelope)
     try:
-        intent: AnyIntent | None = decode_intent(envelope.body)
+        intent: AnyIntent | None = intent_of(envelope)
     except WireError:
         intent = None
     return Quarantined(stored=stored, envelope=envelope, intent=intent, user_name=user_name, device_name=device_name)

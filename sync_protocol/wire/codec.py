@@ -5,7 +5,7 @@ import types
 import typing
 from collections.abc import Iterator
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -14,9 +14,10 @@ from backports import zstd
 
 from sync_protocol.entities import Synced
 from sync_protocol.intents import AnyIntent
+from sync_protocol.upcasts import readable_as, upcast
 from sync_protocol.values import CommitSeq, Row
 from sync_protocol.verdicts import Verdict, codes_told
-from sync_protocol.wire.messages import PageMessage
+from sync_protocol.wire.messages import IntentEnvelope, PageMessage
 
 PAGE_MEDIA_TYPE: Final = "application/vnd.roadbook.page"
 MESSAGE_MEDIA_TYPE: Final = "application/vnd.msgpack"
@@ -55,11 +56,25 @@ def decode(body: bytes, message: type[T]) -> T:
 
 
 def decode_intent(body: bytes) -> AnyIntent:
-    """An intent from its canonical bytes. Raises WireError that names the field; an unknown field is one."""
+    """An intent of today's schema from its canonical bytes. Raises WireError that names the field; an unknown field is one."""
     try:
         return _intent_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(str(error)) from error
+
+
+def intent_of(envelope: IntentEnvelope) -> AnyIntent:
+    """The intent in an envelope, whatever schema it was written in, in today's. Raises WireError as `decode_intent`."""
+    try:
+        written = _schema_decoder(envelope.kind, envelope.schema_version).decode(envelope.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(str(error)) from error
+    return upcast(envelope.kind, envelope.schema_version, written)
+
+
+@lru_cache(maxsize=64)
+def _schema_decoder(kind: str, schema_version: int) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(readable_as(kind, schema_version))
 
 
 def decode_verdict(body: bytes) -> Verdict:

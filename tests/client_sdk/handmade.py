@@ -54,7 +54,7 @@ class Handmade:
         return IntentEnvelope(
             id=self.world.ids.new(),
             kind=kind if isinstance(intent, bytes) else type(intent).__name__,
-            schema_version=1,
+            schema_version=intent.schema_version if isinstance(intent, Intent) else 1,
             body=body,
             digest=digest(body),
             captured_at_ms=self.world.clock.now_ms(),

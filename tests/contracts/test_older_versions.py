@@ -1,21 +1,27 @@
 """Nothing reaches a device of an older protocol version that its version does not know."""
 
+import hashlib
 import typing
 from collections.abc import Iterator
+from contextlib import nullcontext
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sync_protocol.entities import BY_ROW, SYNCED
 from sync_protocol.entities.orders import Channel, Order, OrderStatus
-from sync_protocol.intents import INTENTS
+from sync_protocol.intents import INTENTS, AmendOrder, RequestedLine
+from sync_protocol.upcasts import EARLIER
 from sync_protocol.verdicts import FALLBACKS, PRECEDENCE, SINCE, Change, Code, Outcome, Verdict, codes_told
 from sync_protocol.wire import messages
-from sync_protocol.wire.codec import columns, rows_for, stored_values
+from sync_protocol.wire.codec import WireError, columns, decode_intent, digest, encode, intent_of, rows_for, stored_values
 from sync_protocol.wire.version import OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION
+from tests.support.strategies import instances
 
 # What version 1 knew, written down when it was the newest. It is never edited: what is newer names its version.
 KNOWN_TO_1 = {
@@ -33,6 +39,7 @@ KNOWN_TO_1 = {
     "PushStatus": "decided deferred conflict",
     "ResyncReason": "epoch_changed cursor_ahead below_retention",
 }
+EARLIER_SCHEMAS = "abd0297b8fc7f6d3118ca518f5d78f74"
 LAST_HOLD = PRECEDENCE[Code.ROUTED]
 every_newer_code = pytest.mark.parametrize("code", SINCE, ids=str)
 
@@ -129,3 +136,58 @@ def test_a_row_that_carries_a_newer_code_carries_an_older_one_to_an_older_device
         told = dict(zip(names, rows_for(synced, [row], version)[0], strict=True))
         assert told.pop("hold_code") == codes_told(version).get(Code.ROUTED, Code.ROUTED)
         assert told == {name: value for name, value in zip(names, row, strict=True) if name != "hold_code"}
+
+
+def test_every_earlier_schema_of_an_intent_has_its_step_to_the_next() -> None:
+    earlier = {(intent.__name__, version) for intent in INTENTS for version in range(1, intent.schema_version)}
+    assert set(EARLIER) == earlier
+
+
+def test_an_earlier_schema_is_never_edited() -> None:
+    _, components = msgspec.json.schema_components([each.fields for each in EARLIER.values()], ref_template="{name}")
+    canonical = msgspec.json.encode(components, order="deterministic")
+    assert hashlib.blake2b(canonical, digest_size=16).hexdigest() == EARLIER_SCHEMAS, "make another version and a step to it"
+
+
+@pytest.mark.parametrize(("kind", "version"), EARLIER, ids=str)
+@given(data=st.data())
+def test_an_intent_of_an_earlier_schema_is_read_as_it_was_written_and_as_one_of_today(
+    kind: str, version: int, data: st.DataObject
+) -> None:
+    written = data.draw(instances(EARLIER[kind, version].fields))
+    said = intent_of(enveloped(kind, version, encode(written)))
+    assert type(said).__name__ == kind
+    assert decode_intent(encode(said)) == said
+    kept = {name: value for name, value in msgspec.structs.asdict(written).items() if value}
+    assert {name: value for name, value in msgspec.structs.asdict(said).items() if value} == kept
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_read"),
+    [({"note": ""}, True), ({"note": None}, False), ({"discount": 1}, False), ({"intent": "CancelOrder"}, False)],
+)
+def test_an_intent_of_an_earlier_schema_is_held_to_the_strictness_of_its_time(*, changed: dict[str, Any], is_read: bool) -> None:
+    line = {"line_id": b"1" * 16, "product_id": b"2" * 16, "quantity": 1, "unit_price": 1}
+    body = {"intent": "AmendOrder", "order_id": b"3" * 16, "revision": 0, "lines": [line], **changed}
+    with nullcontext() if is_read else pytest.raises(WireError):
+        assert intent_of(enveloped("AmendOrder", 1, encode(body))) == AmendOrder(
+            order_id=UUID(bytes=b"3" * 16),
+            revision=0,
+            lines=(RequestedLine(line_id=UUID(bytes=b"1" * 16), product_id=UUID(bytes=b"2" * 16), quantity=1, unit_price=1),),
+            note=None,
+        )
+
+
+def enveloped(kind: str, version: int, body: bytes) -> messages.IntentEnvelope:
+    return messages.IntentEnvelope(
+        id=UUID(int=1),
+        kind=kind,
+        schema_version=version,
+        body=body,
+        digest=digest(body),
+        captured_at_ms=1,
+        time_zone="UTC",
+        clock_skew_ms=None,
+        decided_at_cursor=0,
+        rules_version=1,
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "a7379507e821764f2bd32ca87e355ef3"
+FINGERPRINT = "08f386ef7518daab662f917a4ddee274"
 PROTOCOL_VERSION = 2
 RULES_VERSION = 1
 

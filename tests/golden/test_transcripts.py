@@ -14,7 +14,7 @@ from sync_protocol.entities import BY_NAME
 from sync_protocol.intents import INTENTS
 from sync_protocol.verdicts import Verdict
 from sync_protocol.wire import messages
-from sync_protocol.wire.codec import PageReader, columns, decode, decode_intent, decode_rows, decode_verdict, digest, encode
+from sync_protocol.wire.codec import PageReader, columns, decode, decode_rows, decode_verdict, digest, encode, intent_of
 from sync_protocol.wire.messages import PageTrailer, PushReply, PushRequest, PushStatus, RowChunk
 from sync_protocol.wire.version import OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION
 from tests.golden.record import readable
@@ -55,7 +55,7 @@ PINNED = {
     "v2/pull_request_first.json": "baa9a02e5fa5d9ae85e41d2761ccae4e",
     "v2/pull_request_on.json": "d1a7faea760bb7f788d41a14ff9d84a0",
     "v2/push_reply.json": "3143a3aaa849794f9cc9fb604c355a88",
-    "v2/push_request.json": "a640823137e5c832ac1fb3829a8f913b",
+    "v2/push_request.json": "ebd106e7b8258cee4893e446af401cdb",
     "v2/ranges_reply.json": "ade64f707b9099adc727fb8d3a6b3270",
     "v2/ranges_request.json": "ceba22bacc6a36b2c0959f49e9dba588",
     "v2/repair_request.json": "c441c55037633b055eb791e5147172a8",
@@ -148,12 +148,22 @@ def test_a_page_may_come_in_pieces_of_any_size(name: str) -> None:
 
 
 def test_the_intents_of_a_push_carry_their_own_digests() -> None:
-    request = decode(bytes.fromhex(TRANSCRIPTS["v1/push_request.json"]["hex"]), PushRequest)
+    request = decode(bytes.fromhex(TRANSCRIPTS[NEWEST + "push_request.json"]["hex"]), PushRequest)
     for envelope in request.intents:
-        intent = decode_intent(envelope.body)
+        intent = intent_of(envelope)
         assert type(intent).__name__ == envelope.kind
+        assert type(intent).schema_version == envelope.schema_version
         assert digest(envelope.body) == envelope.digest
         assert encode(intent) == envelope.body
+
+
+def test_intents_of_the_first_schema_are_read_in_todays_words() -> None:
+    request = decode(bytes.fromhex(TRANSCRIPTS["v1/push_request.json"]["hex"]), PushRequest)
+    said = {envelope.kind: readable(intent_of(envelope)) for envelope in request.intents}
+    assert set(said) == {kind.__name__ for kind in INTENTS}
+    for kind, intent in said.items():
+        assert says_all(intent, TRANSCRIPTS[f"v1/intent_{kind}.json"]["value"])
+    assert all(digest(envelope.body) == envelope.digest for envelope in request.intents)
 
 
 def test_the_verdicts_of_a_reply_are_read() -> None:

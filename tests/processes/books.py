@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from server.runtime.database import Database
 from sync_protocol.entities import SYNCED, Synced
-from sync_protocol.wire.codec import decode, decode_intent
+from sync_protocol.wire.codec import decode, intent_of
 from sync_protocol.wire.messages import IntentEnvelope
 from tests.processes.taking_orders import Saved
 from tests.support.change_log import literal
@@ -120,7 +120,7 @@ def kept_on_device(path: Path) -> Counter[tuple[str, bytes]]:
     for kind, subject, envelope in ask_device(
         path, "SELECT kind, subject_id, envelope FROM outbox UNION ALL SELECT kind, subject_id, envelope FROM journal"
     ):
-        intent = decode_intent(decode(envelope, IntentEnvelope).body)
+        intent = intent_of(decode(envelope, IntentEnvelope))
         assert type(intent).__name__ == kind
         held[kind, subject] += 1
     return held
@@ -133,7 +133,7 @@ def check_nothing_lost(path: Path, saved: Sequence[Saved]) -> None:
     assert not lost, f"saved and lost: {lost}"
     sizes = {}
     for (envelope,) in ask_device(path, "SELECT envelope FROM outbox UNION ALL SELECT envelope FROM journal"):
-        intent = decode_intent(decode(envelope, IntentEnvelope).body)
+        intent = intent_of(decode(envelope, IntentEnvelope))
         if type(intent).__name__ == "SubmitOrder":
             sizes[intent.order_id] = (intent.number, len(intent.lines))
     for each in saved:
