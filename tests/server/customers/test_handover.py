@@ -337,19 +337,27 @@ async def test_who_has_acknowledged_is_shown_device_by_device(world: World, mana
         common = {"id": world.ids.new(), "bucket": bucket, "purged_at_ms": world.clock.now_ms()}
         early = PurgeReceipt(**{**common, "id": world.ids.new()}, rows=9, checksum=9, purged_at_cursor=place - 1)
         await report(world, one, cursor=place - 1, receipts=(early,))
-        assert (await opened(manager, handover_id))["devices"][0]["waiting"] == 2, "that was an earlier loss"
+        assert (await acknowledged(manager, handover_id, one))["waiting"] == 2, "that was an earlier loss"
         receipt = PurgeReceipt(**common, rows=3, checksum=77, purged_at_cursor=place)
         await report(world, one, cursor=place - 1, receipts=(receipt,))
-        first = (await opened(manager, handover_id))["devices"][0]
+        first = await acknowledged(manager, handover_id, one)
         assert (first["purged"], first["waiting"], first["rows_purged"]) == (1, 1, 3)
         assert [each["state"] for each in first["accounts"]] == ["waiting", "purged"]
         assert (first["accounts"][1]["checksum"], first["accounts"][1]["bucket"]) == (77, bucket)
         await report(world, one, cursor=place)
-        first = (await opened(manager, handover_id))["devices"][0]
+        first = await acknowledged(manager, handover_id, one)
         assert (first["purged"], first["clear"], first["waiting"]) == (1, 1, 0)
         await post(manager, "/handovers", customer_ids=ids(world, 0), to_territory_id=territory(world, 0), late_orders="route")
-        second = (await opened(manager, handover_id))["devices"][1]
+        second = await acknowledged(manager, handover_id, two)
         assert (second["returned"], second["waiting"]) == (1, 1)
+
+
+async def acknowledged(manager: httpx2.AsyncClient, handover_id: str, device: OrderClient) -> dict[str, Any]:
+    """What a handover says of one device."""
+    identity = (await device.status()).identity
+    assert identity is not None
+    devices = (await opened(manager, handover_id))["devices"]
+    return next(each for each in devices if each["device_id"] == str(identity.device_id))
 
 
 async def test_handovers_are_listed_latest_first_page_by_page(world: World, manager: httpx2.AsyncClient) -> None:

@@ -55,6 +55,7 @@ class Left:
 
     @staticmethod
     def _order(world: World, prefix: str, number: int) -> IntentEnvelope:
+        world.clock.advance(1)
         company = world.company
         line = RequestedLine(line_id=world.ids.new(), product_id=company.products[0].id, quantity=1, unit_price=10_000)
         intent = SubmitOrder(
