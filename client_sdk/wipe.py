@@ -15,7 +15,7 @@ import apsw
 import msgspec
 
 from client_sdk.errors import RoadbookError
-from client_sdk.state import Identity, Incarnation, load
+from client_sdk.state import Identity, Incarnation, load, save
 from client_sdk.transport import HttpEndpoint
 from sync_protocol.values import Instant
 from sync_protocol.wire.codec import decode, digest, encode
@@ -36,6 +36,13 @@ class WipeOrder(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     incarnation: bytes
     ordered_at_ms: Instant
+
+
+def take_lock(connection: apsw.Connection, lock: bytes | None) -> None:
+    """Keep the lock that a report was answered with, where the device was enrolled without one. It is never exchanged."""
+    identity = load(connection, Identity)
+    if identity is not None and identity.wipe_lock is None and lock is not None:
+        save(connection, msgspec.structs.replace(identity, wipe_lock=lock))
 
 
 def order_for(connection: apsw.Connection, wipe_key: bytes | None, now_ms: int) -> WipeOrder | None:

@@ -23,6 +23,7 @@ async def take_report(session: WriteSession, report: DeviceReport, now_ms: int, 
     await _store_state(session, report, now_ms)
     stored = await _store_receipts(session, report.device_id, report.receipts, now_ms)
     device = await session.get_one(DeviceModel, report.device_id)
+    device.last_seen_ms = now_ms
     if device.wipe_key is None:  # enrolled before devices had one
         device.wipe_key = ids.token()
     if report.proof is not None:

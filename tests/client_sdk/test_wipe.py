@@ -161,6 +161,10 @@ async def test_a_device_without_a_lock_gets_one_and_is_erased_by_nobody_before(
         with pytest.raises(DeviceRevokedError):
             await device.sync()
         assert len(await device.outbox()) == 1
+        device._store.write_now(wipe.take_lock, identity.wipe_lock)
+        device._store.write_now(wipe.take_lock, bytes(16))
+        with pytest.raises(DeviceWipedError):
+            await device.sync()
 
 
 async def test_an_erased_device_tells_its_server_as_soon_as_it_can_and_is_free_then(

@@ -119,7 +119,7 @@ async def test_a_preview_says_what_waited_on_devices_when_they_reported(
     seen = await post(manager, "/handovers/preview", territory_id=territory(world, 0), to_rep_id=rep(world, 1))
     assert (seen["intents_reported"], seen["devices_silent"]) == (3, 0)
     assert seen["devices"][0]["oldest_unsent_at"] is not None
-    assert seen["devices"][0]["last_seen_at"] is None, "it was never noted as seen"
+    assert seen["devices"][0]["last_seen_at"] == seen["devices"][0]["reported_at"], "who reports was here"
 
 
 async def test_a_rep_who_works_both_territories_loses_nothing(world: World, manager: httpx2.AsyncClient, tmp_path: Path) -> None:
@@ -336,8 +336,10 @@ async def test_who_has_acknowledged_is_shown_device_by_device(world: World, mana
         bucket = f"account:{world.company.customers[0].id.hex}"
         common = {"id": world.ids.new(), "bucket": bucket, "purged_at_ms": world.clock.now_ms()}
         early = PurgeReceipt(**{**common, "id": world.ids.new()}, rows=9, checksum=9, purged_at_cursor=place - 1)
+        world.clock.advance(1)
         await report(world, one, cursor=place - 1, receipts=(early,))
         assert (await acknowledged(manager, handover_id, one))["waiting"] == 2, "that was an earlier loss"
+        assert [(await acknowledged(manager, handover_id, each))["seen_since"] for each in (one, two)] == [True, False]
         receipt = PurgeReceipt(**common, rows=3, checksum=77, purged_at_cursor=place)
         await report(world, one, cursor=place - 1, receipts=(receipt,))
         first = await acknowledged(manager, handover_id, one)
