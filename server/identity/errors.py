@@ -1,6 +1,7 @@
 """What can be wrong with a user, a password, a code, a token or a device."""
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from server.identity.principals import Role
@@ -41,6 +42,13 @@ class TokenInvalidError(UnauthenticatedError):
         super().__init__("the token is not valid (any more); sign in again at POST /session")
 
 
+_WHEN_REVOKED: Final = {
+    "left": "what it still sends is kept for a manager, who decides it; speak to yours",
+    "lost": "it is to erase itself; ask your manager for a new enrolment code",
+}
+"""What the user of a revoked device is told to do, where its reason says more than that it is revoked."""
+
+
 class DeviceRevokedError(UnauthenticatedError):
     """The token is of a device that was revoked."""
 
@@ -50,8 +58,8 @@ class DeviceRevokedError(UnauthenticatedError):
     def __init__(self, device_id: UUID, reason: str, wipe_key: bytes | None = None) -> None:
         """`wipe_key` tells the device to erase itself; it is for one that was lost."""
         fields = {"wipe_key": wipe_key.hex()} if wipe_key is not None else {}
-        sentence = f"the device {device_id} was revoked ({reason}); ask your manager for a new enrolment code"
-        super().__init__(sentence, fields=fields)
+        remedy = _WHEN_REVOKED.get(reason, "ask your manager for a new enrolment code")
+        super().__init__(f"the device {device_id} was revoked ({reason}); {remedy}", fields=fields)
         self.device_id = device_id
         self.reason = reason
 

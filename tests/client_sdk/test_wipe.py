@@ -122,8 +122,9 @@ async def test_a_device_that_is_revoked_otherwise_keeps_everything(
     path = tmp_path / "device.db"
     async with await working_device(world, path, Wire(world)) as device:
         await revoke(manager, device, reason)
-        with pytest.raises(DeviceRevokedError):
+        with pytest.raises(DeviceRevokedError) as told:
             await device.sync()
+        assert ("kept for a manager" in str(told.value)) == (reason == "left")
         (waiting,) = await device.outbox()
         assert ("with a manager" in waiting.problem) == (reason == "left")
         assert len(await device.drafts()) == 1
