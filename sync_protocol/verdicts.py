@@ -31,6 +31,7 @@ class Code(StrEnum):
 
     QUARANTINED = "quarantined"
     MALFORMED = "malformed"
+    TOO_OLD = "too_old"
     HANDED_OVER = "handed_over"
     NOT_PERMITTED = "not_permitted"
     DEPENDENCY_REFUSED = "dependency_refused"
@@ -63,6 +64,7 @@ REMEDIES: Final = MappingProxyType(
     {
         Code.QUARANTINED: "The server failed on this five times and set it aside for support. Nothing to do; it is not lost.",
         Code.MALFORMED: "The request breaks the protocol. Update the app, then enter it again.",
+        Code.TOO_OLD: "It waited so long that it may have been taken before. Look for the order; if it is not there, submit again.",
         Code.HANDED_OVER: "The customer was handed over to another rep before you took this. Pass it on to the new rep.",
         Code.NOT_PERMITTED: "It is outside your territory or role. Ask your manager to assign it to you.",
         Code.DEPENDENCY_REFUSED: "It needs something that was refused before. Mend that first, then submit this again.",
@@ -90,10 +92,12 @@ REMEDIES: Final = MappingProxyType(
     }
 )
 
-SINCE: Final = MappingProxyType({Code.HANDED_OVER: 2, Code.ROUTED: 2})
+SINCE: Final = MappingProxyType({Code.TOO_OLD: 2, Code.HANDED_OVER: 2, Code.ROUTED: 2})
 """The protocol version that brought a code, where it is not the first."""
 
-FALLBACKS: Final = MappingProxyType({Code.HANDED_OVER: Code.NOT_PERMITTED, Code.ROUTED: Code.CUSTOMER_ON_HOLD})
+FALLBACKS: Final = MappingProxyType(
+    {Code.TOO_OLD: Code.MALFORMED, Code.HANDED_OVER: Code.NOT_PERMITTED, Code.ROUTED: Code.CUSTOMER_ON_HOLD}
+)
 """What an older device is told in place of a newer code. An older code of the same effect: hold for hold, no for no."""
 
 

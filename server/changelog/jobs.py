@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from server.changelog.forgetting import forget_intents
 from server.changelog.log import age_out
 from server.runtime.slices import Job, JobContext
 
@@ -12,4 +13,15 @@ async def forget_tombstones(context: JobContext) -> None:
         await age_out(session, now_ms=context.clock.now_ms(), retention_days=context.retention_days)
 
 
-JOBS: Final = (Job(name="forget_tombstones", interval_seconds=3600, run=forget_tombstones),)
+async def forget_verdicts(context: JobContext) -> None:
+    """Drop verdicts that no device can ask for any more, in transactions that keep nobody waiting."""
+    forgotten = -1
+    while forgotten != 0:
+        async with context.database.write() as session:
+            forgotten = await forget_intents(session, now_ms=context.clock.now_ms())
+
+
+JOBS: Final = (
+    Job(name="forget_tombstones", interval_seconds=3600, run=forget_tombstones),
+    Job(name="forget_verdicts", interval_seconds=3600, run=forget_verdicts),
+)

@@ -14,7 +14,10 @@ from server.runtime.database import Base
 
 
 class ChangeHeadModel(Base):
-    """One row: the identity of the log, its last position, and the oldest cursor that can still be served."""
+    """One row: the identity of the log, its last position, and the oldest cursor that can still be served.
+
+    An intent from before `forgotten_before_ms` may have had a verdict that was forgotten.
+    """
 
     __tablename__ = "change_head"
 
@@ -22,6 +25,7 @@ class ChangeHeadModel(Base):
     epoch: Mapped[UUID]
     head: Mapped[int]
     floor: Mapped[int]
+    forgotten_before_ms: Mapped[int] = mapped_column(server_default="0")
 
 
 class ChangeCommitModel(Base):

@@ -19,6 +19,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from server.changelog.forgetting import may_be_forgotten
 from server.changelog.log import read_head, seal
 from server.changelog.models import IntentFailureModel
 from server.orders.foresight import foresee
@@ -201,6 +202,8 @@ class Pusher:
             return context.rejected(Code.MALFORMED, asked.fault)
         if self._asker.principal.role not in type(intent).roles:
             return context.rejected(Code.NOT_PERMITTED, f"a {self._asker.principal.role} may not ask this")
+        if await self._may_be_forgotten(asked.envelope):
+            return context.rejected(Code.TOO_OLD, "whether it was decided before cannot be known any more")
         verdict = await self._handlers[type(intent)](work, intent, context)
         maker = _MADE_BY.get(verdict.codes[0]) if verdict.codes else None
         # Where what is missing, the last of the lanes, was refused to this user before, say by which intent.
@@ -208,6 +211,15 @@ class Pusher:
         if refused is None:
             return verdict
         return msgspec.structs.replace(verdict, codes=(Code.DEPENDENCY_REFUSED,), refused_intent_id=refused)
+
+    async def _may_be_forgotten(self, envelope: IntentEnvelope) -> bool:
+        return await may_be_forgotten(
+            self._session,
+            captured_at_ms=envelope.captured_at_ms,
+            clock_skew_ms=envelope.clock_skew_ms,
+            decided_at_cursor=envelope.decided_at_cursor,
+            now_ms=self._now_ms,
+        )
 
     def _context(self, envelope: IntentEnvelope) -> IntentContext:
         principal = self._asker.principal

@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "08f386ef7518daab662f917a4ddee274"
+FINGERPRINT = "8702e27bc320af982997f92f4be79efe"
 PROTOCOL_VERSION = 2
 RULES_VERSION = 1
 
