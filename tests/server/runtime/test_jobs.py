@@ -115,12 +115,12 @@ async def test_a_migration_does_not_wait_for_the_process_that_runs_the_jobs(post
 
 
 async def test_one_lock_does_not_stand_for_another(database: Database) -> None:
-    jobs, images = election_of(database), election_of(database, "images")
+    jobs, images, others = election_of(database), election_of(database, "images"), election_of(database, "images")
     assert await jobs.hold()
     assert await images.hold()
-    assert not await election_of(database, "images").hold()
-    await images.resign()
-    await jobs.resign()
+    assert not await others.hold()
+    for lock in (jobs, images, others):
+        await lock.resign()
 
 
 async def test_a_job_that_fails_does_not_stop_the_others(database: Database, caplog: pytest.LogCaptureFixture) -> None:
