@@ -219,6 +219,15 @@ async def test_a_superseded_image_is_read_to_its_end_and_offered_to_nobody(
     problem(await get(client, device, old.digest), 404, "image_not_found")
 
 
+async def test_an_image_that_is_not_kept_fit_any_more_is_not_offered(
+    transport: httpx2.ASGITransport, device: Enrolment, images: Images
+) -> None:
+    await images.builder(sets_max=1).run()
+    offer = await offer_for(transport, device)
+    assert offer is not None
+    assert offer.buckets == ("catalog",)
+
+
 async def test_a_revoked_device_gets_no_image(
     world: World, client: httpx2.AsyncClient, transport: httpx2.ASGITransport, device: Enrolment, images: Images
 ) -> None:
