@@ -19,7 +19,18 @@ from benchmarks.figures import Figure, machine
 from benchmarks.premises import premises
 from benchmarks.standard_work import StandardWork
 
-BUDGETS: Final = ("first_sync", "server_memory", "delta", "propagation", "push", "order_entry", "search", "capture", "convergence")
+BUDGETS: Final = (
+    "first_sync",
+    "server_memory",
+    "delta",
+    "propagation",
+    "push",
+    "order_entry",
+    "search",
+    "capture",
+    "convergence",
+    "images",
+)
 ENGINES: Final = ("sqlite", "postgresql")
 
 

@@ -52,6 +52,7 @@ class Premises:
         self.folder = folder
         self.database_url = database_url
         self.work = work
+        self.images = folder / "images"
         self.server_url = f"http://127.0.0.1:{_free_port()}"
         self.others: tuple[psutil.Process, ...] = _children("postgres") if engine == "postgresql" else ()
         self.kept: dict[str, Any] = {}
@@ -125,6 +126,8 @@ class Premises:
             "ROADBOOK_DATABASE_URL": self.database_url,
             "ROADBOOK_HOST": "127.0.0.1",
             "ROADBOOK_PORT": self.server_url.rpartition(":")[2],
+            "ROADBOOK_IMAGES_URL": str(self.images),
+            "ROADBOOK_IMAGES_MAX": "0",  # a build in the background would disturb what is measured; who wants images builds them
         }
         log = (self.folder / "server.log").open("ab")
         self._server = subprocess.Popen((sys.executable, "-m", "server", "serve"), env=environment, stdout=log, stderr=log)
