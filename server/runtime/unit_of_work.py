@@ -65,8 +65,10 @@ class UnitOfWork:
     async def find(self, kind: type[R], *, lock: bool = False, **values: Any) -> list[R]:
         """The rows whose columns have these values, as they stand here."""
         columns, key = tuple(values), tuple(values.values())
-        await self.load_by(kind, columns, [key], lock=lock)
-        return self._shelf(kind).matching(columns, key)
+        shelf = self._shelf(kind)
+        if key not in shelf.loaded.get((columns, lock), ()):
+            await self.load_by(kind, columns, [key], lock=lock)
+        return shelf.matching(columns, key)
 
     async def load_by(self, kind: type[R], columns: tuple[str, ...], keys: Iterable[Key], *, lock: bool = False) -> None:
         """Read all rows whose columns are one of the keys, in one statement; locked in the order of these columns."""
