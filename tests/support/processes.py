@@ -85,7 +85,7 @@ class ServerProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"server-{self.port}.log"
-        self._settings = {"database_url": database_url, "port": self.port, **settings}
+        self._settings = {"database_url": database_url, "port": self.port, "images_url": folder / "images", **settings}
         self._process: subprocess.Popen[bytes] | BaseProcess | None = None
 
     def __enter__(self) -> Self:

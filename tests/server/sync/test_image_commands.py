@@ -2,18 +2,21 @@
 
 import asyncio
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from server.runtime.clock import SystemClock
 from server.runtime.database import Database
 from server.runtime.slices import JobContext
 from server.settings import Settings, environment_of, settings_from_environment
+from server.sync.images import jobs
 from server.sync.images.jobs import COMMAND, ImageBuildFailedError, ImageKeeper
 from sync_protocol.entities.catalog import Product
 from tests.support.images import Images, enrolled
@@ -111,6 +114,18 @@ async def test_a_build_that_fails_is_told_with_its_reason_and_tried_again(
         await keeper.keep(msgspec.structs.replace(context, settings=wrong))
     await keeper.keep(context)
     assert len(await images.offered()) == 2
+
+
+async def test_a_server_that_stops_takes_the_build_with_it(context: JobContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, "-c", "import time; time.sleep(60)"))
+    before = set(psutil.Process().children())
+    keeping = asyncio.create_task(ImageKeeper().keep(context))
+    while not (started := set(psutil.Process().children()) - before):  # noqa: ASYNC110  # the start of a process tells nobody
+        await asyncio.sleep(0.01)
+    keeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping
+    assert not [each for each in started if each.is_running()]
 
 
 @pytest.mark.parametrize(
