@@ -37,10 +37,5 @@ async def change_allocated(work: UnitOfWork, location_id: UUID | None, changes: 
 async def _levels(work: UnitOfWork, location_id: UUID | None, product_ids: Iterable[UUID]) -> list[StockLevel]:
     if location_id is None:
         return []
-    wanted = list(product_ids)
-    await lock_levels(work, [(product_id, location_id) for product_id in wanted])
-    return [
-        level
-        for product_id in wanted
-        for level in await work.find(StockLevel, lock=True, product_id=product_id, stock_location_id=location_id)
-    ]
+    places = [(product_id, location_id) for product_id in product_ids]
+    return await work.find_all(StockLevel, BY_PRODUCT, places, lock=True)

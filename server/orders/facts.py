@@ -42,10 +42,9 @@ async def gather_facts(
     await work.load(Product, product_ids)
     products = {product_id: product for product_id in product_ids if (product := await work.get(Product, product_id))}
     prices = [(each, product_id) for product_id in product_ids for each in terms.price_lists]
-    await work.load_by(PriceEntry, ("price_list_id", "product_id"), prices)
     entries: dict[UUID, list[PriceEntry]] = {product_id: [] for product_id in product_ids}
-    for price_list_id, product_id in prices:
-        entries[product_id] += await work.find(PriceEntry, price_list_id=price_list_id, product_id=product_id)
+    for entry in await work.find_all(PriceEntry, ("price_list_id", "product_id"), prices):
+        entries[entry.product_id].append(entry)
     available = await lock_available(work, terms.stock_location_id, product_ids)
     for product_id, promised in (own or {}).items():
         available[product_id] = available.get(product_id, 0) + promised

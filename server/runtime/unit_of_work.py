@@ -70,6 +70,13 @@ class UnitOfWork:
             await self.load_by(kind, columns, [key], lock=lock)
         return shelf.matching(columns, key)
 
+    async def find_all(self, kind: type[R], columns: tuple[str, ...], keys: Iterable[Key], *, lock: bool = False) -> list[R]:
+        """The rows whose columns are one of the keys, as they stand here, in the order of the keys."""
+        wanted = list(dict.fromkeys(keys))
+        await self.load_by(kind, columns, wanted, lock=lock)
+        shelf = self._shelf(kind)
+        return [row for key in wanted for row in shelf.matching(columns, key)]
+
     async def load_by(self, kind: type[R], columns: tuple[str, ...], keys: Iterable[Key], *, lock: bool = False) -> None:
         """Read all rows whose columns are one of the keys, in one statement; locked in the order of these columns."""
         shelf = self._shelf(kind)
@@ -173,7 +180,7 @@ class _Shelf(Generic[R]):
 
     def matching(self, columns: tuple[str, ...], key: Key) -> list[R]:
         places = self._places.get(columns, {}).get(key, {})
-        found = (row for identifier in places if (row := self.current(identifier)) is not None)
+        found = [row for identifier in places if (row := self.current(identifier)) is not None]
         return [row for row in found if _key(row, columns) == key]
 
     def removed(self) -> list[UUID]:
