@@ -110,4 +110,4 @@ def _put(connection: apsw.Connection, rows: Iterable[Row]) -> None:
         values = stored_values(row)
         marks = ", ".join("?" for _ in values)
         table = overlay(BY_ROW[type(row)])
-        connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (0, {marks})", values)  # noqa: S608  # a name of the registry
+        connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (0, 0, {marks})", values)  # noqa: S608  # a name of the registry

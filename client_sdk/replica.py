@@ -132,7 +132,7 @@ def _fitted(synced: Synced, chunk: RowChunk) -> list[tuple[Any, ...]]:
     """Rows of a server that knows other columns: ours are picked by name, what it does not have takes its default."""
     place = {column: index for index, column in enumerate(chunk.columns)}
     defaults = [field.default if field.default is not msgspec.NODEFAULT else None for field in msgspec.structs.fields(synced.row)]
-    wanted = list(zip(columns(synced, PROTOCOL_VERSION), [None, *defaults], strict=True))
+    wanted = list(zip(columns(synced, PROTOCOL_VERSION), [None, 0, *defaults], strict=True))
     rows = msgspec.msgpack.decode(chunk.rows, type=list[tuple[Any, ...]])
     fitted = [[row[place[column]] if column in place else default for column, default in wanted] for row in rows]
     return decode_rows(synced, msgspec.Raw(msgspec.msgpack.encode(fitted)))

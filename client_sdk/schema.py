@@ -146,7 +146,7 @@ def current(synced: Synced) -> str:
 def table_sql(synced: Synced, table: str) -> str:
     """The table of a row, the row's version first."""
     columns = ", ".join(_column_sql(field) for field in msgspec.structs.fields(synced.row))
-    return f"CREATE TABLE {table} (commit_seq INTEGER NOT NULL, {columns}) STRICT"
+    return f"CREATE TABLE {table} (commit_seq INTEGER NOT NULL, checksum INTEGER NOT NULL DEFAULT 0, {columns}) STRICT"
 
 
 def _column_sql(field: msgspec.structs.FieldInfo) -> str:

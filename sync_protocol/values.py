@@ -21,6 +21,7 @@ RANGES: Final = 256
 _TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]*$"
 
 CommitSeq = Annotated[int, Meta(ge=0, le=INT64_MAX, description="position of a server transaction in the change log")]
+RowChecksum = Annotated[int, Meta(ge=0, le=2**40 - 1, description="the first forty bits of the MD5 of a row's canonical text")]
 Instant = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="milliseconds since 1970-01-01 UTC")]
 Skew = Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX, description="milliseconds the device clock is ahead")]
 Quantity = Annotated[int, Meta(ge=1, le=10_000_000, description="base units")]

@@ -39,7 +39,11 @@ class ChangeCommitModel(Base):
 
 
 class ChangeLogModel(Base):
-    """The latest change of a row: in which bucket it is (or was, when deleted), and by which transaction."""
+    """The latest change of a row: in which bucket it is (or was, when deleted), and by which transaction.
+
+    `checksum` is what the row counts for in the sums of its bucket; null where it counts for nothing: it is deleted, or on
+    SQLite not sealed yet.
+    """
 
     __tablename__ = "change_log"
     __table_args__ = (Index("ix_change_log_walk", "entity", "change", "row_id"), Index("ix_change_log_change", "change"))
@@ -49,6 +53,23 @@ class ChangeLogModel(Base):
     bucket: Mapped[str]
     change: Mapped[int]
     deleted: Mapped[int] = mapped_column(SmallInteger)
+    checksum: Mapped[int | None]
+
+
+class BucketSumModel(Base):
+    """What a transaction did to a range of a bucket: rows and checksums that came, less those that went.
+
+    The sum over all of a range's changes is what the range holds. A transaction writes rows of its own alone, so that no
+    writer waits for another; a job adds up what is old under change 0.
+    """
+
+    __tablename__ = "bucket_sum"
+
+    bucket: Mapped[str] = mapped_column(primary_key=True)
+    range: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    change: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    rows: Mapped[int]
+    checksum: Mapped[int]
 
 
 class ChangeLeaveModel(Base):

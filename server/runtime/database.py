@@ -17,8 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from sync_protocol.checksums import checksum_of
+
 SQLITE_BUSY_MS: Final = 10_000
 READ_ONLY: Final = "roadbook_read_only"
+CHECKSUM_FUNCTION: Final = "roadbook_checksum"
+"""The name under which SQLite connections have `checksum_of`; other programs' connections have it not."""
 
 
 class Identifier(TypeDecorator[UUID]):
@@ -138,6 +142,7 @@ def _sqlite_engine(url: URL, pool_size: int) -> AsyncEngine:
         for pragma in _SQLITE_PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        connection.create_function(CHECKSUM_FUNCTION, -1, checksum_of, deterministic=True)
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:

@@ -15,7 +15,7 @@ from backports import zstd
 from sync_protocol.entities import Synced
 from sync_protocol.intents import AnyIntent
 from sync_protocol.upcasts import readable_as, upcast
-from sync_protocol.values import CommitSeq, Row
+from sync_protocol.values import CommitSeq, Row, RowChecksum
 from sync_protocol.verdicts import Verdict, codes_told
 from sync_protocol.wire.messages import IntentEnvelope, PageMessage
 
@@ -91,9 +91,9 @@ def digest(body: bytes) -> bytes:
 
 
 def columns(synced: Synced, protocol_version: int) -> tuple[str, ...]:
-    """The columns of a row on the wire for a reader of `protocol_version`: the row's version, then its fields."""
+    """The columns of a row on the wire for a reader of `protocol_version`: its version, from 2 on its checksum, its fields."""
     known = (field.name for field in msgspec.structs.fields(synced.row) if _since(field) <= protocol_version)
-    return ("commit_seq", *known)
+    return ("commit_seq", *(("checksum",) if protocol_version >= 2 else ()), *known)
 
 
 def _since(field: msgspec.structs.FieldInfo) -> int:
@@ -130,7 +130,7 @@ def rows_for(synced: Synced, rows: list[tuple[Any, ...]], protocol_version: int)
 def _rows_decoder(row: type[Row]) -> msgspec.msgpack.Decoder[list[tuple[Any, ...]]]:
     """Decodes rows into tuples that SQLite takes as they are: ids stay bytes, enums stay text, limits are checked."""
     fields = tuple(_stored(field.type) for field in msgspec.structs.fields(row))
-    row_type = types.GenericAlias(tuple, (CommitSeq, *fields))
+    row_type = types.GenericAlias(tuple, (CommitSeq, RowChecksum, *fields))
     return msgspec.msgpack.Decoder(types.GenericAlias(list, (row_type,)))
 
 
@@ -147,7 +147,7 @@ def _stored(field_type: Any) -> Any:
 
 
 def decode_rows(synced: Synced, rows: msgspec.Raw) -> list[tuple[Any, ...]]:
-    """The rows of a chunk that has all columns of `synced`, as (commit_seq, *stored fields). Raises WireError."""
+    """The rows of a chunk that has all columns of `synced`, as (commit_seq, checksum, *stored fields). Raises WireError."""
     try:
         return _rows_decoder(synced.row).decode(rows)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

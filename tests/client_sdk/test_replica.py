@@ -63,7 +63,7 @@ def page(*messages: Any, cursor: int = 7, trailer: bool = True, header: dict[str
 
 def chunk(*rows: Row, version: int = 5, **changed: Any) -> RowChunk:
     (name,) = {each.name for each in BY_NAME.values() if each.row is type(rows[0])}
-    sent = [(version, *stored_values(row)) for row in rows]
+    sent = [(version, 0, *stored_values(row)) for row in rows]
     whole = RowChunk(entity=name, columns=columns(BY_NAME[name], PROTOCOL_VERSION), rows=msgspec.Raw(encode(sent)))
     return msgspec.structs.replace(whole, **changed)
 
@@ -121,7 +121,7 @@ async def test_an_entity_of_a_newer_server_is_skipped(device: OrderClient, scrip
 
 async def test_a_column_of_a_newer_server_is_ignored_wherever_it_stands(device: OrderClient, script: Script) -> None:
     names = columns(BY_NAME["product"], PROTOCOL_VERSION)
-    values = (5, *stored_values(PRODUCT))
+    values = (5, 0, *stored_values(PRODUCT))
     for place in (0, 3, len(names)):
         wider = (*names[:place], "weight_grams", *names[place:])
         row = (*values[:place], 12, *values[place:])
@@ -130,7 +130,7 @@ async def test_a_column_of_a_newer_server_is_ignored_wherever_it_stands(device: 
 
 
 async def test_columns_in_another_order_are_taken_by_name(device: OrderClient, script: Script) -> None:
-    named = list(zip(columns(BY_NAME["product"], PROTOCOL_VERSION), (5, *stored_values(PRODUCT)), strict=True))
+    named = list(zip(columns(BY_NAME["product"], PROTOCOL_VERSION), (5, 0, *stored_values(PRODUCT)), strict=True))
     random.Random(2).shuffle(named)
     mixed = chunk(PRODUCT, columns=tuple(name for name, _ in named), rows=raw([[value for _, value in named]]))
     assert await pulled(device, script, mixed) == [PRODUCT]
@@ -151,7 +151,7 @@ async def test_a_column_that_an_older_server_lacks_takes_its_default(device: Ord
         backordered=7,
     )
     fewer = columns(BY_NAME["sales_order_line"], PROTOCOL_VERSION)[:-2]
-    await pulled(device, script, chunk(line, columns=fewer, rows=raw([(5, *stored_values(line)[:-2])])))
+    await pulled(device, script, chunk(line, columns=fewer, rows=raw([(5, 0, *stored_values(line)[:-2])])))
     stored = device._store.reader.execute("SELECT quantity, allocated, backordered FROM sales_order_line").fetchall()
     assert stored == [(3, 0, 0)]
 
@@ -167,12 +167,12 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "nothing at all": lambda: b"",
     "a sign-in page": lambda: b"<html>Please sign in</html>" * 30,
     "not even zstd": lambda: random.Random(1).randbytes(500),
-    "an id of the wrong length": lambda: page(chunk(PRODUCT, rows=raw([(5, b"short", *stored_values(PRODUCT)[1:])]))),
+    "an id of the wrong length": lambda: page(chunk(PRODUCT, rows=raw([(5, 0, b"short", *stored_values(PRODUCT)[1:])]))),
     "a missing field": lambda: page(chunk(PRODUCT, columns=("commit_seq", "id"), rows=raw([(5, b"i" * 16)]))),
     "no version": lambda: page(chunk(PRODUCT, columns=columns(BY_NAME["product"], 1)[1:], rows=raw([stored_values(PRODUCT)]))),
     "a row that is short": lambda: page(chunk(PRODUCT, rows=raw([(5, b"i" * 16)]))),
-    "an unknown status": lambda: page(chunk(PRODUCT, rows=raw([(5, *stored_values(PRODUCT)[:5], "sold", *[None] * 4)]))),
-    "a float": lambda: page(chunk(PRODUCT, rows=raw([(5.0, *stored_values(PRODUCT))]))),
+    "an unknown status": lambda: page(chunk(PRODUCT, rows=raw([(5, 0, *stored_values(PRODUCT)[:5], "sold", *[None] * 4)]))),
+    "a float": lambda: page(chunk(PRODUCT, rows=raw([(5.0, 0, *stored_values(PRODUCT))]))),
     "a frame beyond the limit": lambda: page(RowChunk(entity="unit", columns=("commit_seq",), rows=raw(["x" * (15 << 20)]))),
 }
 

@@ -15,6 +15,7 @@ from msgspec import inspect
 
 import server.app  # noqa: F401  # every slice's tables
 from server.runtime.database import Base, Database, Identifier
+from sync_protocol.checksums import row_checksum
 from sync_protocol.entities import SYNCED, Synced
 from sync_protocol.values import INT64_MAX, Row
 from sync_protocol.wire import codec
@@ -118,11 +119,12 @@ def test_a_row_survives_its_stored_form(synced: Synced, data: st.DataObject) -> 
 @given(data=st.data(), commit_seq=st.integers(0, INT64_MAX))
 def test_a_row_survives_the_wire(synced: Synced, data: st.DataObject, commit_seq: int) -> None:
     row = data.draw(instances(synced.row))
-    sent = (commit_seq, *codec.stored_values(row))
+    stored = codec.stored_values(row)
+    sent = (commit_seq, row_checksum(synced, stored), *stored)
     (received,) = codec.decode_rows(synced, msgspec.Raw(codec.encode([sent])))
     assert received == sent
     assert {type(value) for value in received} <= {int, str, bytes, type(None)}
-    assert codec.row_from_stored(synced.row, received[1:]) == row
+    assert codec.row_from_stored(synced.row, received[2:]) == row
 
 
 @every_entity
@@ -137,9 +139,10 @@ def test_a_row_survives_sqlite(synced: Synced, data: st.DataObject) -> None:
     assert codec.row_from_stored(synced.row, stored) == row
 
 
-def test_the_wire_has_the_row_version_and_then_every_field() -> None:
+def test_the_wire_has_the_row_version_its_checksum_and_then_every_field() -> None:
     for synced in SYNCED:
-        assert codec.columns(synced, PROTOCOL_VERSION) == ("commit_seq", *synced.row.__struct_fields__)
+        assert codec.columns(synced, 1) == ("commit_seq", *synced.row.__struct_fields__)
+        assert codec.columns(synced, 2) == ("commit_seq", "checksum", *synced.row.__struct_fields__)
 
 
 @pytest.mark.parametrize("attribute", ["number", "name", "row"])

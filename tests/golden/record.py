@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from sync_protocol.checksums import row_checksum
 from sync_protocol.entities import BY_NAME, BY_ROW
 from sync_protocol.entities.catalog import Product, ProductStatus, Unit
 from sync_protocol.entities.customers import Customer, CustomerStatus
@@ -88,7 +89,7 @@ def readable(value: Any) -> Any:
 
 def rows_of(*rows: Row) -> RowChunk:
     synced = BY_ROW[type(rows[0])]
-    sent = [(place, *stored_values(row)) for place, row in enumerate(rows, start=40)]
+    sent = [(place, row_checksum(synced, stored_values(row)), *stored_values(row)) for place, row in enumerate(rows, start=40)]
     return RowChunk(entity=synced.name, columns=columns(synced, PROTOCOL_VERSION), rows=msgspec.Raw(encode(sent)))
 
 

@@ -50,7 +50,7 @@ PINNED = {
     "v2/intent_SubmitOrder.json": "b1cd90d31f79dd7ca506ee86ecb2ff02",
     "v2/page_last.json": "7127e469277cd08ea06bb415d62f6bc6",
     "v2/page_resync.json": "7cf475b341697cfd9dc48c6394819693",
-    "v2/page_rows.json": "d82d38d403f43095236896a6d3dff096",
+    "v2/page_rows.json": "ef884c43103635f334f07896b21352dd",
     "v2/page_scope.json": "37183b7066bfa18b58451a823c1f3724",
     "v2/pull_request_first.json": "baa9a02e5fa5d9ae85e41d2761ccae4e",
     "v2/pull_request_on.json": "d1a7faea760bb7f788d41a14ff9d84a0",
