@@ -7,6 +7,10 @@ to the end of the commit, so positions are dense and in order of commit, and no 
 SQLite: one writer at a time. Row triggers write under position head + 1; `changelog.log.seal` moves the head. What a
 foreign program wrote is sealed by whoever comes next, before anything is read.
 
+Beside the log go the sums that replicas are compared by: a transaction notes what it adds to and takes from each range of
+each bucket. PostgreSQL's triggers know a row's checksum by themselves; SQLite's take away what the row counted for, and
+sealing adds what it counts for now.
+
 A row whose synced columns stay the same is not a change. Ids never change and synced tables are never truncated: the
 triggers refuse both. SQLite's OR REPLACE removes rows without telling delete triggers unless the connection has
 `recursive_triggers`, as the server's have; of another program's connection that has not, it is refused.
@@ -17,6 +21,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from server.changelog.sums import ADD_UP, bucket_sql, checksum_sql, fill_checksums_sql, fill_sums_sql, range_sql
 from sync_protocol.entities import SYNCED, Synced
 
 _NOW_MS_SQLITE: Final = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
@@ -65,20 +70,22 @@ _POSTGRES_FUNCTIONS: Final = (
 
 
 def install_capture(connection: sa.Connection) -> None:
-    """Make the triggers of every synced table, replacing older ones. Run after each migration to the newest schema."""
+    """Make the triggers of every synced table, replacing older ones, and fill the sums that they keep.
+
+    Run after each migration to the newest schema.
+    """
     statements = _sqlite_statements(connection) if connection.dialect.name == "sqlite" else _postgres_statements()
     for statement in statements:
         connection.exec_driver_sql(statement)
+    is_sqlite = connection.dialect.name == "sqlite"
+    for synced in SYNCED:
+        connection.exec_driver_sql(fill_sums_sql(synced, is_sqlite=is_sqlite))
+        if is_sqlite:
+            connection.exec_driver_sql(fill_checksums_sql(synced))
 
 
 def _columns(synced: Synced) -> tuple[str, ...]:
     return synced.row.__struct_fields__
-
-
-def _postgres_bucket(synced: Synced, row: str) -> str:
-    if synced.bucket.key is None:
-        return f"'{synced.bucket.kind}'"
-    return f"'{synced.bucket.kind}:' || encode(uuid_send({row}.{synced.bucket.key}), 'hex')"
 
 
 def _postgres_statements() -> Iterator[str]:
@@ -88,11 +95,27 @@ def _postgres_statements() -> Iterator[str]:
 
 
 def _postgres_log(synced: Synced, rows: str, row: str, *, deleted: int) -> str:
+    """Log the rows, and note what they count for now and what they counted for before."""
+    checksum = "NULL::bigint" if deleted else checksum_sql(synced, row, is_sqlite=False)
     return f"""
-        INSERT INTO change_log (entity, row_id, bucket, change, deleted)
-        SELECT {synced.number}, {row}.id, {_postgres_bucket(synced, row)}, made_by, {deleted} FROM {rows}
-        ON CONFLICT (entity, row_id) DO UPDATE
-           SET bucket = excluded.bucket, change = excluded.change, deleted = excluded.deleted;
+        WITH touched AS MATERIALIZED (
+            SELECT {row}.id AS row_id, {bucket_sql(synced, row, is_sqlite=False)} AS bucket, {checksum} AS checksum FROM {rows}
+        ), counted AS MATERIALIZED (
+            SELECT logged.bucket, logged.row_id, logged.checksum FROM touched
+              JOIN change_log logged ON logged.entity = {synced.number} AND logged.row_id = touched.row_id
+             WHERE logged.checksum IS NOT NULL
+        ), written AS (
+            INSERT INTO change_log (entity, row_id, bucket, change, deleted, checksum)
+            SELECT {synced.number}, row_id, bucket, made_by, {deleted}, checksum FROM touched
+            ON CONFLICT (entity, row_id) DO UPDATE SET bucket = excluded.bucket, change = excluded.change,
+               deleted = excluded.deleted, checksum = excluded.checksum
+        )
+        INSERT INTO bucket_sum (bucket, range, change, rows, checksum)
+        SELECT bucket, {range_sql(synced, "row_id", is_sqlite=False)}, made_by, sum(rows), sum(checksum) FROM (
+            SELECT bucket, row_id, 1 AS rows, checksum FROM touched WHERE checksum IS NOT NULL
+            UNION ALL
+            SELECT bucket, row_id, -1, -checksum FROM counted
+        ) AS moved GROUP BY 1, 2 {ADD_UP};
     """  # noqa: S608  # made of the registry, not of input
 
 
@@ -106,7 +129,7 @@ def _postgres_leave(synced: Synced, rows: str, bucket: str) -> str:
 
 def _postgres_entity(synced: Synced) -> Iterator[str]:
     name, number = synced.name, synced.number
-    new_bucket, old_bucket = _postgres_bucket(synced, "new_row"), _postgres_bucket(synced, "old_row")
+    new_bucket, old_bucket = (bucket_sql(synced, row, is_sqlite=False) for row in ("new_row", "old_row"))
     old_columns = ", ".join(f"old_row.{column}" for column in _columns(synced))
     new_columns = ", ".join(f"new_row.{column}" for column in _columns(synced))
     known = f"new_rows new_row JOIN change_log logged ON logged.entity = {number} AND logged.row_id = new_row.id"
@@ -172,21 +195,18 @@ def _sqlite_statements(connection: sa.Connection) -> Iterator[str]:
         yield from _sqlite_replace(synced, _sqlite_keys(connection, synced))
 
 
-def _sqlite_bucket(synced: Synced, row: str) -> str:
-    if synced.bucket.key is None:
-        return f"'{synced.bucket.kind}'"
-    return f"'{synced.bucket.kind}:' || lower(hex({row}.{synced.bucket.key}))"
-
-
 def _sqlite_log(synced: Synced, row: str, *, deleted: int) -> str:
     return f"""
         INSERT INTO change_commit (change, commit_seq, committed_at_ms)
         SELECT head + 1, head + 1, {_NOW_MS_SQLITE} FROM change_head
          WHERE NOT EXISTS (SELECT 1 FROM change_commit WHERE change = head + 1);
+        INSERT INTO bucket_sum (bucket, range, change, rows, checksum)
+        SELECT bucket, {range_sql(synced, "row_id", is_sqlite=True)}, head + 1, -1, -checksum FROM change_log, change_head
+         WHERE entity = {synced.number} AND row_id = {row}.id AND checksum IS NOT NULL {ADD_UP};
         INSERT INTO change_log (entity, row_id, bucket, change, deleted)
-        VALUES ({synced.number}, {row}.id, {_sqlite_bucket(synced, row)}, (SELECT head + 1 FROM change_head), {deleted})
+        VALUES ({synced.number}, {row}.id, {bucket_sql(synced, row, is_sqlite=True)}, (SELECT head + 1 FROM change_head), {deleted})
         ON CONFLICT (entity, row_id) DO UPDATE
-           SET bucket = excluded.bucket, change = excluded.change, deleted = excluded.deleted;
+           SET bucket = excluded.bucket, change = excluded.change, deleted = excluded.deleted, checksum = NULL;
     """  # noqa: S608  # made of the registry, not of input
 
 
@@ -200,7 +220,7 @@ def _sqlite_leave(synced: Synced, source: str, bucket: str) -> str:
 
 def _sqlite_entity(synced: Synced) -> Iterator[str]:
     name = synced.name
-    new_bucket, old_bucket = _sqlite_bucket(synced, "NEW"), _sqlite_bucket(synced, "OLD")
+    new_bucket, old_bucket = (bucket_sql(synced, row, is_sqlite=True) for row in ("NEW", "OLD"))
     differs = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in _columns(synced))
     insert_leave = update_leave = ""
     if synced.bucket.key is not None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from server.changelog.forgetting import forget_intents
-from server.changelog.log import age_out
+from server.changelog.log import age_out, compact_sums, has_sums_to_compact
 from server.runtime.slices import Job, JobContext
 
 
@@ -21,7 +21,17 @@ async def forget_verdicts(context: JobContext) -> None:
             forgotten = await forget_intents(session, now_ms=context.clock.now_ms())
 
 
+async def add_up_sums(context: JobContext) -> None:
+    """Keep what is read of a bucket's sums short, however much is written."""
+    async with context.database.read() as session:
+        found = await has_sums_to_compact(session)
+    if found:
+        async with context.database.write() as session:
+            await compact_sums(session)
+
+
 JOBS: Final = (
+    Job(name="add_up_sums", interval_seconds=5, run=add_up_sums),
     Job(name="forget_tombstones", interval_seconds=3600, run=forget_tombstones),
     Job(name="forget_verdicts", interval_seconds=3600, run=forget_verdicts),
 )

@@ -6,10 +6,14 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from server.changelog.models import ChangeCommitModel, ChangeHeadModel, ChangeLeaveModel, ChangeLogModel
+from server.changelog.models import BucketSumModel, ChangeCommitModel, ChangeHeadModel, ChangeLeaveModel, ChangeLogModel
+from server.changelog.sums import COMPACT_POSTGRES_SQL, COMPACT_SQL, seal_sums_sql
 from server.runtime.database import Database, ReadSession, WriteSession
+from sync_protocol.entities import SYNCED
 
+_BY_NUMBER: Final = {synced.number: synced for synced in SYNCED}
 _DAY_MS: Final = 86_400_000
+_NOTES_MAX: Final = 1_000
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -33,9 +37,34 @@ async def seal(session: WriteSession) -> int:
         )
         place = (await session.execute(made_here)).scalar()
         return int(place) if place is not None else (await read_head(session)).head
+    await _seal_sums(session)
     pending = sa.exists().where(ChangeCommitModel.change == ChangeHeadModel.head + 1)
     await session.execute(sa.update(ChangeHeadModel).where(pending).values(head=ChangeHeadModel.head + 1))
     return (await read_head(session)).head
+
+
+async def _seal_sums(session: WriteSession) -> None:
+    """On SQLite, let the rows of the change that is about to be sealed count in the sums of their buckets."""
+    unsealed = ChangeLogModel.change == ChangeHeadModel.head + 1
+    touched = (await session.execute(sa.select(ChangeLogModel.entity, ChangeLogModel.change).where(unsealed).distinct())).all()
+    connection = await session.connection()
+    for entity, change in touched:
+        for statement in seal_sums_sql(_BY_NUMBER[entity]):
+            await connection.exec_driver_sql(statement, (change,))
+
+
+async def has_sums_to_compact(session: ReadSession) -> bool:
+    """Whether adding up is worth a transaction."""
+    noted = sa.select(BucketSumModel.change).where(BucketSumModel.change > 0).offset(_NOTES_MAX).limit(1)
+    return (await session.execute(noted)).first() is not None
+
+
+async def compact_sums(session: WriteSession) -> None:
+    """Add up what transactions noted of each range, so that reading a sum stays cheap. Nobody waits for it on PostgreSQL."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    for statement in COMPACT_SQL if is_sqlite else (COMPACT_POSTGRES_SQL,):
+        await session.execute(sa.text(statement))
+    await session.execute(sa.delete(BucketSumModel).where(BucketSumModel.change == 0, BucketSumModel.rows == 0))
 
 
 async def take_place(session: WriteSession, now_ms: int) -> None:

@@ -12,6 +12,7 @@ from sync_protocol.entities import Synced
 from sync_protocol.values import RANGES
 
 _ALL_BYTES: Final = f"x'{bytes(range(RANGES)).hex()}'"
+_INTO: Final = "INSERT INTO bucket_sum (bucket, range, change, rows, checksum)"
 ADD_UP: Final = """
         ON CONFLICT (bucket, range, change) DO UPDATE
            SET rows = bucket_sum.rows + excluded.rows, checksum = bucket_sum.checksum + excluded.checksum
@@ -24,7 +25,7 @@ def checksum_sql(synced: Synced, row: str, *, is_sqlite: bool) -> str:
         columns = ", ".join(f"{row}.{column}" for column in synced.row.__struct_fields__)
         return f"{CHECKSUM_FUNCTION}({synced.number}, {columns})"
     number = str(synced.number)
-    text = " || ".join(f"{_postgres_netstring(synced, row, column)}" for column in synced.row.__struct_fields__)
+    text = " || ".join(_postgres_netstring(synced, row, column) for column in synced.row.__struct_fields__)
     return f"('x' || left(md5('{len(number)}:{number},' || {text}), 10))::bit(40)::bigint"
 
 
@@ -32,7 +33,9 @@ def _postgres_netstring(synced: Synced, row: str, column: str) -> str:
     annotation: Any = synced.row.__annotations__.get(column, UUID)
     value = f"{row}.{column}"
     is_id = annotation in {UUID, UUID | None}
-    text = f"'32:' || encode(uuid_send({value}), 'hex') || ','" if is_id else f"octet_length({value}::text) || ':' || {value} || ','"
+    text = (
+        f"'32:' || encode(uuid_send({value}), 'hex') || ','" if is_id else f"octet_length({value}::text) || ':' || {value} || ','"
+    )
     return f"coalesce({text}, '-,')"
 
 
@@ -50,3 +53,61 @@ def bucket_sql(synced: Synced, row: str, *, is_sqlite: bool) -> str:
     key = f"{row}.{synced.bucket.key}"
     digits = f"lower(hex({key}))" if is_sqlite else f"encode(uuid_send({key}), 'hex')"
     return f"'{synced.bucket.kind}:' || {digits}"
+
+
+def seal_sums_sql(synced: Synced) -> tuple[str, str]:
+    """On SQLite, give the rows of an unsealed change their checksums, then add them to the sums. Parameter: the change."""
+    rows = f"entity = {synced.number} AND change = ? AND deleted = 0"
+    checksum, place = checksum_sql(synced, "t", is_sqlite=True), range_sql(synced, "row_id", is_sqlite=True)
+    fill = f"UPDATE change_log SET checksum = (SELECT {checksum} FROM {synced.name} t WHERE t.id = row_id) WHERE {rows}"
+    return (
+        fill,
+        f"""
+        {_INTO} SELECT bucket, {place}, change, count(*), sum(checksum) FROM change_log
+         WHERE {rows} AND checksum IS NOT NULL GROUP BY 1, 2 {ADD_UP}
+    """,
+    )
+
+
+def fill_sums_sql(synced: Synced, *, is_sqlite: bool) -> str:
+    """Find what logged rows count for that lack a checksum, those of before there were any, and add it to the sums.
+
+    On SQLite what is not sealed yet is left to sealing, and `fill_checksums_sql` follows.
+    """
+    checksum, place = checksum_sql(synced, "t", is_sqlite=is_sqlite), range_sql(synced, "row_id", is_sqlite=is_sqlite)
+    joined = f"t.id = l.row_id AND {_lacking(synced, 'l', is_sqlite=is_sqlite)}"
+    added = f"{_INTO} SELECT bucket, {place}, 0, count(*), sum(checksum) FROM"
+    if is_sqlite:
+        filled = f"SELECT l.bucket, l.row_id, {checksum} AS checksum FROM change_log l JOIN {synced.name} t ON {joined}"
+        return f"{added} ({filled}) WHERE true GROUP BY 1, 2 {ADD_UP}"
+    fill = f"UPDATE change_log l SET checksum = {checksum} FROM {synced.name} t WHERE {joined}"
+    return f"WITH filled AS ({fill} RETURNING l.bucket, l.row_id, l.checksum) {added} filled GROUP BY 1, 2 {ADD_UP}"
+
+
+def fill_checksums_sql(synced: Synced) -> str:
+    """On SQLite, give the rows that `fill_sums_sql` counted their checksums."""
+    checksum = checksum_sql(synced, "t", is_sqlite=True)
+    return f"""
+        UPDATE change_log SET checksum = (SELECT {checksum} FROM {synced.name} t WHERE t.id = row_id)
+         WHERE {_lacking(synced, "change_log", is_sqlite=True)}
+    """
+
+
+def _lacking(synced: Synced, log: str, *, is_sqlite: bool) -> str:
+    sealed = f"AND {log}.change <= (SELECT head FROM change_head)" if is_sqlite else ""
+    return f"{log}.entity = {synced.number} AND {log}.deleted = 0 AND {log}.checksum IS NULL {sealed}"
+
+
+COMPACT_SQL: Final = (
+    f"""
+    {_INTO} SELECT bucket, range, 0, sum(rows), sum(checksum) FROM bucket_sum WHERE change > 0 GROUP BY 1, 2 {ADD_UP}
+    """,
+    "DELETE FROM bucket_sum WHERE change > 0",
+)
+"""On SQLite, add up what every transaction so far noted."""
+
+COMPACT_POSTGRES_SQL: Final = f"""
+    WITH old AS (DELETE FROM bucket_sum WHERE change > 0 RETURNING bucket, range, rows, checksum)
+    {_INTO} SELECT bucket, range, 0, sum(rows), sum(checksum) FROM old GROUP BY 1, 2 {ADD_UP}
+"""
+"""The same on PostgreSQL, in one statement: what others commit meanwhile is not in it and stays as it is."""

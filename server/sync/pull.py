@@ -167,21 +167,24 @@ async def _fill_stage(
     parameters: list[Any] = [position.pass_from, position.pass_to, position.change, position.row_id, limit + 1, buckets]
     if gained:
         parameters.append(gained)
-    sent, last = 0, None
+    sent, last, names = 0, None, columns(stage.synced, page.protocol_version)
     async for chunk in reader.stream(sql, parameters):
         fitting = chunk[: max(0, min(limit - sent, len(chunk)))]
         if fitting:
             page.add_rows(stage, fitting)
             sent, last = sent + len(fitting), fitting[-1]
         if len(fitting) < len(chunk) or page.rows_left <= 0:
-            return await _rest(reader, position, stage, last)
+            return await _rest(reader, position, stage, last, names)
     return None
 
 
-async def _rest(reader: Reader, position: PullPosition, stage: Stage, last: tuple[Any, ...] | None) -> PullPosition:
+async def _rest(
+    reader: Reader, position: PullPosition, stage: Stage, last: tuple[Any, ...] | None, names: tuple[str, ...]
+) -> PullPosition:
     if last is None:
         return msgspec.structs.replace(position, stage=stage.number)
-    return await position_after(reader, position, stage, last[0], last[1])
+    row_id = last[1] if stage.gone else last[names.index("id")]
+    return await position_after(reader, position, stage, last[0], row_id)
 
 
 async def pieces(body: bytes) -> AsyncIterator[bytes]:

@@ -141,6 +141,8 @@ def snapshot_sql(reader: Reader, synced: Synced, protocol_version: int) -> str:
 def _column(reader: Reader, synced: Synced, column: str) -> str:
     if column == "commit_seq":
         return "c.commit_seq"
+    if column == "checksum":
+        return "coalesce(l.checksum, 0)"
     annotation = synced.row.__annotations__.get(column, UUID)
     is_id = annotation is UUID or annotation == (UUID | None)
     return reader.identifier(f"t.{column}") if is_id else f"t.{column}"

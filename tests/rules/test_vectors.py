@@ -7,6 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from sync_protocol.checksums import canonical_text, row_checksum
+from sync_protocol.entities import BY_NAME
 from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Customer, CustomerStatus
 from sync_protocol.entities.pricing import PriceEntry
@@ -91,3 +93,12 @@ def test_an_order_is_decided_as_the_vector_says(vector: dict[str, Any]) -> None:
     ]
     decided = [[line.unit_price, line.amount_minor, line.allocated, line.backordered] for line in decision.lines]
     assert decided == vector["decided"]
+
+
+@pytest.mark.parametrize("vector", vectors("checksums"))
+def test_a_row_has_the_checksum_that_the_vectors_say(vector: dict[str, Any]) -> None:
+    synced = BY_NAME[vector["entity"]]
+    values = [bytes.fromhex(value["id"]) if isinstance(value, dict) else value for value in vector["values"]]
+    assert canonical_text(synced.number, values) == vector["text"]
+    assert row_checksum(synced, values) == vector["checksum"]
+    assert synced.bucket.range_of(UUID(bytes=values[0])) == vector["range"]
