@@ -1,6 +1,7 @@
 """The same client for code that is not asynchronous: every call runs on one event loop in a thread of its own."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -8,6 +9,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from client_sdk.client import OrderClient
+from client_sdk.follow import Follower
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +33,10 @@ class BlockingOrderClient:
     def call(self, method: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a method of the device or of a draft and wait for it. Raises what it raises."""
         return self._portal.call(lambda: method(*args, **kwargs))
+
+    def follow(self, **options: Any) -> AbstractContextManager[Follower]:
+        """`OrderClient.follow` as a context of this thread; the device is kept synced in the other one."""
+        return self._portal.wrap_async_context_manager(self.device.follow(**options))
 
     def close(self) -> None:
         """Close the device and end its thread."""

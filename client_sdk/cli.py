@@ -9,12 +9,14 @@ import click
 
 from client_sdk.cli_catalog import customers, price, prospect, search, stock
 from client_sdk.cli_command import Device, examples
+from client_sdk.cli_follow import follow
 from client_sdk.cli_orders import amend, cancel, drafts, mend, order, orders
 from client_sdk.cli_sync import enrol, journal, outbox, status, sync
 
 COMMANDS: Final = (
     enrol,
     sync,
+    follow,
     search,
     customers,
     price,
@@ -83,7 +85,7 @@ class DeviceCommands(click.Group):
 def device(context: click.Context, store: Path, time_zone: str) -> None:
     """Act as the app on a rep's device.
 
-    The device is one file. Every command works without a network, except enrol and sync.
+    The device is one file. Every command works without a network, except enrol, sync and follow.
 
     Exit codes: 0 done; 1 refused, and the message says what to do; 2 not understood; 3 not enrolled yet; 4 no answer:
     try again later, nothing is lost.

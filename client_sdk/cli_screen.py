@@ -13,11 +13,11 @@ from rich.text import Text
 
 from client_sdk.catalog import OrderView
 from client_sdk.cli_text import amount_text, counted, instant_text, joined, unit_price_text, words
-from client_sdk.client import DeviceStatus
 from client_sdk.drafts import DraftState, DraftView
 from client_sdk.journal import JournalEntry
 from client_sdk.outbox import OutboxEntry
 from client_sdk.quoting import PriceQuote, StockView
+from client_sdk.status import DeviceStatus
 from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Customer, CustomerStatus
 from sync_protocol.entities.orders import OrderStatus
@@ -218,6 +218,11 @@ class Screen:
             ("Unsent", f"{unsent}{oldest}"),
             ("File", store),
         ]
+        if status.trouble is not None:
+            trouble = status.trouble
+            when = f"; next try {instant_text(trouble.next_try_ms)}" if trouble.next_try_ms is not None else ""
+            failed = f"{counted(trouble.failures, 'try', 'tries')} failed since {instant_text(trouble.since_ms)}"
+            rows.append(("Sync", f"{failed}: {trouble.detail}{when}"))
         for name, value in rows:
             self.console.print(Text.assemble((f"{name:<10}", "bold"), value))
 

@@ -10,10 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from client_sdk.cli_command import Device, command
 from client_sdk.cli_screen import Screen, Subject
 from client_sdk.cli_text import amount_text, counted, instant_text
-from client_sdk.client import DeviceStatus, OrderClient
+from client_sdk.client import OrderClient
 from client_sdk.errors import UnknownRowError
 from client_sdk.events import Event, SyncProgress, SyncReport, VerdictArrived
 from client_sdk.journal import JournalEntry
+from client_sdk.status import DeviceStatus
 from sync_protocol.intents import CreateCustomer
 
 _PHASES: Final = {"push": "sending", "pull": "receiving"}

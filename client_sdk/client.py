@@ -4,7 +4,9 @@ Everything but `enrol` and `sync` works with no network. Amounts are minor units
 major unit, quantities base units, instants milliseconds since 1970-01-01 UTC.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,29 +14,31 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import apsw
-import msgspec
 
-from client_sdk import catalog, drafts, journal, ordering, outbox, overlay, quoting, wipe
+from client_sdk import catalog, drafts, health, journal, ordering, outbox, overlay, quoting, wipe
 from client_sdk.catalog import OrderView
-from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock
+from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock, SystemTimer, Timer
 from client_sdk.drafts import DraftLine, DraftView
 from client_sdk.engine import Engine, take_identity
-from client_sdk.errors import DeviceWipedError, InvalidEntryError
+from client_sdk.errors import DeviceWipedError, InvalidEntryError, RoadbookError, StoreError, SyncStalledError
 from client_sdk.events import Event, Listener, SyncProgress, SyncReport
+from client_sdk.follow import POLL_SECONDS, Follower, Ports
 from client_sdk.journal import JournalEntry
+from client_sdk.live import Hint, LiveEndpoint
 from client_sdk.ordering import NewCustomer
 from client_sdk.outbox import OutboxEntry
 from client_sdk.quoting import PriceQuote, StockView
+from client_sdk.reporting import stall_report
 from client_sdk.rows import fetch_rows
 from client_sdk.schema import prepare
-from client_sdk.state import Identity, Incarnation, checkpoint, load
+from client_sdk.state import Identity, Incarnation, checkpoint, require_identity
+from client_sdk.status import DeviceStatus, device_status
 from client_sdk.store import Store
 from client_sdk.transport import HttpEndpoint
 from sync_protocol.entities.catalog import Pack, Product
 from sync_protocol.entities.customers import Address, Contact, Customer, Territory
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.rules.order_review import OrderDecision
-from sync_protocol.values import Instant
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import PAGE_ROWS_MAX, EnrolRequest
 from sync_protocol.wire.version import PROTOCOL_VERSION
@@ -42,26 +46,13 @@ from sync_protocol.wire.version import PROTOCOL_VERSION
 EndpointFor = Callable[[str, str], SyncEndpoint]
 
 
-class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How a device is. `oldest_unsent_ms` is when the oldest intent without a verdict was captured."""
-
-    identity: Identity | None
-    epoch: UUID | None
-    cursor: int
-    as_of_ms: Instant
-    clock_skew_ms: int | None
-    outbox_count: int
-    oldest_unsent_ms: int | None
-    products: int
-    customers: int
-
-
 class OrderDraft:
     """An order in the making. Every method saves before it returns."""
 
-    def __init__(self, store: Store, surroundings: Surroundings, order_id: UUID) -> None:
+    def __init__(self, store: Store, surroundings: Surroundings, order_id: UUID, submitted: Callable[[], None]) -> None:
         self._store = store
         self._surroundings = surroundings
+        self._submitted = submitted
         self.order_id = order_id
 
     async def add_line(self, product_id: UUID, quantity: int) -> DraftLine:
@@ -95,6 +86,7 @@ class OrderDraft:
     async def submit(self) -> OrderView:
         """Number it and put it into the outbox; from here on it cannot be lost. Raises OrderingError, StoreError."""
         await self._store.write(drafts.submit, self.order_id, self._surroundings)
+        self._submitted()
         return await self._store.read(catalog.order, self.order_id)
 
     async def discard(self) -> None:
@@ -112,6 +104,7 @@ class OrderClient:
         self._endpoints: dict[tuple[str, str], SyncEndpoint] = {}
         self._listeners: list[Listener] = []
         self._engine = Engine(store, self._endpoint, surroundings, self._emit, page_rows)
+        self._follower: Follower | None = None
 
     @classmethod
     async def open(
@@ -124,11 +117,12 @@ class OrderClient:
         endpoint_for: EndpointFor | None = None,
         page_rows: int = PAGE_ROWS_MAX,
         inline: bool = False,
+        timer: Timer | None = None,
     ) -> Self:
         """Open the device's file, creating or migrating it.
 
         `time_zone` is the IANA zone that orders are captured in. The rest is for tests: another clock, other ids, an
-        endpoint in place of the network, smaller pages, and `inline` to run SQLite in the caller's thread.
+        endpoint in place of the network, smaller pages, another timer, and `inline` to run SQLite in the caller's thread.
         A device that was told to erase itself goes on erasing first. Raises StoreError, and InvalidEntryError for an
         unknown zone.
         """
@@ -141,7 +135,7 @@ class OrderClient:
         except BaseException:
             store.close()
             raise
-        surroundings = Surroundings(the_clock, ids or IdSource(the_clock), time_zone)
+        surroundings = Surroundings(the_clock, ids or IdSource(the_clock), time_zone, timer or SystemTimer())
         return cls(store, surroundings, endpoint_for or HttpEndpoint, page_rows)
 
     async def __aenter__(self) -> Self:
@@ -215,10 +209,63 @@ class OrderClient:
             await wipe.confirm(self._store.path, self._endpoint_for)
             raise DeviceWipedError
         try:
-            return await self._engine.sync(progress or (lambda _: None))
+            report = await self._engine.sync(progress or (lambda _: None))
         except DeviceWipedError:
             await wipe.confirm(self._store.path, self._endpoint_for)
             raise
+        except StoreError:
+            raise
+        except RoadbookError as error:
+            await self._store.write(health.note_failure, error, self._surroundings.clock.now_ms(), None)
+            raise
+        if await self._store.read(health.current) is not None:
+            await self._store.write(health.note_success)
+        return report
+
+    def follower(self, *, poll_seconds: float = POLL_SECONDS) -> Follower:
+        """What keeps this device synced while its `run` is awaited: sends what is submitted, fetches what the server hints at.
+
+        Where hints are lost it asks every `poll_seconds` at the latest. What goes wrong is told as SyncFailed, SyncStalled and
+        SyncResumed to those who `subscribe`, and never raised.
+        """
+        ports = Ports(
+            sync=lambda: self._engine.sync(lambda _: None),
+            listen=self._listen,
+            is_news=self._is_news,
+            note_stall=self._note_stall,
+            tell=self._emit,
+        )
+        self._follower = Follower(ports, self._store, self._engine.flow, self._surroundings, poll_seconds)
+        return self._follower
+
+    @asynccontextmanager
+    async def follow(self, *, poll_seconds: float = POLL_SECONDS) -> AsyncIterator[Follower]:
+        """Keep this device synced for as long as the context is open, as `follower` says."""
+        follower = self.follower(poll_seconds=poll_seconds)
+        following = asyncio.create_task(follower.run())
+        try:
+            yield follower
+        finally:
+            self._follower = None
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+    def _nudge(self) -> None:
+        if self._follower is not None:
+            self._follower.nudge()
+
+    async def _listen(self) -> AsyncIterator[bytes] | None:
+        identity = await self._store.read(require_identity)
+        endpoint = self._endpoint(identity)
+        return endpoint.live(identity.device_id) if isinstance(endpoint, LiveEndpoint) else None
+
+    async def _is_news(self, hint: Hint) -> bool:
+        at = await self._store.read(checkpoint)
+        return hint.epoch != at.epoch or hint.head > at.cursor
+
+    def _note_stall(self, error: SyncStalledError) -> None:
+        self._engine.problem = stall_report(error, error.since_ms)
 
     async def search(self, text: str, *, limit: int = 20) -> list[Product]:
         """Products whose SKU, name, variant or barcode have every word of `text` as a beginning; as you type."""
@@ -263,7 +310,7 @@ class OrderClient:
     async def draft_order(self, customer_id: UUID, *, address_id: UUID | None = None) -> OrderDraft:
         """Begin an order. Raises UnknownRowError, NotEnrolledError."""
         order_id = await self._store.write(drafts.create, customer_id, address_id, self._surroundings)
-        return OrderDraft(self._store, self._surroundings, order_id)
+        return OrderDraft(self._store, self._surroundings, order_id, self._nudge)
 
     async def drafts(self) -> list[DraftView]:
         """Drafts that can be edited, the latest edited first; those that the server returned among them."""
@@ -272,7 +319,7 @@ class OrderClient:
     async def draft(self, order_id: UUID) -> OrderDraft:
         """Go on with a draft. Raises UnknownRowError."""
         await self._store.read(drafts.view, order_id)
-        return OrderDraft(self._store, self._surroundings, order_id)
+        return OrderDraft(self._store, self._surroundings, order_id, self._nudge)
 
     async def orders(
         self, *, customer_id: UUID | None = None, status: OrderStatus | None = None, limit: int = 50
@@ -287,16 +334,19 @@ class OrderClient:
     async def amend_order(self, order_id: UUID, lines: Sequence[tuple[UUID, int]], *, note: str | None = None) -> OrderView:
         """Ask for other lines: products with base units. Raises OrderingError."""
         await self._store.write(ordering.amend, order_id, list(lines), note, self._surroundings)
+        self._nudge()
         return await self.order(order_id)
 
     async def cancel_order(self, order_id: UUID, *, reason: str = "") -> OrderView:
         """Ask for an order to be cancelled. Raises OrderingError."""
         await self._store.write(ordering.cancel, order_id, reason, self._surroundings)
+        self._nudge()
         return await self.order(order_id)
 
     async def create_customer(self, new: NewCustomer) -> Customer:
         """Take a prospect on the road; orders for it can be taken at once. Raises OrderingError."""
         customer_id = await self._store.write(ordering.create_customer, new, self._surroundings)
+        self._nudge()
         return await self.customer(customer_id)
 
     async def outbox(self) -> list[OutboxEntry]:
@@ -309,7 +359,7 @@ class OrderClient:
 
     async def status(self) -> DeviceStatus:
         """How this device is."""
-        return await self._store.read(_status)
+        return await self._store.read(device_status)
 
 
 def _require_zone(time_zone: str) -> None:
@@ -323,19 +373,3 @@ def _prepare(connection: apsw.Connection, path: str) -> None:
     """What waits stays visible, whatever became of the replica's tables."""
     if prepare(connection, path):
         overlay.rebuild(connection, checkpoint(connection).cursor)
-
-
-def _status(connection: apsw.Connection) -> DeviceStatus:
-    at = checkpoint(connection)
-    waiting = outbox.entries(connection)
-    return DeviceStatus(
-        identity=load(connection, Identity),
-        epoch=at.epoch,
-        cursor=at.cursor,
-        as_of_ms=at.as_of_ms,
-        clock_skew_ms=at.clock_skew_ms,
-        outbox_count=len(waiting),
-        oldest_unsent_ms=min((entry.captured_at_ms for entry in waiting), default=None),
-        products=connection.execute("SELECT count(*) FROM product").get,
-        customers=connection.execute("SELECT count(*) FROM current_customer").get,
-    )

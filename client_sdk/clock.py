@@ -1,5 +1,6 @@
 """Time and chance for a device, handed in everywhere else. This module alone may ask the machine for them."""
 
+import asyncio
 import secrets
 import time
 from typing import Protocol
@@ -23,6 +24,24 @@ class SystemClock:
         return time.time_ns() // 1_000_000  # noqa: TID251  # the one place that asks
 
 
+class Timer(Protocol):
+    """Measures and waits in seconds that never go back, whatever becomes of the clock on the wall."""
+
+    def now_seconds(self) -> float: ...
+
+    async def wait(self, seconds: float) -> None: ...
+
+
+class SystemTimer:
+    """The timer of the running event loop. Nothing else in this package waits for time to pass."""
+
+    def now_seconds(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
 class Chance(Protocol):
     """A source of random bits."""
 
@@ -34,19 +53,20 @@ class IdSource:
 
     def __init__(self, clock: Clock, chance: Chance | None = None) -> None:
         self._clock = clock
-        self._chance = chance or secrets.SystemRandom()
+        self.chance = chance or secrets.SystemRandom()
 
     def new(self) -> UUID:
-        return uuid7(self._clock.now_ms() % 2**48, self._chance.getrandbits(74))
+        return uuid7(self._clock.now_ms() % 2**48, self.chance.getrandbits(74))
 
     def token(self) -> bytes:
         """Sixteen random bytes."""
-        return self._chance.getrandbits(128).to_bytes(16, "big")
+        return self.chance.getrandbits(128).to_bytes(16, "big")
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What a device stands in: its clock, its ids, and the IANA zone that its business date is told in."""
+    """What a device stands in: its clock, its ids, the IANA zone that its business date is told in, and its timer."""
 
     clock: Clock
     ids: IdSource
     time_zone: str = "UTC"
+    timer: Timer = SystemTimer()

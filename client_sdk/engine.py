@@ -18,6 +18,7 @@ from client_sdk.errors import (
     DeviceRevokedError,
     DeviceWipedError,
     EpochChangedError,
+    RequestTooLargeError,
     RoadbookError,
     StoreBusyError,
     StoreTakenError,
@@ -26,6 +27,7 @@ from client_sdk.events import (
     CheckpointReached,
     DeviceRenewed,
     Event,
+    IntentTooLarge,
     Listener,
     ReplicaRebuilt,
     ScopeChanged,
@@ -33,43 +35,31 @@ from client_sdk.events import (
     SyncReport,
     VerdictArrived,
 )
+from client_sdk.flow import Flow
 from client_sdk.journal import JournalEntry
 from client_sdk.outbox import Waiting
+from client_sdk.pages import Page, read_page
+from client_sdk.reporting import Reporter, stall_report
 from client_sdk.state import Identity, Incarnation, Staging, checkpoint, load, require_identity, save
 from client_sdk.store import Store
-from sync_protocol.wire.codec import PageReader, WireError
+from sync_protocol.wire.codec import WireError
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import (
     PAGE_ROWS_MAX,
     ForkRequest,
-    GoneChunk,
-    PageHeader,
-    PageMessage,
-    PageTrailer,
     PullRequest,
     PushReply,
     PushRequest,
     PushResult,
     PushStatus,
     ResyncReason,
-    RowChunk,
-    ScopeChunk,
+    StallReport,
 )
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
 PASSES_MAX: Final = 10_000
-PAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 ProgressListener = Callable[[SyncProgress], None]
-
-
-class Page(msgspec.Struct, frozen=True):
-    """A page that is whole: its digest fits and its trailer is there."""
-
-    header: PageHeader
-    trailer: PageTrailer
-    scope: ScopeChunk | None
-    chunks: tuple[RowChunk | GoneChunk, ...]
 
 
 class Engine:
@@ -87,7 +77,9 @@ class Engine:
         self._endpoint_for = endpoint_for
         self._surroundings = surroundings
         self._listener = listener
-        self._page_rows = page_rows
+        self.flow = Flow(surroundings.timer, page_rows)
+        self.problem: StallReport | None = None
+        self._reporter = Reporter(store)
         self._running = asyncio.Lock()
         self._push_again = False
         self._shown: tuple[Identity, Incarnation] | None = None
@@ -136,11 +128,20 @@ class Engine:
             failure = error
         rows = await self._pull(progress)
         if failure is not None:
+            await self._tell_server(stall_report(failure, self._surroundings.clock.now_ms()))
             raise failure
         if self._push_again:
             await self._push(verdicts, progress)
             rows += await self._pull(progress)
+        await self._tell_server(self.problem)
+        self.flow.moved()
         return await self._store.read(_report, rows, tuple(verdicts))
+
+    async def _tell_server(self, problem: StallReport | None) -> None:
+        """How this device is, after rows came through: the server hears of what went wrong as soon as it hears anything."""
+        identity, _ = await self._store.read(_who)
+        if await self._reporter.report(self._endpoint_for(identity), problem) and problem is self.problem:
+            self.problem = None  # it is told; the next report takes it back
 
     async def _renew(self) -> None:
         """Become a new device: another copy has been at the server since. The outbox stays."""
@@ -167,7 +168,7 @@ class Engine:
     async def _push(self, verdicts: list[JournalEntry], progress: ProgressListener) -> None:
         """Send everything that waits, batch by batch; what is deferred stays and is not tried again in this round."""
         total, sent, after = await self._store.read(outbox.count), 0, 0
-        while batch := await self._store.read(outbox.next_batch, after):
+        while batch := await self._store.read(outbox.next_batch, after, self.flow.intents.size, self.flow.aside()):
             identity, incarnation = self._shown = await self._store.write(_next_incarnation, self._surroundings.ids.token())
             at = await self._store.read(checkpoint)
             request = PushRequest(
@@ -178,13 +179,31 @@ class Engine:
                 epoch=at.epoch,
                 intents=tuple(waiting.envelope for waiting in batch),
             )
-            reply = await self._endpoint_for(identity).push(request)
+            try:
+                with self.flow.pushing(len(batch)):
+                    reply = await self._endpoint_for(identity).push(request)
+            except RequestTooLargeError as error:
+                after = await self._send_less(batch, error, after)
+                continue
             arrived = await self._store.write(_take_reply, (identity, incarnation), batch, reply, self._surroundings)
             verdicts.extend(arrived)
             for entry in arrived:
                 self._listener(VerdictArrived(entry))
+            if arrived:
+                self.flow.moved()
             after, sent = batch[-1].sequence, sent + len(batch)
             progress(SyncProgress(phase="push", done=sent, expected=max(total, sent)))
+
+    async def _send_less(self, batch: list[Waiting], error: RequestTooLargeError, after: int) -> int:
+        """Half of it next, from the same place; what is too large alone is set aside, told, and passed over."""
+        if self.flow.intents.halve(len(batch)):
+            return after
+        intent_id = batch[0].envelope.id
+        self.flow.set_aside(intent_id)
+        self.problem = stall_report(error, self._surroundings.clock.now_ms(), f"intent {intent_id}: {error.detail}")
+        await self._store.write(outbox.note_problem, intent_id, error.detail)
+        self._listener(IntentTooLarge(intent_id, error.detail))
+        return batch[0].sequence
 
     async def _pull(self, progress: ProgressListener) -> int:
         """Page after page, each staged as it comes, until a checkpoint is whole; then move to it. Returns the rows that came."""
@@ -209,8 +228,11 @@ class Engine:
             rows += page.trailer.rows
             if page.trailer.complete and not staging.gained_later:
                 await self._move(staging, page, tell)
+                if page.trailer.rows:
+                    self.flow.moved()
                 return rows
             staging, ahead = await self._stage(staging, page, tell)
+            self.flow.moved()
         raise BadReplyError("the server never comes to an end")
 
     async def _stage(self, staging: Staging, page: Page, tell: replica.Progress) -> tuple[Staging, Page | None]:
@@ -239,9 +261,10 @@ class Engine:
             scope_digest=staging.digest,
             gained=staging.gained + staging.gained_later,
             position=staging.position,
-            page_rows=self._page_rows,
+            page_rows=self.flow.rows.size,
         )
-        return await read_page(self._endpoint_for(identity), request)
+        with self.flow.pulling((staging.cursor, staging.position)) as hear:
+            return await read_page(self._endpoint_for(identity), request, hear)
 
     async def _start_anew(self, reason: ResyncReason, server_time_ms: int) -> Staging:
         """Rebuild the replica; after a restore of the server, offer again what it had acknowledged."""
@@ -265,38 +288,6 @@ class Engine:
         """Let the bytes of what was purged go from the write-ahead log too, so that its receipts may be handed in (I-5)."""
         if await self._store.read(receipts.has_unerased) and await self._store.empty_log():
             await self._store.write(receipts.note_erased)
-
-
-async def read_page(endpoint: SyncEndpoint, request: PullRequest) -> Page:
-    """One page, whole. Raises BadReplyError where it is cut off, garbled, too large, or meant for somebody else (rule 6)."""
-    reader = PageReader()
-    messages: list[PageMessage] = []
-    try:
-        async for piece in endpoint.pull(request):
-            for message in reader.feed(piece):
-                messages.append(message)
-                if reader.size > PAGE_BYTES_MAX:
-                    raise BadReplyError(f"a page of more than {PAGE_BYTES_MAX} bytes")
-    except WireError as error:
-        raise BadReplyError(str(error)) from error
-    if not reader.ended:
-        raise BadReplyError("it was cut off")
-    return _whole(messages, reader.digest, request)
-
-
-def _whole(messages: list[PageMessage], digest: bytes, request: PullRequest) -> Page:
-    """The page that these messages are. Raises BadReplyError."""
-    match messages:
-        case [PageHeader() as header, *between, PageTrailer() as trailer]:
-            pass
-        case _:
-            raise BadReplyError("it was cut off")
-    if trailer.digest != digest:
-        raise BadReplyError("its digest does not fit")
-    if {header.audience, trailer.audience} != {request.device_id} or header.epoch != trailer.epoch:
-        raise BadReplyError("it is meant for another device")
-    scope = next((message for message in between if isinstance(message, ScopeChunk)), None)
-    return Page(header, trailer, scope, tuple(message for message in between if isinstance(message, RowChunk | GoneChunk)))
 
 
 def take_identity(connection: apsw.Connection, identity: Identity, incarnation: Incarnation) -> None:

@@ -7,9 +7,13 @@ RoadbookError
 ├── ServerError                  the server answered with a problem
 │   ├── EnrolmentRefusedError    the code is wrong, used or expired
 │   ├── DeviceRevokedError       this device may not sync any more
-│   ├── AppTooOldError           the server does not speak this app's protocol
+│   ├── AppTooOldError           the server does not speak this app's protocol any more
+│   ├── ServerTooOldError        the server does not speak this app's protocol yet
+│   ├── RequestTooLargeError     the server, or what is before it, takes less at once
 │   └── ServerBusyError          try again later
 ├── ServerUnreachableError       no network, no server, or not our server
+│   └── LinkTooSlowError         it took too long; less is asked for next time
+├── SyncStalledError             a device that follows its server got nowhere for three intervals
 ├── BadReplyError                an answer that is cut off, garbled or somebody else's; nothing of it was kept
 ├── StoreError                   the device's own file
 │   ├── StoreForeignError        the file is some other database; it was left as it is
@@ -27,6 +31,7 @@ RoadbookError
     └── InvalidEntryError        a value is outside its limits
 """
 
+import re
 from typing import ClassVar
 from uuid import UUID
 
@@ -92,7 +97,17 @@ class EpochChangedError(ServerError):
 
 
 class AppTooOldError(ServerError):
-    """The two ends have no protocol version in common: update the app. Orders can still be taken and are kept."""
+    """The server does not speak this app's protocol any more: update the app. Orders can still be taken and are kept."""
+
+
+class ServerTooOldError(ServerError):
+    """The app is newer than its server: the server must be updated. Orders can still be taken and are kept."""
+
+
+class RequestTooLargeError(ServerError):
+    """The server, or a proxy before it, takes less at once. The engine sends less by itself."""
+
+    retry = True
 
 
 class ServerBusyError(ServerError):
@@ -113,6 +128,25 @@ class ServerUnreachableError(RoadbookError):
     def __init__(self, url: str, cause: str) -> None:
         super().__init__(f"{url} cannot be reached ({cause}); everything is kept, sync again when there is a network")
         self.url = url
+
+
+class LinkTooSlowError(ServerUnreachableError):
+    """What was sent or asked for took too long; the engine asks for less next time."""
+
+
+class SyncStalledError(RoadbookError):
+    """A device that follows its server got nowhere for three intervals. `cause` is what its tries failed with, if they did.
+
+    `since_ms` is when there was progress last, by the device's clock.
+    """
+
+    retry = True
+
+    def __init__(self, since_ms: int, cause: RoadbookError | None) -> None:
+        why = str(cause) if cause is not None else "the server holds the connection and sends nothing"
+        super().__init__(f"syncing gets nowhere: {why}; everything is kept, and it is tried on")
+        self.since_ms = since_ms
+        self.cause = cause
 
 
 class BadReplyError(RoadbookError):
@@ -226,3 +260,10 @@ class InvalidEntryError(OrderingError):
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"{cause}: mend it and do it again; nothing was saved")
+
+
+def code_of(error: RoadbookError) -> str:
+    """A stable name for programs: the server's own code, or what kind of error it is, such as `server_unreachable`."""
+    if isinstance(error, ServerError):
+        return error.code
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()

@@ -1,9 +1,11 @@
 """What happens to a device, told to its application as it happens."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 import msgspec
 
+from client_sdk.errors import RoadbookError, SyncStalledError
 from client_sdk.journal import JournalEntry
 from sync_protocol.wire.messages import ResyncReason
 
@@ -41,7 +43,44 @@ class DeviceRenewed(msgspec.Struct, frozen=True):
     number_prefix: str
 
 
-Event = VerdictArrived | ScopeChanged | CheckpointReached | ReplicaRebuilt | DeviceRenewed
+class IntentTooLarge(msgspec.Struct, frozen=True):
+    """The server does not take this intent, alone as it was sent. It is kept in the outbox, and tried again in a day."""
+
+    intent_id: UUID
+    detail: str
+
+
+class SyncFailed(msgspec.Struct, frozen=True):
+    """A try of a device that follows its server failed; the next one is in `next_try_seconds`. `since_ms`: the first of them."""
+
+    error: RoadbookError
+    next_try_seconds: float
+    since_ms: int
+
+
+class SyncStalled(msgspec.Struct, frozen=True):
+    """There was no progress for three intervals. Told once, until there is progress again."""
+
+    error: SyncStalledError
+
+
+class SyncResumed(msgspec.Struct, frozen=True):
+    """A sync came through after some that failed since `since_ms`."""
+
+    since_ms: int
+
+
+Event = (
+    VerdictArrived
+    | ScopeChanged
+    | CheckpointReached
+    | ReplicaRebuilt
+    | DeviceRenewed
+    | IntentTooLarge
+    | SyncFailed
+    | SyncStalled
+    | SyncResumed
+)
 Listener = Callable[[Event], None]
 
 

@@ -1,5 +1,6 @@
 """Intents without a verdict: the only data that must never be lost. In here before they are sent (design rule 11)."""
 
+from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
@@ -81,8 +82,10 @@ def insert(connection: apsw.Connection, envelope: IntentEnvelope, subject_id: UU
     )
 
 
-def next_batch(connection: apsw.Connection, after: int) -> list[Waiting]:
-    """The next intents to send after a place in the order, as many as one push may hold.
+def next_batch(
+    connection: apsw.Connection, after: int, intents_max: int = BATCH_INTENTS_MAX, aside: Collection[UUID] = ()
+) -> list[Waiting]:
+    """The next intents to send after a place in the order, as many as one push may hold; those that are `aside` are not sent.
 
     What is left from before `after` could not be decided in this round; what shares a lane with it waits behind it.
     """
@@ -91,11 +94,11 @@ def next_batch(connection: apsw.Connection, after: int) -> list[Waiting]:
     size, held = 0, set[UUID]()
     for sequence, envelope in connection.execute(sql):
         waiting = Waiting(sequence, decode(envelope, IntentEnvelope))
-        if sequence <= after or not held.isdisjoint(waiting.lanes()):
+        if sequence <= after or waiting.envelope.id in aside or not held.isdisjoint(waiting.lanes()):
             held.update(waiting.lanes())
             continue
         size += len(envelope)
-        if batch and (size > BATCH_BYTES_MAX or len(batch) == BATCH_INTENTS_MAX):
+        if batch and (size > BATCH_BYTES_MAX or len(batch) >= intents_max):
             break
         batch.append(waiting)
     return batch
@@ -104,6 +107,12 @@ def next_batch(connection: apsw.Connection, after: int) -> list[Waiting]:
 def count(connection: apsw.Connection) -> int:
     """How many intents wait."""
     return int(connection.execute("SELECT count(*) FROM outbox").get)
+
+
+def oldest_unsent_ms(connection: apsw.Connection) -> int | None:
+    """When the first of what waits was captured, or None where nothing does."""
+    envelope = connection.execute("SELECT envelope FROM outbox ORDER BY sequence LIMIT 1").get
+    return decode(envelope, IntentEnvelope).captured_at_ms if envelope is not None else None
 
 
 def note_problem(connection: apsw.Connection, intent_id: UUID, problem: str) -> None:

@@ -1,7 +1,8 @@
 """The protocol over HTTP. Whatever is not a whole answer of our server is refused before a byte of it is used."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -15,10 +16,14 @@ from client_sdk.errors import (
     DeviceRevokedError,
     EnrolmentRefusedError,
     EpochChangedError,
+    LinkTooSlowError,
+    RequestTooLargeError,
     ServerBusyError,
     ServerError,
+    ServerTooOldError,
     ServerUnreachableError,
 )
+from client_sdk.live import EVENT_MEDIA_TYPE
 from sync_protocol.wire.codec import (
     IMAGE_MEDIA_TYPE,
     INCARNATION_HEADER,
@@ -40,6 +45,7 @@ from sync_protocol.wire.messages import (
     PushRequest,
     ReportReply,
 )
+from sync_protocol.wire.version import PROTOCOL_VERSION
 
 T = TypeVar("T")
 
@@ -51,7 +57,6 @@ _PROBLEMS: Final[dict[str, type[ServerError]]] = {
     "token_invalid": DeviceRevokedError,
     "device_forked": DeviceForkedError,
     "epoch_changed": EpochChangedError,
-    "protocol_not_served": AppTooOldError,
 }
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 
@@ -118,6 +123,22 @@ class HttpEndpoint:
             async for piece in self._pieces(response):
                 yield piece
 
+    async def live(self, device_id: UUID) -> AsyncIterator[bytes]:
+        """The pieces of the live stream, as they come and for as long as the server lets it. Silence is not ended here.
+
+        Raises ServerError, ServerUnreachableError, BadReplyError.
+        """
+        request = self._client.build_request(
+            "GET",
+            "/sync/live",
+            params={"device_id": device_id.hex},
+            headers={"accept": EVENT_MEDIA_TYPE, "cache-control": "no-store"},
+            timeout=httpx2.Timeout(30.0, read=None),
+        )
+        async with self._answer(request, EVENT_MEDIA_TYPE, httpx2.codes.OK) as response:
+            async for piece in self._pieces(response):
+                yield piece
+
     async def _ask(self, path: str, message: object, answer: type[T]) -> T:
         async with self._stream(path, message, MESSAGE_MEDIA_TYPE) as response:
             body = await self._body(response)
@@ -139,7 +160,7 @@ class HttpEndpoint:
             async for piece in response.aiter_bytes():
                 yield piece
         except httpx2.TransportError as error:
-            raise ServerUnreachableError(self._url, _name(error)) from error
+            raise _unreachable(self._url, error) from error
         except httpx2.DecodingError as error:
             raise BadReplyError(f"it is not compressed as it says: {_name(error)}") from error
 
@@ -155,7 +176,7 @@ class HttpEndpoint:
         try:
             response = await self._client.send(request, stream=True)
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
-            raise ServerUnreachableError(self._url, _name(error)) from error
+            raise _unreachable(self._url, error) from error
         try:
             if response.status_code != status:
                 raise await self._problem(response)
@@ -167,22 +188,39 @@ class HttpEndpoint:
             await response.aclose()
 
     async def _problem(self, response: httpx2.Response) -> Exception:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        if response.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
-            if response.status_code in _BUSY:
-                return ServerBusyError(response.status_code, "unavailable", f"the server answered {response.status_code}", seconds)
-            return BadReplyError(f"status {response.status_code} of something that is not our server")
-        try:
-            problem = msgspec.json.decode(await self._body(response), type=_Problem)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return BadReplyError(str(error))
-        if response.status_code in _BUSY:
-            return ServerBusyError(response.status_code, problem.code, problem.detail, seconds)
-        told = _PROBLEMS.get(problem.code, ServerError)(response.status_code, problem.code, problem.detail)
+        status = response.status_code
+        problem = await self._read_problem(response)
+        if status == httpx2.codes.REQUEST_TIMEOUT:
+            return LinkTooSlowError(self._url, "what was sent took too long")
+        if status == httpx2.codes.CONTENT_TOO_LARGE:
+            said = problem if isinstance(problem, _Problem) else _Problem("too_large", "something before the server takes less")
+            return RequestTooLargeError(status, said.code, said.detail)
+        if isinstance(problem, BadReplyError):
+            return problem
+        return self._refusal(status, problem, response.headers)
+
+    @staticmethod
+    def _refusal(status: int, problem: _Problem | None, headers: Mapping[str, str]) -> Exception:
+        if status in _BUSY:
+            said = problem or _Problem("unavailable", f"the server answered {status}")
+            return ServerBusyError(status, said.code, said.detail, retry_after_seconds(headers))
+        if problem is None:
+            return BadReplyError(f"status {status} of something that is not our server")
+        if problem.code == "protocol_not_served":
+            return _version_error(status, problem)
+        told = _PROBLEMS.get(problem.code, ServerError)(status, problem.code, problem.detail)
         if isinstance(told, DeviceRevokedError):
             told.wipe_key = _key(problem.fields.get("wipe_key"))
         return told
+
+    async def _read_problem(self, response: httpx2.Response) -> _Problem | BadReplyError | None:
+        """The problem details of an answer, None where it has none, or why they cannot be read."""
+        if response.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
+            return None
+        try:
+            return msgspec.json.decode(await self._body(response), type=_Problem)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return BadReplyError(str(error))
 
 
 def _key(text: object) -> bytes | None:
@@ -191,6 +229,31 @@ def _key(text: object) -> bytes | None:
         return bytes.fromhex(text) if isinstance(text, str) else None
     except ValueError:
         return None
+
+
+def _version_error(status: int, problem: _Problem) -> ServerError:
+    """Which of the two ends is the older one. A server that does not say is newer than the app: the first one said nothing."""
+    newest = str(problem.fields.get("newest", ""))
+    kind = ServerTooOldError if newest.isdecimal() and int(newest) < PROTOCOL_VERSION else AppTooOldError
+    return kind(status, problem.code, problem.detail)
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """What `Retry-After` asks for, as seconds or as a moment of the server's own clock, or None where it says nothing."""
+    asked = headers.get("retry-after", "").strip()
+    if asked.isascii() and asked.isdecimal():
+        return float(asked[:9])
+    try:
+        moment, now = parsedate_to_datetime(asked), parsedate_to_datetime(headers.get("date", ""))
+        return max(0.0, (moment - now).total_seconds())
+    except (ValueError, TypeError):  # no date; or one without a zone beside one with it
+        return None
+
+
+def _unreachable(url: str, error: Exception) -> ServerUnreachableError:
+    """A link that was there and too slow is told from one that was not."""
+    kind = LinkTooSlowError if isinstance(error, httpx2.ReadTimeout | httpx2.WriteTimeout) else ServerUnreachableError
+    return kind(url, _name(error))
 
 
 def _name(error: Exception) -> str:

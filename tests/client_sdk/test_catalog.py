@@ -77,7 +77,7 @@ def put(client: OrderClient, *rows: Row) -> None:
     def write(connection: apsw.Connection) -> None:
         for row in rows:
             synced = BY_ROW[type(row)]
-            connection.execute(_upsert_sql(synced, synced.name), (1, *stored_values(row)))
+            connection.execute(_upsert_sql(synced, synced.name), (1, 0, *stored_values(row)))
 
     client._store.write_now(write)
 

@@ -12,7 +12,7 @@ from server.customers.models import RepTerritoryModel
 from server.runtime.database import Database
 from sync_protocol.entities.customers import Address, Contact, Customer
 from sync_protocol.wire.messages import PurgeReceipt
-from tests.support.faults import KilledError, bury, kill_before_statement
+from tests.support.faults import KilledError, UnreportedEndpoint, bury, kill_before_statement
 from tests.support.world import World, make_id
 
 CANARY = b"Zarafshan"
@@ -50,7 +50,7 @@ async def works(world: World, *territories: int) -> None:
 
 async def test_a_lost_account_is_gone_from_every_file_and_has_a_receipt(world: World, tmp_path: Path) -> None:
     path = tmp_path / "device.db"
-    async with await world.enrolled_device("rep0", path) as device:
+    async with await world.enrolled_device("rep0", path, wrap=UnreportedEndpoint) as device:
         await device.sync()
         assert files_with(path, CANARY)
         assert ready(device) == ()
@@ -71,11 +71,11 @@ async def test_a_lost_account_is_gone_from_every_file_and_has_a_receipt(world: W
 
 async def test_a_receipt_stays_until_the_server_has_it(world: World, tmp_path: Path) -> None:
     path = tmp_path / "device.db"
-    async with await world.enrolled_device("rep0", path) as device:
+    async with await world.enrolled_device("rep0", path, wrap=UnreportedEndpoint) as device:
         await device.sync()
         await works(world)
         await device.sync()
-    async with await world.open_device(path) as device:
+    async with await world.open_device(path, wrap=UnreportedEndpoint) as device:
         await device.sync()
         first, *others = ready(device)
         device._store.write_now(receipts.accepted, [first.id, make_id(1)])
@@ -85,7 +85,7 @@ async def test_a_receipt_stays_until_the_server_has_it(world: World, tmp_path: P
 
 async def test_rows_that_are_being_read_have_no_receipt_before_they_are_gone(world: World, tmp_path: Path) -> None:
     path = tmp_path / "device.db"
-    async with await world.enrolled_device("rep0", path) as device:
+    async with await world.enrolled_device("rep0", path, wrap=UnreportedEndpoint) as device:
         await device.sync()
         with reading(path):
             await works(world)
@@ -118,13 +118,13 @@ class Reading:
 
 
 async def test_a_kill_at_any_statement_of_the_purge_makes_each_receipt_once(world: World, tmp_path: Path) -> None:
-    async with await world.enrolled_device("rep0", tmp_path / "synced.db") as device:
+    async with await world.enrolled_device("rep0", tmp_path / "synced.db", wrap=UnreportedEndpoint) as device:
         await device.sync()
     await works(world)
     for countdown in range(1, 400, 3):
         path = tmp_path / "device.db"
         shutil.copyfile(tmp_path / "synced.db", path)
-        device = await world.open_device(path)
+        device = await world.open_device(path, wrap=UnreportedEndpoint)
         kill_before_statement(device, countdown)
         try:
             await device.sync()
@@ -132,7 +132,7 @@ async def test_a_kill_at_any_statement_of_the_purge_makes_each_receipt_once(worl
         except KilledError:
             is_over = False
         bury(device)
-        async with await world.open_device(path) as device:
+        async with await world.open_device(path, wrap=UnreportedEndpoint) as device:
             await device.sync()
             made = ready(device)
         assert len({each.bucket for each in made}) == len(made) == 4, countdown

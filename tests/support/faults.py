@@ -117,6 +117,16 @@ class FaultyEndpoint:
         yield body
 
 
+class UnreportedEndpoint(FaultyEndpoint):
+    """A good wire over which no report comes through, so that what is to be reported stays on the device."""
+
+    def __init__(self, inner: SyncEndpoint) -> None:
+        super().__init__(inner, [], random.Random(1), [])
+
+    async def report(self, report: DeviceReport) -> ReportReply:
+        raise ServerUnreachableError("test", f"the report of {report.device_id} is lost")
+
+
 class KilledError(BaseException):
     """The device's process is gone. It derives from BaseException so that nothing in the product can catch it and go on."""
 

@@ -108,6 +108,7 @@ async def test_a_device_that_the_backup_does_not_know_keeps_its_orders_under_new
         await forget_orders(world)
         async with world.database.write() as session:
             await session.execute(sa.text("DELETE FROM number_series"))
+            await session.execute(sa.text("DELETE FROM device_report"))
             await session.execute(sa.text("DELETE FROM device"))
         await restore(world)
         await device.enrol(SERVER_URL, await world.code_for("rep0"), "again")

@@ -1,0 +1,58 @@
+"""`roadbook device follow`: a device that stays synced until it is interrupted, and says in words how that goes."""
+
+import asyncio
+
+from client_sdk.cli_command import command
+from client_sdk.cli_screen import Screen
+from client_sdk.cli_text import counted, instant_text
+from client_sdk.client import OrderClient
+from client_sdk.events import (
+    CheckpointReached,
+    Event,
+    IntentTooLarge,
+    ReplicaRebuilt,
+    SyncFailed,
+    SyncResumed,
+    SyncStalled,
+    VerdictArrived,
+)
+
+
+@command("roadbook device follow", "roadbook device follow --json")
+async def follow(client: OrderClient, screen: Screen) -> None:
+    """Keep this device synced until Ctrl-C: the server hints, and where it cannot, the device asks once a minute."""
+    quiet = asyncio.Event()
+
+    def tell(event: Event) -> None:
+        text = event_text(event)
+        if screen.as_json:
+            screen.data({"event": type(event).__name__, "text": text})
+        elif text:
+            screen.say(text, "yellow" if isinstance(event, SyncFailed | SyncStalled | IntentTooLarge) else "")
+
+    stop = client.subscribe(tell)
+    try:
+        async with client.follow():
+            await quiet.wait()  # for ever: Ctrl-C ends it, at any moment
+    finally:
+        stop()
+
+
+def event_text(event: Event) -> str:  # noqa: PLR0911  # one sentence for each kind of event
+    """What happened, for people; empty for what the screen need not say."""
+    match event:
+        case VerdictArrived(entry):
+            return f"{entry.order_number or entry.kind}: {entry.verdict.outcome}"
+        case CheckpointReached():
+            return f"Up to date as of {instant_text(event.as_of_ms)}."
+        case ReplicaRebuilt(reason, offered):
+            return f"Everything was fetched anew ({reason}); {counted(offered, 'act')} offered again."
+        case SyncFailed(error, wait, since_ms):
+            return f"{error}. Next try in {wait:.0f} s; it fails since {instant_text(since_ms)}."
+        case SyncStalled(error):
+            return f"{error}."
+        case SyncResumed(since_ms):
+            return f"It syncs again, after it failed since {instant_text(since_ms)}."
+        case IntentTooLarge(intent_id, detail):
+            return f"The server does not take {intent_id}: {detail}. It is kept, and tried again in a day."
+    return ""

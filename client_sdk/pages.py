@@ -1,0 +1,60 @@
+"""A page of rows as it comes in: read to its end, checked as a whole, or refused as a whole (rule 6)."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from client_sdk.errors import BadReplyError
+from sync_protocol.wire.codec import PageReader, WireError
+from sync_protocol.wire.endpoint import SyncEndpoint
+from sync_protocol.wire.messages import GoneChunk, PageHeader, PageMessage, PageTrailer, PullRequest, RowChunk, ScopeChunk
+
+PAGE_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page that is whole: its digest fits and its trailer is there."""
+
+    header: PageHeader
+    trailer: PageTrailer
+    scope: ScopeChunk | None
+    chunks: tuple[RowChunk | GoneChunk, ...]
+
+
+async def read_page(endpoint: SyncEndpoint, request: PullRequest, hear: Callable[[int], None] = lambda _size: None) -> Page:
+    """One page, whole; `hear` is told how many bytes of it have come.
+
+    Raises BadReplyError where it is cut off, garbled, too large, or meant for somebody else (rule 6).
+    """
+    reader = PageReader()
+    messages: list[PageMessage] = []
+    try:
+        size = 0
+        async for piece in endpoint.pull(request):
+            size += len(piece)
+            hear(size)
+            for message in reader.feed(piece):
+                messages.append(message)
+                if reader.size > PAGE_BYTES_MAX:
+                    raise BadReplyError(f"a page of more than {PAGE_BYTES_MAX} bytes")
+    except WireError as error:
+        raise BadReplyError(str(error)) from error
+    if not reader.ended:
+        raise BadReplyError("it was cut off")
+    return _whole(messages, reader.digest, request)
+
+
+def _whole(messages: list[PageMessage], digest: bytes, request: PullRequest) -> Page:
+    """The page that these messages are. Raises BadReplyError."""
+    match messages:
+        case [PageHeader() as header, *between, PageTrailer() as trailer]:
+            pass
+        case _:
+            raise BadReplyError("it was cut off")
+    if trailer.digest != digest:
+        raise BadReplyError("its digest does not fit")
+    if {header.audience, trailer.audience} != {request.device_id} or header.epoch != trailer.epoch:
+        raise BadReplyError("it is meant for another device")
+    scope = next((message for message in between if isinstance(message, ScopeChunk)), None)
+    return Page(header, trailer, scope, tuple(message for message in between if isinstance(message, RowChunk | GoneChunk)))
