@@ -21,10 +21,17 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from server.changelog.assignments import postgres_assignment_statements, sqlite_assignment_statements
 from server.changelog.sums import ADD_UP, bucket_sql, checksum_sql, fill_checksums_sql, fill_sums_sql, range_sql
 from sync_protocol.entities import SYNCED, Synced
 
 _NOW_MS_SQLITE: Final = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
+
+_SQLITE_COMMIT: Final = f"""
+    INSERT INTO change_commit (change, commit_seq, committed_at_ms)
+    SELECT head + 1, head + 1, {_NOW_MS_SQLITE} FROM change_head
+     WHERE NOT EXISTS (SELECT 1 FROM change_commit WHERE change = head + 1);
+"""  # noqa: S608  # no input in it
 
 _POSTGRES_FUNCTIONS: Final = (
     "CREATE SEQUENCE IF NOT EXISTS change_sequence",
@@ -52,6 +59,7 @@ _POSTGRES_FUNCTIONS: Final = (
         UPDATE change_commit
            SET commit_seq = place, committed_at_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
          WHERE change = NEW.change;
+        PERFORM pg_notify('roadbook_log', place::text);
         RETURN NULL;
     END $$
     """,
@@ -92,6 +100,7 @@ def _postgres_statements() -> Iterator[str]:
     yield from _POSTGRES_FUNCTIONS
     for synced in SYNCED:
         yield from _postgres_entity(synced)
+    yield from postgres_assignment_statements("capture_change()")
 
 
 def _postgres_log(synced: Synced, rows: str, row: str, *, deleted: int) -> str:
@@ -193,13 +202,12 @@ def _sqlite_statements(connection: sa.Connection) -> Iterator[str]:
     for synced in SYNCED:
         yield from _sqlite_entity(synced)
         yield from _sqlite_replace(synced, _sqlite_keys(connection, synced))
+    yield from sqlite_assignment_statements(_SQLITE_COMMIT)
 
 
 def _sqlite_log(synced: Synced, row: str, *, deleted: int) -> str:
     return f"""
-        INSERT INTO change_commit (change, commit_seq, committed_at_ms)
-        SELECT head + 1, head + 1, {_NOW_MS_SQLITE} FROM change_head
-         WHERE NOT EXISTS (SELECT 1 FROM change_commit WHERE change = head + 1);
+        {_SQLITE_COMMIT}
         INSERT INTO bucket_sum (bucket, range, change, rows, checksum)
         SELECT bucket, {range_sql(synced, "row_id", is_sqlite=True)}, head + 1, -1, -checksum FROM change_log, change_head
          WHERE entity = {synced.number} AND row_id = {row}.id AND checksum IS NOT NULL {ADD_UP};

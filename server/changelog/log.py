@@ -17,11 +17,15 @@ _NOTES_MAX: Final = 1_000
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Where the log stands: its identity, its last position and the oldest cursor it can serve."""
+    """Where the log stands: its identity, its last position and the oldest cursor it can serve.
+
+    `mark` is what tells the last commit from another in its place, after a restore by hand; None where that was not read.
+    """
 
     epoch: UUID
     head: int
     floor: int
+    mark: tuple[int, int] | None = None
 
 
 async def seal(session: WriteSession) -> int:
@@ -49,7 +53,7 @@ async def _seal_sums(session: WriteSession) -> None:
     touched = (await session.execute(sa.select(ChangeLogModel.entity, ChangeLogModel.change).where(unsealed).distinct())).all()
     connection = await session.connection()
     for entity, change in touched:
-        for statement in seal_sums_sql(_BY_NUMBER[entity]):
+        for statement in seal_sums_sql(_BY_NUMBER[entity]) if entity in _BY_NUMBER else ():
             await connection.exec_driver_sql(statement, (change,))
 
 

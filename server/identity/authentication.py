@@ -3,11 +3,13 @@
 A route that states nothing is closed to everybody, so forgetting it cannot open a door.
 """
 
-from typing import Any, cast
+import time
+from typing import Any, Final, cast
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from server.identity.credentials import token_digest
 from server.identity.errors import DeviceForbidsError, RoleForbidsError, RouteClosedError, TokenMissingError
 from server.identity.principals import ACCESS_KEY, Access, Principal
 from server.identity.service import principal_of_token
@@ -15,6 +17,33 @@ from server.runtime.clock import Clock
 from server.runtime.database import Database
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+ADMISSION_SECONDS: Final = 60.0
+ADMISSIONS_MAX: Final = 10_000
+
+
+class Admissions:
+    """Devices whose tokens this process found good a moment ago, by the digests of the tokens.
+
+    Being among them opens nothing: it only lets a body be read, on routes whose handlers authenticate the caller anew.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[bytes, float] = {}
+
+    def note(self, token: str) -> None:
+        """Remember a token that was found good; the oldest go where there are too many."""
+        digest = token_digest(token)
+        self._until.pop(digest, None)
+        self._until[digest] = time.monotonic() + ADMISSION_SECONDS
+        if len(self._until) > ADMISSIONS_MAX:
+            del self._until[next(iter(self._until))]
+
+    def is_fresh(self, token: str) -> bool:
+        """Whether the token was found good within the last minute."""
+        return self._until.get(token_digest(token), 0.0) > time.monotonic()
+
+
+_admissions: Final = Admissions()
 
 
 async def authorize(connection: Connection, route: BaseRouteHandler) -> None:
@@ -29,6 +58,8 @@ async def authorize(connection: Connection, route: BaseRouteHandler) -> None:
         return
     database, clock = cast("Database", connection.app.state.database), cast("Clock", connection.app.state.clock)
     token = bearer_token(connection)
+    if access.checked_again and _admissions.is_fresh(token):
+        return
     async with database.read() as session:
         principal = await principal_of_token(session, token, clock.now_ms(), revoked_too=access.revoked_too)
     if principal.role not in access.roles:
@@ -36,6 +67,8 @@ async def authorize(connection: Connection, route: BaseRouteHandler) -> None:
     if principal.device_id is not None and not access.devices:
         raise DeviceForbidsError
     connection.scope["user"] = principal
+    if principal.device_id is not None:
+        _admissions.note(token)
 
 
 def bearer_token(connection: Connection) -> str:

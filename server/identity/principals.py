@@ -39,22 +39,25 @@ class Access(msgspec.Struct, frozen=True):
     """Who may call a route: anybody, or these roles. `devices` says whether a device's token is taken as well.
 
     `revoked_too` lets a revoked device as far as the handler, which refuses it, or takes the little that it may still say.
+    `checked_again` says that the handler authenticates a device itself, in the snapshot that it answers from: the guard then
+    does not ask the database about a token that was good a moment ago.
     """
 
     roles: frozenset[Role] = frozenset()
     public: bool = False
     devices: bool = True
     revoked_too: bool = False
+    checked_again: bool = False
 
 
 ACCESS_KEY: Final = "access"
 PUBLIC: Final[dict[str, Any]] = {ACCESS_KEY: Access(public=True)}
 
 
-def allow(*roles: Role, revoked_too: bool = False) -> dict[str, Any]:
+def allow(*roles: Role, revoked_too: bool = False, checked_again: bool = False) -> dict[str, Any]:
     """For a route's `opt`: these roles may call it, signed in or through one of their devices."""
     assert roles
-    return {ACCESS_KEY: Access(frozenset(roles), revoked_too=revoked_too)}
+    return {ACCESS_KEY: Access(frozenset(roles), revoked_too=revoked_too, checked_again=checked_again)}
 
 
 def allow_signed_in(*roles: Role) -> dict[str, Any]:

@@ -278,8 +278,12 @@ async def _principal_of_device(session: ReadSession, token: str, *, revoked_too:
 
 def revoked(device: DeviceModel) -> DeviceRevokedError:
     """How a revoked device is refused; one that was lost is given the key to erase itself with it."""
-    reason = device.revoked_reason or "revoked"
-    return DeviceRevokedError(device.id, reason, device.wipe_key if reason == RevocationReason.LOST else None)
+    return revoked_for(device.id, device.revoked_reason, device.wipe_key)
+
+
+def revoked_for(device_id: UUID, reason: str | None, wipe_key: bytes | None) -> DeviceRevokedError:
+    """The same of a device that was read past SQLAlchemy."""
+    return DeviceRevokedError(device_id, reason or "revoked", wipe_key if reason == RevocationReason.LOST else None)
 
 
 async def device_of_token(session: ReadSession, token: str) -> tuple[DeviceModel, UserModel] | None:

@@ -4,19 +4,16 @@ One statement each on PostgreSQL, whose capture triggers then run once for all r
 the driver is raised as SQLAlchemy's DBAPIError, so that `outages` tells what it is.
 """
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError
 
 from server.runtime.database import ReadSession, driver_connection
+from server.runtime.outages import as_database_error
 
 KEYS_MAX: Final = 2_000
 """How many keys one look-up on SQLite names; its parameters are limited."""
@@ -45,7 +42,7 @@ class BulkStatements:
         if self.is_sqlite:
             return [record for some in _portions(keys) for record in await self._select_on_sqlite(table, columns, where, some)]
         sql = _select_on_postgres(table, columns, where, lock=lock)
-        with _as_database_error(sql):
+        with as_database_error(sql):
             found: list[Record] = await self._connection.fetch(sql, *_transposed(keys))
         return found
 
@@ -55,7 +52,7 @@ class BulkStatements:
         key = f"({', '.join('?' * len(where))})"
         names = f"({', '.join(where)})" if len(where) > 1 else where[0]
         sql = f"SELECT {', '.join(columns)} FROM {table.name} WHERE {names} IN (VALUES {', '.join([key] * len(keys))})"  # noqa: S608  # names of the schema, not input
-        with _as_database_error(sql):
+        with as_database_error(sql):
             return list(await self._connection.execute_fetchall(sql, [_on_sqlite(value) for each in keys for value in each]))
 
     async def insert(self, table: sa.Table, columns: tuple[str, ...], records: Sequence[Record]) -> None:
@@ -94,22 +91,13 @@ class BulkStatements:
         await self._execute(f"DELETE FROM {table.name} WHERE id = ANY($1::uuid[])", records)  # noqa: S608  # as above
 
     async def _executemany(self, sql: str, records: Sequence[Record]) -> None:
-        with _as_database_error(sql):
+        with as_database_error(sql):
             cursor = await self._connection.executemany(sql, [[_on_sqlite(value) for value in record] for record in records])
             await cursor.close()
 
     async def _execute(self, sql: str, records: Sequence[Record]) -> None:
-        with _as_database_error(sql):
+        with as_database_error(sql):
             await self._connection.execute(sql, *_transposed(records))
-
-
-@contextmanager
-def _as_database_error(sql: str) -> Iterator[None]:
-    try:
-        yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error, OSError) as error:
-        is_gone = isinstance(error, (asyncpg.InterfaceError, OSError))
-        raise DBAPIError(sql, None, error, connection_invalidated=is_gone) from error
 
 
 def _portions(keys: Sequence[Record]) -> Iterator[Sequence[Record]]:

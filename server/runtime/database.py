@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from server.runtime.outages import as_database_error
 from sync_protocol.checksums import checksum_of
 
 SQLITE_BUSY_MS: Final = 10_000
@@ -109,6 +110,30 @@ class Database:
                 yield session
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Any]:
+        """The driver's own connection (asyncpg's or aiosqlite's) in a read-only transaction on one snapshot.
+
+        For reads that are made so often that a session of SQLAlchemy would cost more than the reading. A failure of the
+        driver is raised as a DBAPIError.
+        """
+        with as_database_error("a snapshot"):
+            async with self.engine.connect() as connection:
+                driver = cast("Any", (await connection.get_raw_connection()).driver_connection)
+                if self.is_sqlite:
+                    kept = (await connection.get_raw_connection()).info
+                    if kept.get(READ_ONLY, False) is not True:
+                        await driver.execute_fetchall("PRAGMA query_only=ON")
+                        kept[READ_ONLY] = True
+                    await driver.execute_fetchall("BEGIN")
+                    yield driver  # the pool ends the transaction of a connection that comes back
+                    return
+                await driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                try:
+                    yield driver
+                finally:
+                    await _end_transaction(driver)
+
+    @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
         """A transaction: committed where the block ends, rolled back where it raises.
 
@@ -123,6 +148,15 @@ class Database:
             if self._before_commit is not None:
                 await self._before_commit(session)
             await session.commit()
+
+
+async def _end_transaction(driver: Any) -> None:
+    """Or end the connection, which the pool then replaces: none may come back to it within a transaction."""
+    try:
+        await driver.execute("ROLLBACK")
+    except BaseException:
+        driver.terminate()
+        raise
 
 
 def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:

@@ -3,8 +3,12 @@
 The three exclude each other. What is none of them is a defect.
 """
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -14,6 +18,16 @@ _POSTGRES_OUTAGES: Final = ("08", "25P", "53", "57P", "58")
 """Classes of SQLSTATE: no connection, a transaction that was ended, no room, a shutdown, and a failing disk."""
 _SQLITE_CLASH: Final = "UNIQUE constraint failed"
 _SQLITE_OUTAGES: Final = ("is full", "disk I/O error", "is locked", "readonly database", "out of memory", "no such savepoint")
+
+
+@contextmanager
+def as_database_error(sql: str) -> Iterator[None]:
+    """Raise a failure of the driver as SQLAlchemy's DBAPIError, which the functions here tell apart."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error, OSError) as error:
+        is_gone = isinstance(error, (asyncpg.InterfaceError, OSError))
+        raise DBAPIError(sql, None, error, connection_invalidated=is_gone) from error
 
 
 def is_clash(error: Exception) -> bool:

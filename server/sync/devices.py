@@ -39,12 +39,7 @@ def require_served(version: int) -> None:
 async def asker_of(session: ReadSession, token: str, device_id: UUID, now_ms: int, *, lock: bool = False) -> Asker:
     """Who asks with this token, which must be that of `device_id`. Raises a ProblemError that says what to do."""
     principal = await principal_of_token(session, token, now_ms)
-    if principal.device_id is None:
-        raise NotADeviceError
-    if principal.device_id != device_id:
-        raise DeviceMismatchError(device_id)
-    if principal.rep_id is None and principal.customer_id is None:
-        raise NothingToHoldError(principal.role)
+    require_holder(principal, device_id)
     query = sa.select(DeviceModel).where(DeviceModel.id == device_id).execution_options(populate_existing=True)
     device = (await session.execute(query.with_for_update() if lock else query)).scalar_one()
     if device.revoked_at_ms is not None:  # while this waited for the lock
@@ -56,6 +51,16 @@ async def asker_of(session: ReadSession, token: str, device_id: UUID, now_ms: in
         incarnation=device.incarnation,
         previous_incarnation=device.previous_incarnation,
     )
+
+
+def require_holder(principal: Principal, device_id: UUID) -> None:
+    """Refuse a session, another device, and a user for whom there is nothing to hold."""
+    if principal.device_id is None:
+        raise NotADeviceError
+    if principal.device_id != device_id:
+        raise DeviceMismatchError(device_id)
+    if principal.rep_id is None and principal.customer_id is None:
+        raise NothingToHoldError(principal.role)
 
 
 def require_known(asker: Asker, incarnation: bytes) -> None:

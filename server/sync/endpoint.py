@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Final
 from uuid import UUID
 
-from server.changelog.log import has_unsealed, read_head, seal_foreign_writes
+from server.changelog.log import read_head, seal_foreign_writes
 from server.identity.attempts import count_attempt, refuse_for
 from server.identity.errors import DeviceRevokedError
 from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database, ReadSession
 from server.runtime.errors import BusyError
+from server.sync.arrivals import arrival_of
 from server.sync.devices import Asker, asker_of, note_seen, require_known, require_served
 from server.sync.enrolment import enrol, fork
 from server.sync.images.errors import RangeNotSatisfiableError
@@ -21,9 +22,10 @@ from server.sync.images.storage import ImageStorage, image_place
 from server.sync.pull import build_page, pieces
 from server.sync.push import Handlers, Pusher, TransientDatabaseError, in_protocol
 from server.sync.quarantine import set_aside
+from server.sync.reader import snapshot_of
 from server.sync.report import take_report
 from server.sync.revocation import take_confirmation
-from server.sync.scope import Scope, scope_of
+from server.sync.scope import Scope, cache_of, scope_of
 from sync_protocol.wire.messages import (
     DeviceReport,
     Enrolment,
@@ -60,6 +62,7 @@ class ServerEndpoint:
         self._clock = clock
         self._ids = ids
         self._token = token
+        self._last_seen_ms: int | None = None
         self._images = images or ImageStorage(image_place("", database.url))
 
     async def enrol(self, request: EnrolRequest) -> Enrolment:
@@ -87,13 +90,14 @@ class ServerEndpoint:
         require_served(request.protocol_version)
         now_ms = self._clock.now_ms()
         while True:
-            await seal_foreign_writes(self._database)
-            async with self._database.read() as session:
-                if await has_unsealed(session):
-                    continue  # another program wrote to the SQLite file in between
-                asker = await asker_of(session, self._token, request.device_id, now_ms)
-                require_known(asker, request.incarnation)
-                return await build_page(session, request, await _scope_of(session, asker), now_ms)
+            async with snapshot_of(self._database) as reader:
+                arrival = await arrival_of(self._database, reader, self._token, request.device_id, now_ms)
+                if arrival.is_sealed:
+                    require_known(arrival.asker, request.incarnation)
+                    self._last_seen_ms = arrival.last_seen_ms
+                    scope = await cache_of(self._database).scope(reader, arrival.holder, arrival.head)
+                    return await build_page(reader, request, scope, arrival.head, now_ms)
+            await seal_foreign_writes(self._database)  # another program wrote to the SQLite file
 
     async def image(self, request: ImageRequest) -> ImageReply:
         """Raises what `asker_of` raises, and DeviceForkedError."""
@@ -124,6 +128,8 @@ class ServerEndpoint:
     async def note_seen(self, request: PullRequest) -> None:
         """Remember that a device was here, once a minute, after its page is on its way: no reader waits for a writer."""
         now_ms = self._clock.now_ms()
+        if self._last_seen_ms is not None and self._last_seen_ms > now_ms - SEEN_INTERVAL_MS:
+            return
         async with self._database.write() as session:
             await note_seen(session, request.device_id, request.cursor, now_ms, at_least_ms=SEEN_INTERVAL_MS)
 

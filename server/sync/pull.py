@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
-from server.changelog.log import Head, read_head
-from server.runtime.database import ReadSession
+from server.changelog.log import Head
+from server.sync.reader import Reader
 from server.sync.scope import Scope
-from server.sync.walk import FIRST_ID, STAGES, Reader, Stage, first_changes, position_after, rows_expected, stage_sql
+from server.sync.walk import FIRST_ID, STAGES, Stage, begins_of, position_after, rows_expected, stage_sql
 from sync_protocol.wire.codec import PageWriter, columns, encode, rows_for
 from sync_protocol.wire.messages import (
     GoneChunk,
@@ -111,9 +111,8 @@ class Page:
         return bytes(self.body)
 
 
-async def build_page(session: ReadSession, request: PullRequest, scope: Scope, now_ms: int) -> bytes:
-    """The page that answers `request`, for a principal of this scope. All is read from the session's one snapshot."""
-    head = await read_head(session)
+async def build_page(reader: Reader, request: PullRequest, scope: Scope, head: Head, now_ms: int) -> bytes:
+    """The page that answers `request`, for a principal of this scope. All is read from the one snapshot whose head is given."""
     page = Page(request, head, now_ms)
     if (reason := resync_reason(request, head)) is not None:
         page.open(resync=reason)
@@ -122,8 +121,11 @@ async def build_page(session: ReadSession, request: PullRequest, scope: Scope, n
         page.open()
         page.add(ScopeChunk(digest=scope.digest, buckets=scope.buckets))
         return page.close(cursor=request.cursor, complete=False, position=request.position)
-    reader = await Reader.of(session)
     position = request.position or PullPosition(pass_from=request.cursor, pass_to=head.head, stage=0, change=0, row_id=FIRST_ID)
+    if position.pass_from == position.pass_to and not request.gained:
+        page.open()
+        return page.close(cursor=position.pass_to, complete=position.pass_to == head.head)
+    await reader.walk_in_order()
     is_first_of_all = position.pass_from == 0 and request.position is None
     page.open(expected=await rows_expected(reader, scope) if is_first_of_all else 0)
     rest = await _fill(page, reader, request, position, scope)
@@ -131,11 +133,19 @@ async def build_page(session: ReadSession, request: PullRequest, scope: Scope, n
     return page.close(cursor=position.pass_to, complete=complete, position=rest)
 
 
+class _Search(msgspec.Struct, frozen=True):
+    """What is looked for in a stage: rows of these buckets, of the gained ones in any version. `rows_max` is None where unknown."""
+
+    buckets: list[str]
+    gained: list[str]
+    rows_max: int | None
+
+
 async def _fill(page: Page, reader: Reader, request: PullRequest, position: PullPosition, scope: Scope) -> PullPosition | None:
     """Add what fits; return where to go on, or None where the pass is through."""
-    gained = sorted(set(request.gained) & set(scope.buckets))
+    gained = sorted(scope.names.intersection(request.gained))
     gained_kinds = {bucket.partition(":")[0] for bucket in gained}
-    begins = await first_changes(reader, position.pass_from, position.pass_to) if position.pass_from > 0 else {}
+    begins = await begins_of(reader, position.pass_from, position.pass_to) if position.pass_from > 0 else {}
     for stage in STAGES:
         if (
             stage.synced.since_protocol > page.protocol_version
@@ -143,32 +153,31 @@ async def _fill(page: Page, reader: Reader, request: PullRequest, position: Pull
             or (stage.gone and position.pass_from == 0)
         ):
             continue
-        gained_here = gained if stage.synced.bucket.kind in gained_kinds and not stage.gone else []
-        begin = 0 if position.pass_from == 0 or gained_here else begins.get(stage.number)
-        if begin is None:
-            continue
         reached = position if stage.number == position.stage else msgspec.structs.replace(position, change=0, row_id=FIRST_ID)
-        if reached.change < begin:
-            reached = msgspec.structs.replace(reached, change=begin - 1, row_id=FIRST_ID)
-        rest = await _fill_stage(page, reader, stage, reached, scope=scope, gained=gained_here)
+        kind = stage.synced.bucket.kind
+        gained_here = gained if kind in gained_kinds and not stage.gone else []
+        if position.pass_from == 0 or gained_here:
+            search = _Search(scope.of_kind(kind), gained_here, None)
+        elif (begin := begins.get(stage.number)) is not None:
+            search = _Search(sorted(scope.names & begin.buckets), [], begin.rows)
+            if reached.change < begin.change:
+                reached = msgspec.structs.replace(reached, change=begin.change - 1, row_id=FIRST_ID)
+        else:
+            continue
+        rest = await _fill_stage(page, reader, stage, reached, search) if search.buckets else None
         if rest is not None:
             return rest
     return None
 
 
-async def _fill_stage(
-    page: Page, reader: Reader, stage: Stage, position: PullPosition, *, scope: Scope, gained: list[str]
-) -> PullPosition | None:
-    buckets = scope.of_kind(stage.synced.bucket.kind)
-    if not buckets:
-        return None
-    sql = stage_sql(reader, stage, page.protocol_version, has_gained=bool(gained))
+async def _fill_stage(page: Page, reader: Reader, stage: Stage, position: PullPosition, search: _Search) -> PullPosition | None:
+    sql = stage_sql(reader, stage, page.protocol_version, has_gained=bool(search.gained))
     limit = max(0, page.rows_left)
-    parameters: list[Any] = [position.pass_from, position.pass_to, position.change, position.row_id, limit + 1, buckets]
-    if gained:
-        parameters.append(gained)
+    parameters: list[Any] = [position.pass_from, position.pass_to, position.change, position.row_id, limit + 1, search.buckets]
+    if search.gained:
+        parameters.append(search.gained)
     sent, last, names = 0, None, columns(stage.synced, page.protocol_version)
-    async for chunk in reader.stream(sql, parameters):
+    async for chunk in reader.stream(sql, parameters, rows_max=search.rows_max):
         fitting = chunk[: max(0, min(limit - sent, len(chunk)))]
         if fitting:
             page.add_rows(stage, fitting)

@@ -24,6 +24,7 @@ T = TypeVar("T")
 PUSH_BYTES_MAX: Final = 8 * 1024 * 1024
 PULL_BYTES_MAX: Final = 8 * 1024 * 1024
 _log = logging.getLogger(__name__)
+_PULLING: Final = {**allow(Role.REP, Role.BUYER, checked_again=True), BODY_SECONDS_KEY: 600}
 _DEVICES: Final = {**allow(Role.REP, Role.BUYER), BODY_SECONDS_KEY: 600}
 _DEVICES_AND_REVOKED: Final = {**allow(Role.REP, Role.BUYER, revoked_too=True), BODY_SECONDS_KEY: 600}
 
@@ -68,7 +69,7 @@ async def fork(request: SyncRequest) -> Response[bytes]:
     return _reply(await _endpoint(request).fork(await _message(request, ForkRequest)))
 
 
-@post("/sync/pull", opt=_DEVICES, status_code=200, request_max_body_size=PULL_BYTES_MAX, summary="One page of rows")
+@post("/sync/pull", opt=_PULLING, status_code=200, request_max_body_size=PULL_BYTES_MAX, summary="One page of rows")
 async def pull(request: SyncRequest) -> Stream:
     """Body: PullRequest. Answer: a page, which is a zstd stream of frames that ends in a PageTrailer."""
     endpoint, asked = _endpoint(request), await _message(request, PullRequest)

@@ -1,31 +1,62 @@
-"""Which buckets a principal may hold now: a function of the authoritative tables, read in the same snapshot as the rows."""
+"""Which buckets a principal may hold now: a function of the authoritative tables, read in the same snapshot as the rows.
+
+It is kept in memory from one pull to the next. What it is made of is in the log, so that a kept scope is known to hold
+where no commit since has touched that: the answer is the one that the tables of the snapshot would give.
+"""
 
 import hashlib
-from typing import Any
+from collections import OrderedDict
+from functools import cached_property
+from sys import intern
+from typing import Final
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import msgspec
 import sqlalchemy as sa
 
-from server.customers.models import CustomerModel, RepTerritoryModel, TerritoryModel
-from server.runtime.database import ReadSession
+from server.changelog.assignments import ASSIGNMENT_ENTITY
+from server.changelog.log import Head
+from server.customers.models import RepTerritoryModel
+from server.runtime.database import Database, ReadSession
+from server.sync.reader import Reader
+from sync_protocol.entities import BY_ROW
+from sync_protocol.entities.customers import Customer, Territory
+
+KEPT_BUCKETS_MAX: Final = 250_000
+"""How many names all kept scopes may have together: some 40 MB."""
+COMMITS_LOOKED_THROUGH_MAX: Final = 1_000
+SCOPE_ENTITIES: Final = (ASSIGNMENT_ENTITY, BY_ROW[Territory].number, BY_ROW[Customer].number)
+"""The entities that scopes are made of."""
 
 
-class Scope(msgspec.Struct, frozen=True):
+class Scope:
     """The buckets, sorted, and their digest. Two scopes are the same exactly where their digests are."""
 
-    buckets: tuple[str, ...]
-    digest: bytes
+    def __init__(self, buckets: set[str], territories: frozenset[bytes] = frozenset()) -> None:
+        self.buckets = tuple(intern(bucket) for bucket in sorted(buckets))
+        self.names = frozenset(self.buckets)
+        self.territories = territories
+        self.digest = hashlib.blake2b("\n".join(self.buckets).encode(), digest_size=16).digest()
 
     def of_kind(self, kind: str) -> list[str]:
         """The buckets of one kind."""
-        return [bucket for bucket in self.buckets if bucket.partition(":")[0] == kind]
+        return self._kinds.get(kind, [])
+
+    @cached_property
+    def _kinds(self) -> dict[str, list[str]]:
+        kinds: dict[str, list[str]] = {}
+        for bucket in self.buckets:
+            kinds.setdefault(bucket.partition(":")[0], []).append(bucket)
+        return kinds
 
 
-def make_scope(buckets: set[str]) -> Scope:
-    """A scope of these buckets."""
-    ordered = tuple(sorted(buckets))
-    return Scope(ordered, hashlib.blake2b("\n".join(ordered).encode(), digest_size=16).digest())
+class Holder(msgspec.Struct, frozen=True):
+    """Whose scope it is: a rep's or a buyer's; `holder_id` is whose number series they use."""
+
+    rep_id: UUID | None
+    customer_id: UUID | None
+    holder_id: UUID
 
 
 async def territories_of(session: ReadSession, rep_id: UUID | None) -> frozenset[UUID]:
@@ -35,33 +66,92 @@ async def territories_of(session: ReadSession, rep_id: UUID | None) -> frozenset
 
 
 async def scope_of(session: ReadSession, *, rep_id: UUID | None, customer_id: UUID | None, holder_id: UUID) -> Scope:
+    """The scope by the tables of the session's snapshot."""
+    return await read_scope(await Reader.of(session), Holder(rep_id, customer_id, holder_id))
+
+
+async def read_scope(reader: Reader, holder: Holder) -> Scope:
     """A rep holds the catalogue, the lists and stock of its territories and their accounts; a buyer its company's."""
-    accounts: sa.ColumnElement[bool]
-    territories: sa.ColumnElement[bool]
-    if rep_id is not None:
-        accounts = CustomerModel.territory_id.in_(
-            sa.select(RepTerritoryModel.territory_id).where(RepTerritoryModel.rep_id == rep_id)
-        )
-        territories = TerritoryModel.id.in_(await territories_of(session, rep_id))
+    if holder.rep_id is not None:
+        key, accounts = holder.rep_id, "territory_id IN (SELECT territory_id FROM rep_territory WHERE rep_id = $1)"
+        territories = "id IN (SELECT territory_id FROM rep_territory WHERE rep_id = $1)"
     else:
-        accounts = CustomerModel.id == customer_id
-        territories = TerritoryModel.id.in_(sa.select(CustomerModel.territory_id).where(CustomerModel.id == customer_id))
-    connection = await session.connection()
-    as_bytes = sa.func.uuid_send if connection.dialect.name == "postgresql" else _stored_bytes
-    buckets, lists = {"catalog", f"rep:{holder_id.hex}"}, set()
-    # Thousands of accounts, at every pull: read as bytes and past the ORM, which would make an object of each.
-    held = sa.select(as_bytes(CustomerModel.id), as_bytes(CustomerModel.price_list_id)).where(accounts)
-    for account, price_list in await connection.execute(held):
-        buckets.add(f"account:{account.hex()}")
-        lists.add(price_list)
-    defaults = sa.select(as_bytes(TerritoryModel.price_list_id), as_bytes(TerritoryModel.stock_location_id)).where(territories)
-    for price_list, stock_location in await connection.execute(defaults):
-        lists.add(price_list)
-        if stock_location is not None:
-            buckets.add(f"stock:{stock_location.hex()}")
-    return make_scope(buckets | {f"pricelist:{price_list.hex()}" for price_list in lists if price_list is not None})
+        key, accounts = holder.customer_id or holder.holder_id, "id = $1"
+        territories = "id IN (SELECT territory_id FROM customer WHERE id = $1)"
+    identifier = reader.identifier
+    held = await reader.all(f"SELECT {identifier('id')}, {identifier('price_list_id')} FROM customer WHERE {accounts}", [key])  # noqa: S608  # no input in it
+    columns = ", ".join(identifier(column) for column in ("id", "price_list_id", "stock_location_id"))
+    worked = await reader.all(f"SELECT {columns} FROM territory WHERE {territories}", [key])  # noqa: S608  # no input in it
+    lists = {price_list for _, price_list, *_ in (*held, *worked) if price_list is not None}
+    buckets = {"catalog", f"rep:{holder.holder_id.hex}"}
+    buckets.update(f"account:{account.hex()}" for account, _ in held)
+    buckets.update(f"stock:{location.hex()}" for *_, location in worked if location is not None)
+    buckets.update(f"pricelist:{price_list.hex()}" for price_list in lists)
+    return Scope(buckets, frozenset(territory for territory, *_ in worked))
 
 
-def _stored_bytes(column: Any) -> sa.ColumnElement[bytes]:
-    """An id as SQLite holds it."""
-    return sa.type_coerce(column, sa.LargeBinary())
+class _Kept(msgspec.Struct, frozen=True):
+    """A scope and the place in the log that it was read at."""
+
+    scope: Scope
+    epoch: UUID
+    head: int
+    mark: tuple[int, int]
+
+
+class ScopeCache:
+    """The scopes of those who pulled lately, the least recent of which are forgotten."""
+
+    def __init__(self, buckets_max: int = KEPT_BUCKETS_MAX) -> None:
+        self._buckets_max = buckets_max
+        self._buckets = 0
+        self._kept: OrderedDict[Holder, _Kept] = OrderedDict()
+
+    async def scope(self, reader: Reader, holder: Holder, head: Head) -> Scope:
+        """What `read_scope` would say on the reader's snapshot, whose head is given."""
+        kept = self._kept.get(holder)
+        if kept is not None and await _still_holds(reader, kept, head):
+            scope = kept.scope
+        else:
+            scope = await read_scope(reader, holder)
+        self._keep(holder, scope, head)
+        return scope
+
+    def _keep(self, holder: Holder, scope: Scope, head: Head) -> None:
+        known = self._kept.get(holder)
+        if head.mark is None or (known is not None and known.epoch == head.epoch and known.head > head.head):
+            return
+        if known is not None:
+            self._buckets -= len(known.scope.buckets)
+        self._kept[holder] = _Kept(scope, head.epoch, head.head, head.mark)
+        self._kept.move_to_end(holder)
+        self._buckets += len(scope.buckets)
+        while self._buckets > self._buckets_max:
+            _, oldest = self._kept.popitem(last=False)
+            self._buckets -= len(oldest.scope.buckets)
+
+
+async def _still_holds(reader: Reader, kept: _Kept, head: Head) -> bool:
+    """Whether this is the same log, and nothing in it since has touched what scopes are made of."""
+    if kept.epoch != head.epoch or not max(head.floor, head.head - COMMITS_LOOKED_THROUGH_MAX) <= kept.head <= head.head:
+        return False
+    if kept.head == head.head:
+        return kept.mark == head.mark
+    touched = " OR ".join(
+        f"EXISTS (SELECT 1 FROM change_log l WHERE l.entity = {entity} AND l.change = c.change)"  # noqa: S608  # no input in it
+        for entity in SCOPE_ENTITIES
+    )
+    # A log that was restored by hand to before `kept.head` and grew again has another commit there.
+    sql = f"""
+        SELECT 1 FROM change_commit k WHERE k.commit_seq = $1 AND k.change = $3 AND k.committed_at_ms = $4
+           AND NOT EXISTS (SELECT 1 FROM change_commit c WHERE c.commit_seq > $1 AND c.commit_seq <= $2 AND ({touched}))
+    """  # noqa: S608  # no input in it
+    return bool(await reader.all(sql, [kept.head, head.head, *kept.mark]))
+
+
+_caches: WeakKeyDictionary[Database, ScopeCache] = WeakKeyDictionary()
+
+
+def cache_of(database: Database) -> ScopeCache:
+    """The one cache of a database in this process."""
+    return _caches.setdefault(database, ScopeCache())

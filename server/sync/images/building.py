@@ -22,7 +22,8 @@ from server.sync.images.models import ImageModel
 from server.sync.images.sets import BucketSet, sets_in_use
 from server.sync.images.storage import ImageStorage
 from server.sync.images.upkeep import BuildReason, Cleaned, Due, ImagePolicy, clean, due_image, register, supersede_unused
-from server.sync.walk import Reader, snapshot_sql
+from server.sync.reader import Reader
+from server.sync.walk import snapshot_sql
 from sync_protocol.entities import SYNCED
 from sync_protocol.replica_schema import image_format
 from sync_protocol.wire.codec import columns

@@ -17,7 +17,7 @@ from server.runtime.database import Database, ReadSession, WriteSession
 from server.sync.images.models import ImageModel
 from server.sync.images.sets import BucketSet
 from server.sync.images.storage import ImageStorage
-from server.sync.walk import Reader
+from server.sync.reader import Reader
 
 _DAY_MS: Final = 86_400_000
 

@@ -1,0 +1,84 @@
+"""Reading through the driver itself, on one snapshot: three times as fast as through SQLAlchemy.
+
+SQL is written once: `$n` and `?n` both number their parameters.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from server.runtime.database import Database, ReadSession, driver_connection
+
+CHUNK_ROWS: Final = 2_000
+# Every look-up here is by an index and in its order. PostgreSQL, of tables it has not analysed yet, would rather hash the
+# whole log for one change, or gather and sort all that a large commit changed anew for each page, or compile the query.
+_WALK_IN_ORDER: Final = ";".join(
+    f"SET LOCAL {way} = off" for way in ("enable_sort", "enable_incremental_sort", "enable_hashjoin", "enable_mergejoin", "jit")
+)
+
+
+class Reader:
+    """Reads one snapshot through the driver. Ids go in as UUIDs, and come out as sixteen bytes where SQL says `identifier`."""
+
+    def __init__(self, connection: Any, *, is_sqlite: bool) -> None:
+        self._connection = connection
+        self.is_sqlite = is_sqlite
+
+    @classmethod
+    async def of(cls, session: ReadSession) -> "Reader":
+        """On the snapshot of a session."""
+        return cls(await driver_connection(session), is_sqlite=session.get_bind().dialect.name == "sqlite")
+
+    async def walk_in_order(self) -> None:
+        """From here on PostgreSQL takes the index and its order, in this transaction."""
+        if not self.is_sqlite:
+            await self._connection.execute(_WALK_IN_ORDER)
+
+    async def stream(
+        self, sql: str, parameters: Sequence[Any], *, rows_max: int | None = None
+    ) -> AsyncIterator[list[tuple[Any, ...]]]:
+        """The records, a chunk at a time; at once where there are known to be few."""
+        if rows_max is not None and rows_max <= CHUNK_ROWS:
+            if records := await self.all(sql, parameters):
+                yield records
+            return
+        if self.is_sqlite:
+            cursor = await self._connection.execute(sql.replace("$", "?"), self._bound(parameters))
+            while chunk := await cursor.fetchmany(CHUNK_ROWS):
+                yield chunk
+            await cursor.close()
+            return
+        cursor = await self._connection.cursor(sql, *parameters)
+        while chunk := await cursor.fetch(CHUNK_ROWS):
+            yield [tuple(record) for record in chunk]
+
+    async def all(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All records of a small answer."""
+        if self.is_sqlite:
+            return list(await self._connection.execute_fetchall(sql.replace("$", "?"), self._bound(parameters)))
+        return [tuple(record) for record in await self._connection.fetch(sql, *parameters)]
+
+    def _bound(self, parameters: Sequence[Any]) -> list[Any]:
+        return [
+            json.dumps(value) if isinstance(value, list) else value.bytes if isinstance(value, UUID) else value
+            for value in parameters
+        ]
+
+    def among(self, column: str, parameter: str) -> str:
+        """SQL for «column is one of the texts in the list parameter»."""
+        if self.is_sqlite:
+            return f"{column} IN (SELECT value FROM json_each({parameter}))"  # noqa: S608  # names of ours
+        return f"{column} = ANY({parameter}::text[])"
+
+    def identifier(self, column: str) -> str:
+        """SQL for an id as sixteen bytes."""
+        return column if self.is_sqlite else f"uuid_send({column})"
+
+
+@asynccontextmanager
+async def snapshot_of(database: Database) -> AsyncIterator[Reader]:
+    """A reader on a snapshot of its own."""
+    async with database.snapshot() as connection:
+        yield Reader(connection, is_sqlite=database.is_sqlite)
