@@ -1,7 +1,7 @@
 """Who works which territory is in the log, and who listens is told of commits: the triggers are installed anew."""
 
 revision = "0004"
-down_revision = "0003"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
