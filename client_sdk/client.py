@@ -205,15 +205,9 @@ class OrderClient:
         `progress` is called from a worker thread. Raises DeviceWipedError, NotEnrolledError, ServerError, ServerUnreachableError,
         BadReplyError, StoreError; whatever came through before stays.
         """
-        if wipe.pending(self._store.path) is not None:
-            await wipe.confirm(self._store.path, self._endpoint_for)
-            raise DeviceWipedError
         try:
-            report = await self._engine.sync(progress or (lambda _: None))
-        except DeviceWipedError:
-            await wipe.confirm(self._store.path, self._endpoint_for)
-            raise
-        except StoreError:
+            report = await self._sync_or_erase(progress or (lambda _: None))
+        except (StoreError, DeviceWipedError):
             raise
         except RoadbookError as error:
             await self._store.write(health.note_failure, error, self._surroundings.clock.now_ms(), None)
@@ -222,6 +216,16 @@ class OrderClient:
             await self._store.write(health.note_success)
         return report
 
+    async def _sync_or_erase(self, progress: Callable[[SyncProgress], None]) -> SyncReport:
+        if wipe.pending(self._store.path) is not None:
+            await wipe.confirm(self._store.path, self._endpoint_for)
+            raise DeviceWipedError
+        try:
+            return await self._engine.sync(progress)
+        except DeviceWipedError:
+            await wipe.confirm(self._store.path, self._endpoint_for)
+            raise
+
     def follower(self, *, poll_seconds: float = POLL_SECONDS) -> Follower:
         """What keeps this device synced while its `run` is awaited: sends what is submitted, fetches what the server hints at.
 
@@ -229,7 +233,7 @@ class OrderClient:
         SyncResumed to those who `subscribe`, and never raised.
         """
         ports = Ports(
-            sync=lambda: self._engine.sync(lambda _: None),
+            sync=lambda: self._sync_or_erase(lambda _: None),
             listen=self._listen,
             is_news=self._is_news,
             note_stall=self._note_stall,

@@ -13,7 +13,16 @@ import msgspec
 
 from client_sdk import health
 from client_sdk.clock import Surroundings, Timer
-from client_sdk.errors import LinkTooSlowError, RoadbookError, ServerBusyError, StoreError, SyncStalledError
+from client_sdk.errors import (
+    BadReplyError,
+    DeviceWipedError,
+    LinkTooSlowError,
+    RoadbookError,
+    ServerBusyError,
+    ServerError,
+    StoreError,
+    SyncStalledError,
+)
 from client_sdk.events import Listener, SyncFailed, SyncReport, SyncResumed, SyncStalled
 from client_sdk.flow import Flow
 from client_sdk.live import SILENCE_SECONDS_MAX, EventReader, Hint, hint_of
@@ -74,6 +83,7 @@ class Follower:
         self._retry = Retry(self._chance, self._timer.now_seconds())
         self._reconnect = Backoff(self._chance, RECONNECT_SECONDS)
         self._wake = asyncio.Event()
+        self._through = asyncio.Event()
         self._is_asked = False
         self._is_live = False
         self._next_seconds = self._timer.now_seconds()
@@ -101,7 +111,7 @@ class Follower:
         )
 
     async def run(self) -> None:
-        """Follow until cancelled. Whatever RoadbookError comes is told as an event and tried again; only defects are raised."""
+        """Follow until cancelled. Errors are told as events and tried again. Raises DeviceWipedError, and defects."""
         self._flow.watchdog.watch(self._timer.now_seconds())
         loops = [asyncio.create_task(loop()) for loop in (self._sync_on, self._listen_on, self._watch_on)]
         try:
@@ -132,6 +142,8 @@ class Follower:
             if self._syncing.cancelled():
                 raise self._stalled or LinkTooSlowError("the server", "it was given up")
             self._syncing.result()
+        except DeviceWipedError:
+            raise  # there is nothing left to follow with
         except RoadbookError as error:
             return await self._failed(error)
         finally:
@@ -155,6 +167,7 @@ class Follower:
 
     async def _came_through(self) -> None:
         self._retry.progressed()
+        self._through.set()
         since_ms, self._error, self._since_ms, self._stalled = self._since_ms, None, None, None
         if since_ms is not None:
             await self._note(health.note_success)
@@ -179,25 +192,23 @@ class Follower:
             await self._timer.wait(owed)
 
     async def _listen_on(self) -> None:
+        """Open the stream after a sync came through, and anew after each loss: the sync finds out whether the server is back."""
         while True:
-            pieces = await self._open()
+            await self._through.wait()
+            after = None
             try:
+                pieces = await self._ports.listen()
                 if pieces is not None:
                     await self._hear(pieces)
-                after = None
-            except ServerBusyError as error:
-                after = error.retry_after_seconds
-            except RoadbookError:
-                after = None  # a stream that is not there is no failure: the interval is
+            except RoadbookError as error:  # a stream that is not there is no failure: the interval is
+                if isinstance(error, ServerError | BadReplyError):
+                    self._retry.refused_stream(self._timer.now_seconds())
+                after = error.retry_after_seconds if isinstance(error, ServerBusyError) else None
             finally:
                 self._is_live = False
             await self._timer.wait(self._reconnect.failed(after))
-
-    async def _open(self) -> AsyncIterator[bytes] | None:
-        try:
-            return await self._ports.listen()
-        except RoadbookError:
-            return None
+            self._through.clear()
+            self._wake.set()
 
     async def _hear(self, pieces: AsyncIterator[bytes]) -> None:
         """Listen until the stream ends or is silent for two heartbeats."""

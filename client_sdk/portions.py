@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_PATIENCE: Final = 16
+_PATIENCE: Final = 32
 """How many times a smaller portion must go well before a size that was too much is tried again."""
 
 
@@ -30,9 +30,9 @@ class Portion:
         self.size, self._too_much, self._went_well = self._most, None, 0
 
     def grow(self) -> None:
-        """It went well: an eighth more, but not as much as was too much until it went well for long."""
+        """It went well: an eighth more, but not near to what was too much until it went well for long."""
         self._went_well += 1
         if self._went_well >= _PATIENCE:
             self._too_much, self._went_well = None, 0
-        ceiling = self._most if self._too_much is None else max(self._least, self._too_much - 1)
+        ceiling = self._most if self._too_much is None else max(self._least, self._too_much - 1 - self._too_much // 8)
         self.size = max(self.size, min(ceiling, self.size + 1 + self.size // 8))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client_sdk.errors import BadReplyError, DeviceRevokedError, RoadbookError, ServerBusyError, ServerUnreachableError
+from client_sdk.follow import RECONNECT_SECONDS
 from client_sdk.retry import DELAY_SECONDS_MAX, Backoff, Budget, Retry
 
 SEEDS = st.integers(0, 2**32)
@@ -112,30 +113,41 @@ def test_a_clock_that_stands_or_goes_back_fills_no_budget() -> None:
     assert budget.wait_seconds(101.0) == 0
 
 
-def arrivals(seed: int, away_seconds: float, *, devices: int = 1_000) -> list[float]:
+def arrivals(seed: int, away_seconds: float, error: RoadbookError) -> list[float]:
     """When 1,000 devices sync that follow a server which is restarted at 0, and is back after `away_seconds`.
 
-    Each lost its stream at 0, comes back to it by the back-off of `client_sdk/follow.py`, and syncs as it does.
+    Each lost its stream at 0, waits as `client_sdk/follow.py` does before it looks for the server, and tries until it is back.
     """
     moments = []
-    for device in range(devices):
-        chance = random.Random(seed * devices + device)
-        backoff = Backoff(chance, 15.0)
-        now = backoff.failed()
+    for device in range(1_000):
+        chance = random.Random(seed * 1_000 + device)
+        retry = Retry(chance, -1_000.0)
+        now = Backoff(chance, RECONNECT_SECONDS).failed()
         while now < away_seconds:
-            now += backoff.failed()
+            retry.started(now)
+            now += retry.failed(error, 1, now)
         moments.append(now)
     return moments
 
 
-def test_a_restart_brings_no_thundering_herd() -> None:
-    """The peak of any three seconds is at most three times the mean over the time in which nine of ten come back.
+AWAY_SECONDS = (0, 1, 5, 20, 60, 300, 900)
 
-    A single second has ten devices on average, of which chance alone makes thirty once in a while.
+
+def test_a_restart_brings_no_thundering_herd() -> None:
+    """The peak is at most three times the mean over the time in which nine of ten come back.
+
+    After an absence of more than a minute, when a handful come in a second, it is the peak of ten seconds.
     """
-    for seed, away in enumerate((0, 1, 5, 20, 60, 300)):
-        moments = sorted(arrivals(seed, away))
+    for seed, away in enumerate(AWAY_SECONDS):
+        moments = sorted(arrivals(seed, away, ServerUnreachableError("url", "refused")))
         nine_of_ten = moments[: len(moments) * 9 // 10]
-        mean = 3 * len(nine_of_ten) / max(3.0, nine_of_ten[-1] - away)
-        peak = max(Counter(int(moment - away) // 3 for moment in moments).values())
+        mean = len(nine_of_ten) / max(1.0, nine_of_ten[-1] - away)
+        width = 1 if away <= 60 else 10
+        peak = max(Counter(int((moment - away) / width) for moment in moments).values()) / width
         assert peak <= 3 * mean, (away, peak, mean)
+
+
+def test_devices_that_were_refused_together_do_not_come_back_together() -> None:
+    for seed, away in enumerate(AWAY_SECONDS):
+        moments = arrivals(seed, away, busy(1))
+        assert max(Counter(int(moment) for moment in moments).values()) <= 1.5 * 1_000 / RECONNECT_SECONDS
