@@ -43,6 +43,9 @@ from sync_protocol.wire.messages import (
     PullRequest,
     PushReply,
     PushRequest,
+    RangesReply,
+    RangesRequest,
+    RepairRequest,
     ReportReply,
 )
 from sync_protocol.wire.version import PROTOCOL_VERSION
@@ -105,6 +108,16 @@ class HttpEndpoint:
     async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         """Raises ServerError, ServerUnreachableError, BadReplyError."""
         async with self._stream("/sync/pull", request, PAGE_MEDIA_TYPE) as response:
+            async for piece in self._pieces(response):
+                yield piece
+
+    async def ranges(self, request: RangesRequest) -> RangesReply:
+        """Raises ServerError, ServerUnreachableError, BadReplyError."""
+        return await self._ask("/sync/ranges", request, RangesReply)
+
+    async def repair(self, request: RepairRequest) -> AsyncIterator[bytes]:
+        """Raises ServerError, ServerUnreachableError, BadReplyError."""
+        async with self._stream("/sync/repair", request, PAGE_MEDIA_TYPE) as response:
             async for piece in self._pieces(response):
                 yield piece
 

@@ -8,7 +8,7 @@ import msgspec
 from server.identity.devices import RevocationReason
 from server.identity.models import DeviceModel, UserModel
 from server.identity.principals import Role
-from server.identity.reports import DeviceProofModel, DeviceReportModel, PurgeReceiptModel, ReportedDevice
+from server.identity.reports import DeviceProofModel, DeviceReportModel, ProofRequestModel, PurgeReceiptModel, ReportedDevice
 from server.runtime.instants import iso, iso_or_none
 
 
@@ -112,6 +112,24 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     received_at: str
 
 
+class ProofRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """That a device was asked to prove itself. It learns of it at its next sync; its proof has the same id."""
+
+    id: UUID
+    device_id: UUID
+    requested_by_id: UUID
+    requested_at: str
+
+    @classmethod
+    def of(cls, stored: ProofRequestModel) -> Self:
+        return cls(
+            id=stored.id,
+            device_id=stored.device_id,
+            requested_by_id=stored.requested_by_id,
+            requested_at=iso(stored.requested_at_ms),
+        )
+
+
 class DeviceProblem(msgspec.Struct, frozen=True, kw_only=True):
     """What kept the device from syncing when it reported last; `since` is by the device's clock."""
 
@@ -132,6 +150,7 @@ class DeviceDetail(msgspec.Struct, frozen=True, kw_only=True):
     problem: DeviceProblem | None
     receipts: list[Receipt]
     proofs: list[Proof]
+    proof_requests: list[ProofRequest]
 
     @classmethod
     def of(cls, found: ReportedDevice) -> Self:
@@ -146,6 +165,7 @@ class DeviceDetail(msgspec.Struct, frozen=True, kw_only=True):
             problem=_problem(report) if report else None,
             receipts=[_receipt(each) for each in found.receipts],
             proofs=[_proof(each) for each in found.proofs],
+            proof_requests=[ProofRequest.of(each) for each in found.proof_requests],
         )
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from server.identity import devices as device_service
 from server.identity import reports, service
-from server.identity.answers import Device, DeviceDetail, EnrolmentCode, Receipt, User
+from server.identity.answers import Device, DeviceDetail, EnrolmentCode, Proof, ProofRequest, Receipt, User
 from server.identity.credentials import hash_password
 from server.identity.devices import RevocationReason
 from server.identity.principals import Role
@@ -206,6 +206,35 @@ def show_device(*, device_id: UUID, as_json: bool) -> None:
     }
     if found.receipts:
         show(found.receipts, columns, as_json=False)
+    proved: dict[str, Callable[[Proof], object]] = {
+        "proof": lambda proof: proof.id,
+        "at": lambda proof: proof.cursor,
+        "found": lambda proof: "equal" if proof.is_equal else f"{proof.differing_ranges} ranges differ",
+        "repaired": lambda proof: proof.repaired_ranges,
+        "received": lambda proof: proof.received_at,
+    }
+    if found.proofs:
+        show(found.proofs, proved, as_json=False)
+    answered = {proof.id for proof in found.proofs}
+    for asked in found.proof_requests:
+        if asked.id not in answered:
+            click.echo(f"asked for a proof at {asked.requested_at}; not answered yet")
+
+
+@devices.command("prove", epilog="\b\nExample:\n  roadbook devices prove 01a20197-2d5b-7c19-88ae-f62dff50c45c")
+@click.argument("device_id", type=click.UUID)
+@AS_JSON
+def prove(*, device_id: UUID, as_json: bool) -> None:
+    """Have the device DEVICE_ID prove at its next sync that it equals the server; `devices show` has what it found."""
+
+    async def work(database: Database, _settings: Settings) -> ProofRequest:
+        async with database.write() as session:
+            proof_id = IdSource(SystemClock()).new()
+            asked = await reports.ask_for_proof(session, device_id, proof_id, requested_by_id=OPERATOR_ID, now_ms=now_ms())
+            return ProofRequest.of(asked)
+
+    asked = run(work)
+    click.echo(msgspec.json.encode(asked) if as_json else f"asked at {asked.requested_at}, as {asked.id}")
 
 
 @devices.command("code", epilog="\b\nExample:\n  roadbook devices code femke")

@@ -52,6 +52,7 @@ class DeviceModel(Base):
     """A device. The incarnation rotates with each push; a caller that shows another one is a copy.
 
     `wipe_key` is shown to a device that was lost, and to no other: it holds the key's digest and obeys who has the key.
+    `proof_id` is of the proof that support waits for.
     """
 
     __tablename__ = "device"
@@ -71,6 +72,7 @@ class DeviceModel(Base):
     forked_from_id: Mapped[UUID | None]
     wipe_key: Mapped[bytes | None]
     wiped_at_ms: Mapped[int | None]
+    proof_id: Mapped[UUID | None]
 
 
 class NumberPrefixModel(Base):

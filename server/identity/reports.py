@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from server.identity.errors import DeviceNotFoundError
 from server.identity.models import DeviceModel, UserModel
-from server.runtime.database import Base, ReadSession
+from server.runtime.database import Base, ReadSession, WriteSession
 
 RECEIPTS_SHOWN = 100
 PROOFS_SHOWN = 20
@@ -73,6 +73,18 @@ class DeviceProofModel(Base):
     received_at_ms: Mapped[int]
 
 
+class ProofRequestModel(Base):
+    """That somebody asked a device to compare all it holds with the server. Its proof has the same id."""
+
+    __tablename__ = "proof_request"
+    __table_args__ = (Index("ix_proof_request_device_id", "device_id", "requested_at_ms"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    device_id: Mapped[UUID] = mapped_column(ForeignKey("device.id"))
+    requested_by_id: Mapped[UUID]
+    requested_at_ms: Mapped[int]
+
+
 class ReportedDevice(msgspec.Struct, frozen=True, kw_only=True):
     """A device with its user and everything that it said of itself, the newest first."""
 
@@ -81,6 +93,7 @@ class ReportedDevice(msgspec.Struct, frozen=True, kw_only=True):
     report: DeviceReportModel | None
     receipts: Sequence[PurgeReceiptModel]
     proofs: Sequence[DeviceProofModel]
+    proof_requests: Sequence[ProofRequestModel]
 
 
 async def open_device(session: ReadSession, device_id: UUID) -> ReportedDevice:
@@ -93,10 +106,32 @@ async def open_device(session: ReadSession, device_id: UUID) -> ReportedDevice:
     newest_receipts = receipts.order_by(PurgeReceiptModel.received_at_ms.desc(), PurgeReceiptModel.id.desc())
     proofs = sa.select(DeviceProofModel).where(DeviceProofModel.device_id == device_id)
     newest_proofs = proofs.order_by(DeviceProofModel.received_at_ms.desc(), DeviceProofModel.id.desc())
+    requests = sa.select(ProofRequestModel).where(ProofRequestModel.device_id == device_id)
+    newest_requests = requests.order_by(ProofRequestModel.requested_at_ms.desc(), ProofRequestModel.id.desc())
     return ReportedDevice(
         device=found.DeviceModel,
         user=found.UserModel,
         report=await session.get(DeviceReportModel, device_id),
         receipts=(await session.execute(newest_receipts.limit(RECEIPTS_SHOWN))).scalars().all(),
         proofs=(await session.execute(newest_proofs.limit(PROOFS_SHOWN))).scalars().all(),
+        proof_requests=(await session.execute(newest_requests.limit(PROOFS_SHOWN))).scalars().all(),
     )
+
+
+async def ask_for_proof(
+    session: WriteSession, device_id: UUID, proof_id: UUID, *, requested_by_id: UUID, now_ms: int
+) -> ProofRequestModel:
+    """Let the device learn at its next sync that it is to prove itself; one that waits is not asked twice.
+
+    Raises DeviceNotFoundError.
+    """
+    device = await session.get(DeviceModel, device_id, with_for_update=True)
+    if device is None:
+        raise DeviceNotFoundError(device_id)
+    if device.proof_id is not None:
+        return await session.get_one(ProofRequestModel, device.proof_id)
+    device.proof_id = proof_id
+    asked = ProofRequestModel(id=proof_id, device_id=device_id, requested_by_id=requested_by_id, requested_at_ms=now_ms)
+    session.add(asked)
+    await session.flush()
+    return asked

@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta
 
 from server.identity import devices, reports, service
-from server.identity.answers import Device, DeviceDetail, Devices, EnrolmentCode, Session, User, Users
+from server.identity.answers import Device, DeviceDetail, Devices, EnrolmentCode, ProofRequest, Session, User, Users
 from server.identity.authentication import bearer_token
 from server.identity.credentials import hash_password
 from server.identity.devices import RevocationReason
@@ -219,6 +219,26 @@ async def open_device(device_id: FromPath[UUID], database: NamedDependency[Datab
         return DeviceDetail.of(await reports.open_device(session, device_id))
 
 
+@post(
+    "/devices/{device_id:uuid}/proof",
+    opt=allow_signed_in(*OFFICE),
+    status_code=202,
+    summary="Ask a device for a proof",
+    tags=["identity"],
+)
+async def ask_for_proof(
+    device_id: FromPath[UUID],
+    principal: NamedDependency[Principal],
+    database: NamedDependency[Database],
+    now_ms: NamedDependency[int],
+    ids: NamedDependency[IdSource],
+) -> ProofRequest:
+    """Have a device compare all it holds with the server at its next sync. What it found is in the device's `proofs`."""
+    async with database.write() as session:
+        asked = await reports.ask_for_proof(session, device_id, ids.new(), requested_by_id=principal.user_id, now_ms=now_ms)
+        return ProofRequest.of(asked)
+
+
 @post("/enrolment-codes", opt=allow_signed_in(*OFFICE, Role.REP, Role.BUYER), summary="Issue an enrolment code", tags=["identity"])
 async def create_enrolment_code(
     data: JSONBody[CodeRequest],
@@ -279,6 +299,7 @@ ROUTES: Final = (
     deactivate_user,
     list_devices,
     open_device,
+    ask_for_proof,
     create_enrolment_code,
     revoke_device,
 )

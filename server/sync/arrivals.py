@@ -38,7 +38,7 @@ _ARRIVAL_COLUMNS: Final = (
     "d.token_digest, d.revoked_at_ms, d.revoked_reason, d.wipe_key, d.number_prefix, d.incarnation, d.previous_incarnation, "
     "d.last_seen_ms, u.login, u.name, u.role, u.active, h.head, h.floor, c.change, c.committed_at_ms"
 )
-_ARRIVAL_IDS: Final = ("d.id", "u.id", "u.rep_id", "u.customer_id", "h.epoch")
+_ARRIVAL_IDS: Final = ("d.id", "u.id", "u.rep_id", "u.customer_id", "h.epoch", "d.proof_id")
 
 
 async def arrival_of(database: Database, reader: Reader, token: str, device_id: UUID, now_ms: int) -> Arrival:
@@ -58,7 +58,7 @@ async def arrival_of(database: Database, reader: Reader, token: str, device_id: 
         (stored, revoked_at_ms, reason, wipe_key, prefix, incarnation, previous, last_seen_ms, login, name, role, active, *rest),
     ) = await reader.all(sql, [digest])
     head, floor, change, committed_at_ms, sealed, *ids = rest
-    found_id, user_id, rep_id, customer_id, epoch = (UUID(bytes=each) if each is not None else None for each in ids)
+    found_id, user_id, rep_id, customer_id, epoch, proof_id = (UUID(bytes=each) if each is not None else None for each in ids)
     if stored is None or found_id is None or user_id is None or not same_digest(stored, digest):
         raise TokenInvalidError
     if revoked_at_ms is not None:
@@ -72,6 +72,11 @@ async def arrival_of(database: Database, reader: Reader, token: str, device_id: 
     assert epoch is not None
     mark = (change, committed_at_ms) if change is not None else None
     asker = Asker(
-        principal=principal, device_id=found_id, number_prefix=prefix, incarnation=incarnation, previous_incarnation=previous
+        principal=principal,
+        device_id=found_id,
+        number_prefix=prefix,
+        incarnation=incarnation,
+        previous_incarnation=previous,
+        proof_id=proof_id,
     )
     return Arrival(asker, last_seen_ms, Head(epoch, head, floor, mark), bool(sealed))

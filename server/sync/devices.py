@@ -23,6 +23,7 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
     number_prefix: str
     incarnation: bytes
     previous_incarnation: bytes
+    proof_id: UUID | None = None
 
     @property
     def holder_id(self) -> UUID:
@@ -50,6 +51,7 @@ async def asker_of(session: ReadSession, token: str, device_id: UUID, now_ms: in
         number_prefix=device.number_prefix,
         incarnation=device.incarnation,
         previous_incarnation=device.previous_incarnation,
+        proof_id=device.proof_id,
     )
 
 

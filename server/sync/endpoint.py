@@ -3,18 +3,21 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 from uuid import UUID
 
-from server.changelog.log import read_head, seal_foreign_writes
+from server.changelog.log import Head, has_unsealed, read_head, seal_foreign_writes
 from server.identity.attempts import count_attempt, refuse_for
 from server.identity.errors import DeviceRevokedError
 from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database, ReadSession
 from server.runtime.errors import BusyError
 from server.sync.arrivals import arrival_of
+from server.sync.checks import kept_ranges, mend_what_differs, recounted_ranges, repair_page
 from server.sync.devices import Asker, asker_of, note_seen, require_known, require_served
 from server.sync.enrolment import enrol, fork
+from server.sync.errors import EpochChangedError
 from server.sync.images.errors import RangeNotSatisfiableError
 from server.sync.images.models import ImageModel
 from server.sync.images.offers import best_offer, readable_image
@@ -22,7 +25,7 @@ from server.sync.images.storage import ImageStorage, image_place
 from server.sync.pull import build_page, pieces
 from server.sync.push import Handlers, Pusher, TransientDatabaseError, in_protocol
 from server.sync.quarantine import set_aside
-from server.sync.reader import snapshot_of
+from server.sync.reader import Reader, snapshot_of
 from server.sync.report import take_report
 from server.sync.revocation import take_confirmation
 from server.sync.scope import Scope, cache_of, scope_of
@@ -36,6 +39,10 @@ from sync_protocol.wire.messages import (
     PullRequest,
     PushReply,
     PushRequest,
+    RangeCheck,
+    RangesReply,
+    RangesRequest,
+    RepairRequest,
     ReportReply,
 )
 
@@ -96,8 +103,49 @@ class ServerEndpoint:
                     require_known(arrival.asker, request.incarnation)
                     self._last_seen_ms = arrival.last_seen_ms
                     scope = await cache_of(self._database).scope(reader, arrival.holder, arrival.head)
-                    return await build_page(reader, request, scope, arrival.head, now_ms)
+                    return await build_page(reader, request, scope, arrival.head, now_ms, proof_id=arrival.asker.proof_id)
             await seal_foreign_writes(self._database)  # another program wrote to the SQLite file
+
+    async def ranges(self, request: RangesRequest) -> RangesReply:
+        """Raises what `page` raises, and EpochChangedError. A recount that finds the log untrue mends it."""
+        counted: tuple[RangeCheck, ...] = ()
+        async with self._snapshot(request) as (session, scope, head):
+            buckets = sorted(set(request.buckets) & set(scope.buckets))
+            reader = await Reader.of(session)
+            kept = await kept_ranges(reader, buckets)
+            if request.recount:
+                counted = await recounted_ranges(reader, buckets)
+        if request.recount:
+            await mend_what_differs(self._database, kept, counted, self._clock.now_ms())
+        ranges = counted if request.recount else kept
+        return RangesReply(audience=request.device_id, epoch=head.epoch, cursor=head.head, ranges=ranges)
+
+    async def repair(self, request: RepairRequest) -> AsyncIterator[bytes]:
+        """Raises what `ranges` raises, before the first piece."""
+        async for piece in pieces(await self.repair_page(request)):
+            yield piece
+
+    async def repair_page(self, request: RepairRequest) -> bytes:
+        """The whole page. Raises what `ranges` raises."""
+        async with self._snapshot(request) as (session, scope, head):
+            return await repair_page(session, request, scope, head, self._clock.now_ms())
+
+    @asynccontextmanager
+    async def _snapshot(self, request: RangesRequest | RepairRequest) -> AsyncIterator[tuple[ReadSession, Scope, Head]]:
+        """A snapshot in which every change has its place, with the asker's scope in it."""
+        require_served(request.protocol_version)
+        while True:
+            await seal_foreign_writes(self._database)
+            async with self._database.read() as session:
+                if await has_unsealed(session):
+                    continue
+                asker = await asker_of(session, self._token, request.device_id, self._clock.now_ms())
+                require_known(asker, request.incarnation)
+                head = await read_head(session)
+                if request.epoch != head.epoch:
+                    raise EpochChangedError
+                yield session, await _scope_of(session, asker), head
+                return
 
     async def image(self, request: ImageRequest) -> ImageReply:
         """Raises what `asker_of` raises, and DeviceForkedError."""

@@ -6,15 +6,18 @@ megabytes of the server, never a database transaction.
 
 from collections.abc import AsyncIterator
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
 from server.changelog.log import Head
+from server.sync.checks import checks_of, sample
 from server.sync.reader import Reader
 from server.sync.scope import Scope
-from server.sync.walk import FIRST_ID, STAGES, Stage, begins_of, position_after, rows_expected, stage_sql
+from server.sync.walk import FIRST_ID, STAGES, Begin, Stage, begins_of, position_after, rows_expected, stage_sql
 from sync_protocol.wire.codec import PageWriter, columns, encode, rows_for
 from sync_protocol.wire.messages import (
+    BucketCheck,
     GoneChunk,
     PageHeader,
     PageTrailer,
@@ -45,10 +48,11 @@ def resync_reason(request: PullRequest, head: Head) -> ResyncReason | None:
 class Page:
     """One page in the making."""
 
-    def __init__(self, request: PullRequest, head: Head, now_ms: int) -> None:
+    def __init__(self, request: PullRequest, head: Head, now_ms: int, proof_id: UUID | None) -> None:
         self._request = request
         self._head = head
         self._now_ms = now_ms
+        self._proof_id = proof_id
         self._writer = PageWriter()
         self._rows = 0
         self._uncompressed = 0
@@ -94,7 +98,9 @@ class Page:
             )
         )
 
-    def close(self, *, cursor: int, complete: bool, position: PullPosition | None = None) -> bytes:
+    def close(
+        self, *, cursor: int, complete: bool, position: PullPosition | None = None, checks: tuple[BucketCheck, ...] = ()
+    ) -> bytes:
         self.add(
             PageTrailer(
                 audience=self._request.device_id,
@@ -105,15 +111,22 @@ class Page:
                 complete=complete,
                 server_time_ms=self._now_ms,
                 position=position,
+                checks=checks,
+                proof_id=self._proof_id if complete and self._request.protocol_version >= 2 else None,
             )
         )
         self.body += self._writer.close()
         return bytes(self.body)
 
 
-async def build_page(reader: Reader, request: PullRequest, scope: Scope, head: Head, now_ms: int) -> bytes:
-    """The page that answers `request`, for a principal of this scope. All is read from the one snapshot whose head is given."""
-    page = Page(request, head, now_ms)
+async def build_page(
+    reader: Reader, request: PullRequest, scope: Scope, head: Head, now_ms: int, *, proof_id: UUID | None = None
+) -> bytes:
+    """The page that answers `request`, for a principal of this scope. All is read from the one snapshot whose head is given.
+
+    `proof_id` is what the device is asked to prove itself under.
+    """
+    page = Page(request, head, now_ms, proof_id)
     if (reason := resync_reason(request, head)) is not None:
         page.open(resync=reason)
         return page.close(cursor=0, complete=False)
@@ -122,15 +135,24 @@ async def build_page(reader: Reader, request: PullRequest, scope: Scope, head: H
         page.add(ScopeChunk(digest=scope.digest, buckets=scope.buckets))
         return page.close(cursor=request.cursor, complete=False, position=request.position)
     position = request.position or PullPosition(pass_from=request.cursor, pass_to=head.head, stage=0, change=0, row_id=FIRST_ID)
+    begins: dict[int, Begin] = {}
     if position.pass_from == position.pass_to and not request.gained:
         page.open()
-        return page.close(cursor=position.pass_to, complete=position.pass_to == head.head)
-    await reader.walk_in_order()
-    is_first_of_all = position.pass_from == 0 and request.position is None
-    page.open(expected=await rows_expected(reader, scope) if is_first_of_all else 0)
-    rest = await _fill(page, reader, request, position, scope)
-    complete = rest is None and position.pass_to == head.head
-    return page.close(cursor=position.pass_to, complete=complete, position=rest)
+        rest = None
+    else:
+        await reader.walk_in_order()
+        is_first_of_all = position.pass_from == 0 and request.position is None
+        page.open(expected=await rows_expected(reader, scope) if is_first_of_all else 0)
+        if position.pass_from > 0:
+            begins = await begins_of(reader, position.pass_from, position.pass_to)
+        rest = await _fill(page, reader, request, position, scope, begins=begins)
+    if rest is not None or position.pass_to != head.head:
+        return page.close(cursor=position.pass_to, complete=False, position=rest)
+    touched = {bucket for begin in begins.values() for bucket in begin.buckets}.union(request.gained)
+    is_all = position.pass_from == 0 and position.pass_to > 0
+    wanted = scope.names if is_all else (scope.names & touched) | sample(scope, now_ms)
+    checks = await checks_of(reader, wanted) if page.protocol_version >= 2 else ()
+    return page.close(cursor=position.pass_to, complete=True, checks=checks)
 
 
 class _Search(msgspec.Struct, frozen=True):
@@ -141,11 +163,12 @@ class _Search(msgspec.Struct, frozen=True):
     rows_max: int | None
 
 
-async def _fill(page: Page, reader: Reader, request: PullRequest, position: PullPosition, scope: Scope) -> PullPosition | None:
+async def _fill(
+    page: Page, reader: Reader, request: PullRequest, position: PullPosition, scope: Scope, *, begins: dict[int, Begin]
+) -> PullPosition | None:
     """Add what fits; return where to go on, or None where the pass is through."""
     gained = sorted(scope.names.intersection(request.gained))
     gained_kinds = {bucket.partition(":")[0] for bucket in gained}
-    begins = await begins_of(reader, position.pass_from, position.pass_to) if position.pass_from > 0 else {}
     for stage in STAGES:
         if (
             stage.synced.since_protocol > page.protocol_version

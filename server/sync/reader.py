@@ -72,6 +72,12 @@ class Reader:
             return f"{column} IN (SELECT value FROM json_each({parameter}))"  # noqa: S608  # names of ours
         return f"{column} = ANY({parameter}::text[])"
 
+    def listed(self, parameter: str) -> str:
+        """SQL for a table of the texts in the list parameter, in a column `value`."""
+        if self.is_sqlite:
+            return f"SELECT value FROM json_each({parameter})"  # noqa: S608  # names of ours
+        return f"SELECT value FROM unnest({parameter}::text[]) AS value"  # noqa: S608  # as above
+
     def identifier(self, column: str) -> str:
         """SQL for an id as sixteen bytes."""
         return column if self.is_sqlite else f"uuid_send({column})"

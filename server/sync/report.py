@@ -6,6 +6,7 @@ Everything in it is the device's own word. It is stored, shown to managers and c
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.changelog.log import read_head
@@ -88,6 +89,8 @@ async def _store_proof(session: WriteSession, device_id: UUID, proof: Proof, now
         received_at_ms=now_ms,
     )
     await session.execute(insert.on_conflict_do_nothing(index_elements=["id"]))
+    waiting = sa.update(DeviceModel).where(DeviceModel.id == device_id, DeviceModel.proof_id == proof.proof_id)
+    await session.execute(waiting.values(proof_id=None))
 
 
 def _insert(session: WriteSession, model: type[Base]) -> Any:

@@ -17,7 +17,16 @@ from server.runtime.slices import BODY_SECONDS_KEY
 from server.sync.endpoint import ServerEndpoint
 from server.sync.pull import pieces
 from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, encode
-from sync_protocol.wire.messages import DeviceReport, EnrolRequest, ForkRequest, ImageRequest, PullRequest, PushRequest
+from sync_protocol.wire.messages import (
+    DeviceReport,
+    EnrolRequest,
+    ForkRequest,
+    ImageRequest,
+    PullRequest,
+    PushRequest,
+    RangesRequest,
+    RepairRequest,
+)
 
 T = TypeVar("T")
 
@@ -84,6 +93,19 @@ async def _note_seen(endpoint: ServerEndpoint, asked: PullRequest) -> None:
         _log.warning("could not note that device %s was here", asked.device_id)
 
 
+@post("/sync/ranges", opt=_DEVICES, status_code=200, request_max_body_size=PULL_BYTES_MAX, summary="What buckets hold")
+async def ranges(request: SyncRequest) -> Response[bytes]:
+    """Body: RangesRequest. Answer: RangesReply, with the sums of every range that has rows."""
+    return _reply(await _endpoint(request).ranges(await _message(request, RangesRequest)))
+
+
+@post("/sync/repair", opt=_DEVICES, status_code=200, summary="All rows of ranges that differ")
+async def repair(request: SyncRequest) -> Stream:
+    """Body: RepairRequest. Answer: a page of all rows of these ranges, whatever the device holds of them."""
+    body = await _endpoint(request).repair_page(await _message(request, RepairRequest))
+    return Stream(pieces(body), media_type=PAGE_MEDIA_TYPE)
+
+
 @post("/sync/image", opt=_DEVICES, status_code=200, summary="Which image to begin with")
 async def image(request: SyncRequest) -> Response[bytes]:
     """Body: ImageRequest. Answer: ImageReply, with the largest image that lies in the device's scope, or none."""
@@ -102,4 +124,4 @@ async def report(request: SyncRequest) -> Response[bytes]:
     return _reply(await _endpoint(request).report(await _message(request, DeviceReport)))
 
 
-ROUTES: Final = (enrol, fork, pull, image, push, report)
+ROUTES: Final = (enrol, fork, pull, ranges, repair, image, push, report)

@@ -54,7 +54,7 @@ def stage_sql(reader: Reader, stage: Stage, protocol_version: int, *, has_gained
             ) AS gone
             ORDER BY change, row_id LIMIT $5
         """  # noqa: S608  # made of the registry, not of input
-    selected = ", ".join(_column(reader, stage.synced, column) for column in columns(stage.synced, protocol_version))
+    selected = ", ".join(column_sql(reader, stage.synced, column) for column in columns(stage.synced, protocol_version))
     return f"""
         SELECT {selected}
           FROM change_log l
@@ -69,7 +69,7 @@ def snapshot_sql(reader: Reader, synced: Synced, protocol_version: int) -> str:
     """All rows of an entity that are in some buckets now, in the order of their ids. Parameter: the buckets."""
     # SQLite is told to go through the table by its key; it would rather gather all rows from the log and sort them in memory.
     join = "CROSS JOIN" if reader.is_sqlite else "JOIN"
-    selected = ", ".join(_column(reader, synced, column) for column in columns(synced, protocol_version))
+    selected = ", ".join(column_sql(reader, synced, column) for column in columns(synced, protocol_version))
     return f"""
         SELECT {selected}
           FROM {synced.name} t
@@ -80,7 +80,8 @@ def snapshot_sql(reader: Reader, synced: Synced, protocol_version: int) -> str:
     """  # noqa: S608  # made of the registry, not of input
 
 
-def _column(reader: Reader, synced: Synced, column: str) -> str:
+def column_sql(reader: Reader, synced: Synced, column: str) -> str:
+    """A column as it travels, of the log `l`, its commit `c` and the table `t`."""
     if column == "commit_seq":
         return "c.commit_seq"
     if column == "checksum":

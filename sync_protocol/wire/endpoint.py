@@ -14,6 +14,9 @@ from sync_protocol.wire.messages import (
     PullRequest,
     PushReply,
     PushRequest,
+    RangesReply,
+    RangesRequest,
+    RepairRequest,
     ReportReply,
 )
 
@@ -31,6 +34,14 @@ class SyncEndpoint(Protocol):
 
     def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         """One page, as pieces of a zstd stream of frames; `wire.codec.PageReader` takes them apart."""
+        ...
+
+    async def ranges(self, request: RangesRequest) -> RangesReply:
+        """What buckets hold, range by range."""
+        ...
+
+    def repair(self, request: RepairRequest) -> AsyncIterator[bytes]:
+        """All rows of some ranges, as the pieces of a page."""
         ...
 
     async def image(self, request: ImageRequest) -> ImageReply:

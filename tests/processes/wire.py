@@ -25,6 +25,9 @@ from sync_protocol.wire.messages import (
     PullRequest,
     PushReply,
     PushRequest,
+    RangesReply,
+    RangesRequest,
+    RepairRequest,
     ReportReply,
 )
 from tests.support.world import SERVER_URL, World
@@ -90,6 +93,16 @@ class UnsteadyEndpoint:
         reply = await self._inner.push(request)
         await self._travel()
         return reply
+
+    async def ranges(self, request: RangesRequest) -> RangesReply:
+        await self._travel()
+        return await self._inner.ranges(request)
+
+    async def repair(self, request: RepairRequest) -> AsyncIterator[bytes]:
+        await self._travel()
+        async for piece in self._inner.repair(request):
+            yield piece
+            await self._travel()
 
     async def image(self, request: ImageRequest) -> ImageReply:
         await self._travel()

@@ -1,7 +1,7 @@
 """Faults for a device: a wire that loses, repeats, cuts and replays, and a process that dies between two statements."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
 from uuid import UUID
 
@@ -20,6 +20,9 @@ from sync_protocol.wire.messages import (
     PullRequest,
     PushReply,
     PushRequest,
+    RangesReply,
+    RangesRequest,
+    RepairRequest,
     ReportReply,
 )
 
@@ -100,15 +103,32 @@ class FaultyEndpoint:
             raise ServerUnreachableError("test", fault)
         yield body
 
-    async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
+    async def ranges(self, request: RangesRequest) -> RangesReply:
         fault = self._next()
         if fault is Fault.LOST_REQUEST:
             raise ServerUnreachableError("test", fault)
-        body = b"".join([piece async for piece in self._inner.pull(request)])
+        reply = await self._inner.ranges(request)
+        if fault in {Fault.LOST_REPLY, Fault.CUT_OFF, Fault.GARBLED}:
+            raise ServerUnreachableError("test", fault)
+        return reply
+
+    async def repair(self, request: RepairRequest) -> AsyncIterator[bytes]:
+        async for piece in self._page(lambda: self._inner.repair(request)):
+            yield piece
+
+    async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
+        async for piece in self._page(lambda: self._inner.pull(request)):
+            yield piece
+
+    async def _page(self, ask: Callable[[], AsyncIterator[bytes]]) -> AsyncIterator[bytes]:
+        fault = self._next()
+        if fault is Fault.LOST_REQUEST:
+            raise ServerUnreachableError("test", fault)
+        body = b"".join([piece async for piece in ask()])
         if fault is Fault.LOST_REPLY:
             raise ServerUnreachableError("test", fault)
         if fault is Fault.DUPLICATED:
-            body = b"".join([piece async for piece in self._inner.pull(request)])
+            body = b"".join([piece async for piece in ask()])
         if fault is Fault.CUT_OFF:
             body = body[: self._chance.randrange(len(body))]
         if fault is Fault.GARBLED:

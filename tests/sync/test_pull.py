@@ -35,6 +35,9 @@ from sync_protocol.wire.messages import (
     PullRequest,
     PushReply,
     PushRequest,
+    RangesReply,
+    RangesRequest,
+    RepairRequest,
     ReportReply,
     ResyncReason,
 )
@@ -69,6 +72,13 @@ class Between:
 
     async def report(self, report: DeviceReport) -> ReportReply:
         return await self._inner.report(report)
+
+    async def ranges(self, request: RangesRequest) -> RangesReply:
+        return await self._inner.ranges(request)
+
+    async def repair(self, request: RepairRequest) -> AsyncIterator[bytes]:
+        async for piece in self._inner.repair(request):
+            yield piece
 
     async def image(self, request: ImageRequest) -> ImageReply:
         return await self._inner.image(request)

@@ -10,8 +10,18 @@ import sqlalchemy as sa
 from server.identity.principals import Role
 from server.identity.reports import PurgeReceiptModel
 from server.runtime.errors import ProblemError
-from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, decode, encode
-from sync_protocol.wire.messages import RECEIPTS_MAX, DeviceReport, Proof, PurgeReceipt, ReportReply, StallReport
+from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PageReader, decode, encode
+from sync_protocol.wire.messages import (
+    RECEIPTS_MAX,
+    DeviceReport,
+    PageTrailer,
+    Proof,
+    PullRequest,
+    PurgeReceipt,
+    ReportReply,
+    ScopeChunk,
+    StallReport,
+)
 from sync_protocol.wire.version import PROTOCOL_VERSION
 from tests.support.office import START_MS, Office, Tablet, bearer, problem
 
@@ -105,3 +115,36 @@ async def test_only_the_office_opens_a_device(office: Office) -> None:
     problem(await office.client.get(url, headers=office.as_(Role.REP)), 403, "role_forbids")
     problem(await office.client.get(url, headers=bearer(tablet.enrolment.token)), 403, "role_forbids")
     problem(await office.client.get(f"/devices/{office.ids.new()}", headers=office.as_(Role.ADMIN)), 404, "device_not_found")
+
+
+async def pulled(tablet: Tablet) -> PageTrailer:
+    """The trailer of a pull that comes to a checkpoint."""
+    asker = {"protocol_version": PROTOCOL_VERSION, "device_id": tablet.enrolment.device_id, "incarnation": tablet.incarnation}
+    scope_digest = None
+    while True:
+        pieces = [piece async for piece in tablet.endpoint.pull(PullRequest(**asker, scope_digest=scope_digest))]
+        messages = list(PageReader().feed(b"".join(pieces)))
+        scope_digest = next((each.digest for each in messages if isinstance(each, ScopeChunk)), scope_digest)
+        if isinstance(messages[-1], PageTrailer) and messages[-1].complete:
+            return messages[-1]
+
+
+async def test_a_device_that_is_asked_for_a_proof_is_told_until_it_has_proved_itself(office: Office) -> None:
+    tablet = await office.enrol()
+    url = f"/devices/{tablet.enrolment.device_id}"
+    assert (await pulled(tablet)).proof_id is None
+    asked = await office.client.post(f"{url}/proof", headers=office.as_(Role.MANAGER))
+    assert asked.status_code == 202, asked.text
+    proof_id = UUID(asked.json()["id"])
+    again = await office.client.post(f"{url}/proof", headers=office.as_(Role.ADMIN))
+    assert again.json() == asked.json(), "one that waits is not asked twice"
+    assert [(await pulled(tablet)).proof_id for _ in range(2)] == [proof_id, proof_id]
+    assert [each["id"] for each in (await opened(office, tablet.enrolment.device_id))["proof_requests"]] == [str(proof_id)]
+    await tablet.endpoint.report(report(tablet, proof=Proof(proof_id=proof_id, cursor=7, is_equal=True, rows=100, buckets=4)))
+    assert (await pulled(tablet)).proof_id is None
+    seen = await opened(office, tablet.enrolment.device_id)
+    assert [(each["id"], each["is_equal"]) for each in seen["proofs"]] == [(str(proof_id), True)]
+    assert [each["id"] for each in seen["proof_requests"]] == [str(proof_id)]
+    problem(await office.client.post(f"{url}/proof", headers=office.as_(Role.REP)), 403, "role_forbids")
+    missing = f"/devices/{office.ids.new()}/proof"
+    problem(await office.client.post(missing, headers=office.as_(Role.ADMIN)), 404, "device_not_found")

@@ -1,0 +1,169 @@
+"""What a device compares its replica with: the sums of its buckets, range by range, and the rows of a range that differs.
+
+Checks are read from the sums that the log keeps, at a cost that does not grow with the rows. A recount reads the rows
+themselves: it is what a device proves itself against, and what finds a log that missed something.
+"""
+
+import logging
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+import msgspec
+
+from server.changelog.log import Head
+from server.changelog.mending import mend
+from server.changelog.sums import bucket_sql, checksum_sql, range_sql
+from server.runtime.database import Database, ReadSession
+from server.sync.reader import Reader
+from server.sync.scope import Scope
+from server.sync.walk import column_sql
+from sync_protocol.entities import SYNCED, Synced
+from sync_protocol.wire.codec import PageWriter, columns, encode
+from sync_protocol.wire.messages import (
+    BucketCheck,
+    PageHeader,
+    PageTrailer,
+    RangeCheck,
+    RepairRequest,
+    RowChunk,
+)
+
+SAMPLED: Final = 16
+"""How many buckets that nothing changed in are checked all the same at each checkpoint, in turn."""
+_log = logging.getLogger(__name__)
+
+
+def sample(scope: Scope, now_ms: int) -> set[str]:
+    """A few buckets of the scope, others every minute, so that each has its turn though nothing changes in it."""
+    count = len(scope.buckets)
+    begin = now_ms // 60_000 * SAMPLED
+    return {scope.buckets[(begin + place) % count] for place in range(min(SAMPLED, count))}
+
+
+async def checks_of(reader: Reader, buckets: Collection[str]) -> tuple[BucketCheck, ...]:
+    """What each of these buckets holds, as the log keeps it."""
+    sql = f"""
+        SELECT bucket, CAST(sum(rows) AS bigint), CAST(sum(checksum) AS bigint) FROM bucket_sum
+         WHERE {reader.among("bucket", "$1")} GROUP BY bucket
+    """  # noqa: S608  # no input in it
+    found = {bucket: (rows, checksum) for bucket, rows, checksum in await reader.all(sql, [sorted(buckets)])}
+    held = {bucket: found.get(bucket, (0, 0)) for bucket in sorted(buckets)}
+    return tuple(BucketCheck(bucket=bucket, rows=rows, checksum=checksum) for bucket, (rows, checksum) in held.items())
+
+
+async def kept_ranges(reader: Reader, buckets: list[str]) -> tuple[RangeCheck, ...]:
+    """What the log keeps of each range that has rows."""
+    sql = f"""
+        SELECT bucket, range, CAST(sum(rows) AS bigint), CAST(sum(checksum) AS bigint) FROM bucket_sum
+         WHERE {reader.among("bucket", "$1")} GROUP BY bucket, range HAVING sum(rows) <> 0 OR sum(checksum) <> 0
+    """  # noqa: S608  # no input in it
+    return _ordered(await reader.all(sql, [buckets]))
+
+
+async def recounted_ranges(reader: Reader, buckets: list[str]) -> tuple[RangeCheck, ...]:
+    """What the tables themselves hold of each range that has rows."""
+    counted: dict[tuple[str, int], tuple[int, int]] = {}
+    for synced, wanted in _by_entity(buckets):
+        sqlite = reader.is_sqlite
+        sql = f"""
+            SELECT {bucket_sql(synced, "t", is_sqlite=sqlite)}, {range_sql(synced, "t.id", is_sqlite=sqlite)}, count(*),
+                   CAST(sum({checksum_sql(synced, "t", is_sqlite=sqlite)}) AS bigint)
+              FROM {synced.name} t WHERE {_keyed(reader, synced)} GROUP BY 1, 2
+        """  # noqa: S608  # made of the registry, not of input
+        for bucket, number, rows, checksum in await reader.all(sql, [wanted]):
+            before = counted.get((bucket, number), (0, 0))
+            counted[bucket, number] = (before[0] + rows, before[1] + checksum)
+    return _ordered((*place, *held) for place, held in counted.items())
+
+
+def _ordered(ranges: Iterable[tuple[Any, ...]]) -> tuple[RangeCheck, ...]:
+    return tuple(
+        RangeCheck(bucket=bucket, range=number, rows=max(rows, 0), checksum=max(checksum, 0))
+        for bucket, number, rows, checksum in sorted(ranges)
+    )
+
+
+def _by_entity(buckets: Iterable[str]) -> Iterable[tuple[Synced, list[str]]]:
+    """The entities that are in these buckets, each with its buckets."""
+    for synced in SYNCED:
+        wanted = sorted(bucket for bucket in buckets if bucket.partition(":")[0] == synced.bucket.kind)
+        if wanted:
+            yield synced, wanted
+
+
+def _keyed(reader: Reader, synced: Synced) -> str:
+    """SQL for «the row `t` is in one of the buckets of the list $1», by the row's own columns and their indexes."""
+    if synced.bucket.key is None:
+        return f"'{synced.bucket.kind}' IN ({reader.listed('$1')})"
+    key = f"t.{synced.bucket.key}"
+    digits = f"substr(value, {len(synced.bucket.kind) + 2})"
+    made = f"unhex({digits})" if reader.is_sqlite else f"CAST({digits} AS uuid)"
+    return f"{key} IN (SELECT {made} FROM ({reader.listed('$1')}) AS named)"  # noqa: S608  # made of the registry
+
+
+async def mend_what_differs(database: Database, kept: tuple[RangeCheck, ...], counted: tuple[RangeCheck, ...], now_ms: int) -> None:
+    """Capture what the log missed, so that every device gets it. Nothing is done where the sums are those of the rows."""
+    buckets = sorted({each.bucket for each in set(kept) ^ set(counted)})
+    if not buckets:
+        return
+    async with database.write() as session:
+        mended = await mend(session, buckets, now_ms)
+    _log.error("the log was not true to the tables in %s: %d rows are captured now", ", ".join(buckets), mended)
+
+
+async def repair_page(session: ReadSession, request: RepairRequest, scope: Scope, head: Head, now_ms: int) -> bytes:
+    """All rows of the ranges that are in the scope, as a page that is read from the session's one snapshot."""
+    reader = await Reader.of(session)
+    page = _RepairPage(request, head)
+    ranges: dict[str, set[int]] = {}
+    for each in request.ranges:
+        if each.bucket in scope.buckets:
+            ranges.setdefault(each.bucket, set()).add(each.range)
+    for bucket, numbers in sorted(ranges.items()):
+        for synced, _ in _by_entity([bucket]):
+            sql = _range_rows_sql(reader, synced, request.protocol_version, numbers)
+            async for rows in reader.stream(sql, [[bucket]]):
+                page.add(synced, rows)
+    return page.close(now_ms)
+
+
+def _range_rows_sql(reader: Reader, synced: Synced, protocol_version: int, numbers: set[int]) -> str:
+    """The rows of some ranges of one bucket, which the log need not know. Parameter: a list of the bucket alone."""
+    sqlite = reader.is_sqlite
+    named = {"commit_seq": "coalesce(c.commit_seq, 0)", "checksum": checksum_sql(synced, "t", is_sqlite=sqlite)}
+    selected = ", ".join(named.get(name) or column_sql(reader, synced, name) for name in columns(synced, protocol_version))
+    listed = ", ".join(str(number) for number in sorted(numbers))
+    return f"""
+        SELECT {selected} FROM {synced.name} t
+          LEFT JOIN change_log l ON l.entity = {synced.number} AND l.row_id = t.id
+          LEFT JOIN change_commit c ON c.change = l.change
+         WHERE {_keyed(reader, synced)} AND {range_sql(synced, "t.id", is_sqlite=sqlite)} IN ({listed})
+    """  # noqa: S608  # made of the registry, and of numbers
+
+
+class _RepairPage:
+    """A page of whole ranges."""
+
+    def __init__(self, request: RepairRequest, head: Head) -> None:
+        self._request, self._head, self._rows = request, head, 0
+        self._writer = PageWriter()
+        header = PageHeader(protocol_version=request.protocol_version, audience=request.device_id, epoch=head.epoch)
+        self._body = bytearray(self._writer.frame(header))
+
+    def add(self, synced: Synced, rows: list[tuple[Any, ...]]) -> None:
+        names = columns(synced, self._request.protocol_version)
+        self._body += self._writer.frame(RowChunk(entity=synced.name, columns=names, rows=msgspec.Raw(encode(rows))))
+        self._rows += len(rows)
+
+    def close(self, now_ms: int) -> bytes:
+        trailer = PageTrailer(
+            audience=self._request.device_id,
+            epoch=self._head.epoch,
+            rows=self._rows,
+            digest=self._writer.digest,
+            cursor=self._head.head,
+            complete=False,
+            server_time_ms=now_ms,
+        )
+        self._body += self._writer.frame(trailer) + self._writer.close()
+        return bytes(self._body)
