@@ -1,6 +1,7 @@
 # The commands of this project. `make` lists them.
 PYTHON ?= python3
 MINUTES ?= 10
+SEEDS ?= 2000
 RUNS ?= 50
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -40,6 +41,9 @@ soak: $(INSTALLED) ## Run the property tests for a long time: MINUTES=10
 
 chaos: $(INSTALLED) ## Kill, freeze and cut off real servers and devices: RUNS=50
 	ROADBOOK_CHAOS_RUNS=$(RUNS) $(BIN)/python -m pytest tests/processes/test_chaos.py
+
+simulate: $(INSTALLED) ## Run many worlds of the simulation on all processors, and go on where it stopped: SEEDS=50000
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 lock: $(INSTALLED) ## Write the lock files anew, after a change of the dependencies in pyproject.toml
 	$(COMPILE) --output-file packaging/requirements.lock

@@ -86,14 +86,24 @@ def engine_url(database_url: str) -> URL:
 
 
 class Database:
-    """The store behind a URL. Make it in the event loop that uses it, and `close` it."""
+    """The store behind a URL. Make it in the event loop that uses it, and `close` it.
 
-    def __init__(self, database_url: str, *, before_commit: BeforeCommit | None = None, pool_size: int = 10) -> None:
+    `engine` replaces the engine for that URL: the simulation hands in one whose connections run in its own thread.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        before_commit: BeforeCommit | None = None,
+        pool_size: int = 10,
+        engine: AsyncEngine | None = None,
+    ) -> None:
         self.url = engine_url(database_url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._before_commit = before_commit
         self._writing = asyncio.Lock()
-        self.engine = _sqlite_engine(self.url, pool_size) if self.is_sqlite else _postgres_engine(self.url, pool_size)
+        self.engine = engine or (sqlite_engine if self.is_sqlite else _postgres_engine)(self.url, pool_size)
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -166,8 +176,10 @@ def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
     )
 
 
-def _sqlite_engine(url: URL, pool_size: int) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=pool_size, max_overflow=pool_size, connect_args={"timeout": SQLITE_BUSY_MS / 1000})
+def sqlite_engine(url: URL, pool_size: int, **further: Any) -> AsyncEngine:
+    """An engine for a SQLite file; `further` is for SQLAlchemy, an `async_creator` of driver connections for one."""
+    connect_args = {"timeout": SQLITE_BUSY_MS / 1000}
+    engine = create_async_engine(url, pool_size=pool_size, max_overflow=pool_size, connect_args=connect_args, **further)
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

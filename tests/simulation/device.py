@@ -1,0 +1,137 @@
+"""A device: its folder of files, and the process that has them open until it dies.
+
+Every statement of every connection below the folder is a place to die at. What dies loses its memory and its open
+transactions; its files stay as they are.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+NEVER: Final = 1 << 60
+
+
+class DeviceKilledError(BaseException):
+    """The device's process is gone. It derives from BaseException so that nothing in the product can catch it and go on."""
+
+
+class Life:
+    """One run of a device's process: its connections, and at which statement it ends."""
+
+    def __init__(self, folder: Path, note: Callable[[str], None]) -> None:
+        self.folder = str(folder)
+        self.dead = False
+        self.statements = 0
+        self.dies_at = NEVER
+        self.dies_after_commits = NEVER
+        self._is_committing = False
+        self.is_looked_at = False
+        self._note = note
+        self._connections: list[apsw.Connection] = []
+
+    def adopt(self, connection: apsw.Connection) -> None:
+        """From here on this life sees each of the connection's statements."""
+        self._connections.append(connection)
+        connection.exec_trace = self._trace
+
+    @contextmanager
+    def looked_at(self) -> Iterator[None]:
+        """While a test looks at it, nothing dies and nothing counts."""
+        before, self.is_looked_at = self.is_looked_at, True
+        try:
+            yield
+        finally:
+            self.is_looked_at = before
+
+    def check(self) -> None:
+        """Nothing goes on in a process that is gone."""
+        if self.dead:
+            raise DeviceKilledError
+
+    def _trace(self, cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
+        if self._is_committing or self.is_looked_at:
+            return True
+        self.check()
+        self.statements += 1
+        connection = cursor.connection
+        if sql.startswith("BEGIN"):
+            connection.set_busy_timeout(0)  # nobody could let go of a lock while this thread waits for it
+        if self.statements >= self.dies_at:
+            self.die(f"before {sql.split(None, 1)[0]}")
+        if sql == "COMMIT":
+            self.dies_after_commits -= 1
+            if self.dies_after_commits <= 0:
+                self._is_committing = True
+                connection.execute("COMMIT")
+                self._is_committing = False
+                self.die("after COMMIT")
+        return True
+
+    def die(self, where: str) -> None:
+        self.dead = True
+        self._note(where)
+        raise DeviceKilledError
+
+    def bury(self) -> None:
+        """Let go of the files as a process that ends does: nothing is rolled back by hand, no log is folded in."""
+        self.dead = True
+        for connection in self._connections:
+            with suppress(apsw.ConnectionClosedError):
+                connection.exec_trace = None
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                connection.close(True)
+        self._connections.clear()
+
+    def limit_pages(self, further: int | None) -> None:
+        """Let the disk be full after so many more pages, or let it have room again."""
+        for connection in self._connections:
+            with suppress(apsw.ConnectionClosedError), self.looked_at():
+                count = int(connection.pragma("page_count"))
+                connection.pragma("max_page_count", count + further if further is not None else 1_000_000)
+
+
+_LIVES: dict[str, Life] = {}
+
+
+def open_as_another(path: Path) -> apsw.Connection:
+    """Open a device's file as another program does."""
+    life = _LIVES.pop(str(path.parent), None)
+    try:
+        return apsw.Connection(str(path))
+    finally:
+        if life is not None:
+            _LIVES[life.folder] = life
+
+
+def _adopt(connection: apsw.Connection) -> None:
+    life = _LIVES.get(str(Path(connection.filename).parent))
+    if life is not None:
+        life.adopt(connection)
+
+
+apsw.connection_hooks.append(_adopt)
+
+
+def begin_life(folder: Path, note: Callable[[str], None]) -> Life:
+    """A process for the files in this folder; connections that are opened there from now on are its own."""
+    _LIVES[str(folder)] = life = Life(folder, note)
+    return life
+
+
+def end_life(life: Life) -> None:
+    life.bury()
+    _LIVES.pop(life.folder, None)
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy a device's files as a backup does: all that is there, whatever it means."""
+    target.mkdir(exist_ok=True)
+    for old in target.iterdir():
+        old.unlink()
+    for file in sorted(source.iterdir()):
+        if not file.name.endswith("-shm"):
+            shutil.copyfile(file, target / file.name)

@@ -1,0 +1,293 @@
+"""A device as its user knows it, and what the user was told: the ledger's pages of one device (I-1, I-2, I-4).
+
+What was shown as saved, and each verdict that was shown, is written down here at that moment. The checks compare it
+with the device's files by plain SQL, not with what the SDK says of itself.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import apsw
+
+from client_sdk import OrderClient
+from client_sdk.clock import IdSource
+from client_sdk.errors import DeviceRevokedError, DeviceWipedError, RoadbookError, StoreBusyError, UnknownRowError
+from client_sdk.events import CheckpointReached, Event, ReplicaRebuilt, ScopeChanged, VerdictArrived
+from client_sdk.transport import HttpEndpoint
+from sync_protocol.wire.messages import ResyncReason
+from tests.simulation.device import NEVER, DeviceKilledError, begin_life, end_life
+from tests.simulation.network import Network, Wire
+from tests.simulation.trace import require
+from tests.support.world import SERVER_URL
+
+if TYPE_CHECKING:
+    from tests.simulation.world import SimulatedWorld
+
+T = TypeVar("T")
+
+
+class DeviceClock:
+    """The world's time, as wrong as this device's clock is."""
+
+    def __init__(self, world_ms: Callable[[], int]) -> None:
+        self._world_ms = world_ms
+        self.ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return max(0, self._world_ms() + self.ahead_ms)
+
+
+def at_once(act: Coroutine[Any, Any, T]) -> T:
+    """The result of an act of the SDK that waits for nothing, which all but `sync` and `enrol` are."""
+    try:
+        act.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # a coroutine's result is not typed here
+    raise AssertionError("it waited")
+
+
+class Told:
+    """A verdict as its user saw it, and when."""
+
+    def __init__(self, verdict: bytes, outcome: str, at_ms: int) -> None:
+        self.verdict, self.outcome, self.at_ms = verdict, outcome, at_ms
+
+
+class Handset:
+    """One device. `holds` are the intents that it must not lose: by id, the order or customer that each is about."""
+
+    def __init__(self, world: "SimulatedWorld", place: int, rep: int, folder: Path) -> None:
+        self.world, self.place, self.rep, self.folder = world, place, rep, folder
+        self.clock = DeviceClock(world.clock.now_ms)
+        self.ids = IdSource(self.clock, world.chance(f"ids/{place}"))
+        self.network = Network(world.server, world.chance(f"network/{place}"), world.plan.rates, world.trace)
+        self._client: OrderClient | None = None
+        self.holds: dict[bytes, bytes] = {}
+        self.told: dict[bytes, Told] = {}
+        self.epoch: UUID | None = None
+        self.cursor = 0
+        self.versions: dict[tuple[str, bytes], int] = {}
+        self.is_doubtful = False
+        self.is_revoked = False
+        self.rebuilt_at_ms = 0
+        self.original = -1
+        self.is_wiped = False
+        self.last_error: RoadbookError | None = None
+
+    @property
+    def rep_id(self) -> bytes:
+        return self.world.company.reps[self.rep].id.bytes
+
+    @property
+    def client(self) -> OrderClient | None:
+        """The SDK, while its process runs."""
+        return None if self._client is None or self.life.dead else self._client
+
+    # Its process
+
+    async def switch_on(self) -> None:
+        """Begin a process; one that dies or fails while it begins is begun again."""
+        self._client = None
+        for _ in range(20):
+            self.life = begin_life(self.folder, self._died)
+            try:
+                self._client = client = await self._open()
+            except DeviceKilledError:
+                end_life(self.life)
+                continue
+            except StoreBusyError:
+                end_life(self.life)
+                await asyncio.sleep(30)
+                continue
+            client.subscribe(self._hear)
+            self._read_journal()
+            return
+        raise AssertionError("a device that does not begin")
+
+    async def _open(self) -> OrderClient:
+        life, network = self.life, self.network
+        return await OrderClient.open(
+            self.folder / "tablet.db",
+            time_zone="Europe/Amsterdam",
+            clock=self.clock,
+            ids=self.ids,
+            endpoint_for=lambda url, token: HttpEndpoint(url, token, transport=Wire(network, life)),
+            page_rows=self.world.plan.page_rows,
+            inline=True,
+        )
+
+    def _died(self, where: str) -> None:
+        self.world.trace.note("device died", self.place, where)
+        self.world.trace.saw("device: killed " + where.split(maxsplit=1)[0])
+
+    def switch_off(self) -> None:
+        """End the process at once, as a kill does."""
+        self._client = None
+        end_life(self.life)
+
+    async def attempt(self, act: Callable[[OrderClient], Coroutine[Any, Any, T]]) -> T | None:
+        """Do something with the device: its result, or None where it failed in a way that its user was told of."""
+        self.world.trace.check()
+        client, life = self.client, self.life
+        if client is None:
+            return None
+        try:
+            return await act(client)
+        except (DeviceKilledError, apsw.ConnectionClosedError):
+            assert life.dead, "nobody but a kill closes connections"
+            if life is self.life:
+                self.switch_off()
+                await self.switch_on()
+        except DeviceWipedError:
+            self.world.trace.saw("device: wiped")
+            self.switch_off()
+            self.is_wiped, self.holds = True, {}
+        except RoadbookError as error:
+            self.last_error = error
+            self.world.trace.note("error", self.place, type(error).__name__, aside=error)
+            self.world.trace.saw(f"error: {type(error).__name__}")
+        return None
+
+    def fold_logs(self) -> None:
+        """Let SQLite fold its logs into its files, as it does by itself in time."""
+        assert self.client is not None
+        self.client._store.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def die_soon(self, statements: int, commits: int) -> None:
+        self.life.dies_at = self.life.statements + statements if statements else NEVER
+        self.life.dies_after_commits = commits or NEVER
+
+    # What its user is told
+
+    def query(self, sql: str, *bound: Any) -> list[tuple[Any, ...]]:
+        """Plain SQL on the device's files, on one snapshot."""
+        assert self.client is not None
+        with self.life.looked_at():
+            return self.client._store.read_now(lambda connection: list(connection.execute(sql, bound)))
+
+    def look(self, act: Coroutine[Any, Any, T]) -> T:
+        """The result of an act of the SDK that a check asks for, not the user."""
+        with self.life.looked_at():
+            return at_once(act)
+
+    def saved(self) -> None:
+        """An act returned: whatever is in the outbox is saved now, as its user was shown."""
+        for intent_id, subject in self.query("SELECT intent_id, subject_id FROM outbox"):
+            if intent_id not in self.told:
+                self.holds.setdefault(intent_id, subject)
+                self.world.ledger.saved.setdefault(intent_id, self.place)
+
+    def _hear(self, event: Event) -> None:
+        self.world.trace.note("event", self.place, type(event).__name__)
+        match event:
+            case VerdictArrived(entry):
+                self._read_verdict(entry.intent_id.bytes)
+                for code in entry.verdict.codes or (entry.verdict.outcome,):
+                    self.world.trace.saw(f"verdict: {code.value}")
+            case CheckpointReached():
+                self.check_replica()
+            case ReplicaRebuilt(reason, _):
+                self.world.trace.saw(f"resync: {reason.value}")
+                self.rebuilt_at_ms, self.is_doubtful = self.world.clock.now_ms(), False
+                if reason is ResyncReason.CURSOR_AHEAD:
+                    self.cursor = 0
+                    self.versions.clear()
+            case ScopeChanged(gained, lost):
+                self.world.trace.saw(f"scope: {'gained' if gained else ''}{'lost' if lost else ''}")
+
+    def _read_verdict(self, intent_id: bytes) -> None:
+        rows = self.query("SELECT verdict, outcome FROM journal WHERE intent_id = ?", intent_id)
+        require(rows, "I-1", "a verdict that is told is in the journal")
+        verdict, outcome = rows[0]
+        self.world.trace.note("verdict", self.place, intent_id.hex(), outcome)
+        require(verdict in self.world.server.history.ever.get(intent_id, ()), "I-2", "what is told is what the server decided")
+        before = self.told.get(intent_id)
+        changed = before is not None and before.verdict != verdict
+        require(not changed or self.world.server.restores, "I-2", "a verdict that was told never changes")
+        self.told[intent_id] = Told(verdict, outcome, self.world.clock.now_ms())
+
+    def _read_journal(self) -> None:
+        """After a start: what the journal shows was told, even if the process died before it could say so."""
+        for (intent_id,) in self.query("SELECT intent_id FROM journal"):
+            if intent_id not in self.told:
+                self._read_verdict(intent_id)
+
+    # What must hold
+
+    def check_held(self) -> None:
+        """I-1: what was saved and has no verdict is in the outbox, whatever happened."""
+        if self.client is None:
+            return
+        waiting = {row[0] for row in self.query("SELECT intent_id FROM outbox UNION SELECT intent_id FROM journal")}
+        for intent_id in self.holds:
+            require(intent_id in waiting or intent_id in self.told, "I-1", "what was shown as saved is in the outbox")
+
+    def check_shown(self) -> None:
+        """I-4: own saved orders are visible until the replica shows what became of them; no list is ever empty between."""
+        if self.client is None:
+            return
+        if self.cursor:
+            require(self.look(self.client.search("", limit=1)), "I-4", "a list is never transiently empty")
+        pending = """
+            SELECT subject_id FROM outbox WHERE kind = 'SubmitOrder'
+            UNION SELECT subject_id FROM journal WHERE kind = 'SubmitOrder' AND outcome <> 'rejected' AND commit_seq > ?
+        """
+        for (order_id,) in self.query(pending, self.cursor):
+            try:
+                self.look(self.client.order(UUID(bytes=order_id)))
+            except UnknownRowError:
+                require(False, "I-4", "own saved writes are visible")
+
+    def check_replica(self) -> None:
+        """I-3, I-4, I-5: the replica is what the server had at the replica's cursor, no more, no less, and nothing went back."""
+        assert self.client is not None
+        status = self.look(self.client.status())
+        assert status.epoch is not None
+        if status.epoch == self.epoch:
+            require(status.cursor >= self.cursor or self.is_doubtful, "I-4", "the cursor never goes back")
+        else:
+            self.versions.clear()
+        self.epoch, self.cursor = status.epoch, status.cursor
+        self.world.trace.note("checkpoint", self.place, status.cursor)
+        if self.is_doubtful:
+            return
+        then = self.world.server.history.at(status.epoch.bytes, status.cursor)
+        require(then is not None, "I-3", "a checkpoint is a place where the server has been")
+        assert then is not None
+        expected = then.view(self.rep_id)
+        for table, names in self.world.server.history.columns.names.items():
+            rows = self.query(f"SELECT commit_seq, {', '.join(names)} FROM {table} ORDER BY id")
+            self._check_table(table, rows, expected[table])
+
+    def _check_table(self, table: str, rows: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> None:
+        shown = [row[1:] for row in rows]
+        if shown != expected:
+            lacking = [row for row in expected if row not in shown]
+            further = [row for row in shown if row not in expected]
+            require(False, "I-5" if further and not lacking else "I-3", f"{table}: lacks {lacking[:2]}, has beyond {further[:2]}")
+        for version, row_id, *_ in rows:
+            require(version >= self.versions.get((table, row_id), 0), "I-4", "a row's version never goes back")
+            self.versions[table, row_id] = version
+
+    async def enrol(self, login: str) -> None:
+        """With a code of its user's, where it is not enrolled yet."""
+        code = await self.world.code_for(login)
+        if code is not None:
+            await self.attempt(lambda client: client.enrol(SERVER_URL, code, f"device {self.place}"))
+
+    async def sync(self) -> bool:
+        """Whether it came through. One that is not enrolled is; one that a restored server has forgotten is enrolled anew."""
+        client, login = self.client, f"rep{self.rep}"
+        if client is not None and self.look(client.status()).identity is None:
+            await self.enrol(login)
+        self.last_error = None
+        report = await self.attempt(lambda client: client.sync())
+        if isinstance(self.last_error, DeviceRevokedError) and not self.is_revoked:
+            require(self.world.server.restores, "I-6", "only a restored server forgets a device")
+            await self.enrol(login)
+        self.check_held()
+        self.check_shown()
+        return report is not None

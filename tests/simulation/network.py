@@ -1,0 +1,148 @@
+"""The network between a device and the server, as bytes over HTTP: it loses, repeats, delays, cuts, garbles and misdelivers.
+
+The device's side is the real HTTP client over this transport. Only pages are garbled: they carry a digest; of the rest
+TLS sees to it that what arrives is what was sent.
+"""
+
+import asyncio
+import random
+from typing import NamedTuple, Protocol
+
+import httpx2
+
+from tests.simulation.device import Life
+from tests.simulation.trace import Trace
+
+DAY_SECONDS = 86_400.0
+PAGE_PATHS = ("/sync/pull", "/sync/repair")
+
+
+class Answer(NamedTuple):
+    """An HTTP response, whole."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Server(Protocol):
+    """What the far end does with a request. Raises ConnectionError where there is nobody."""
+
+    async def answer(self, request: httpx2.Request, body: bytes) -> Answer: ...
+
+
+def html(status: int) -> Answer:
+    return Answer(status, [(b"content-type", b"text/html; charset=utf-8")], b"<html><body>Please sign in</body></html>")
+
+
+SHED = Answer(
+    503,
+    [(b"content-type", b"application/problem+json"), (b"retry-after", b"7")],
+    b'{"code": "busy", "detail": "the server is busy"}',
+)
+
+
+class Network:
+    """The link of one device. `rates` are chances per request; empty is a good network."""
+
+    def __init__(self, server: Server, chance: random.Random, rates: dict[str, float], trace: Trace) -> None:
+        self._server = server
+        self._chance = chance
+        self.rates = rates
+        self.is_offline = False
+        self._trace = trace
+        self.last: dict[str, Answer] = {}
+        self.neighbours: list[Network] = []
+        self.under_way: set[asyncio.Task[None]] = set()
+        self.requests = 0
+
+    def _draw(self) -> set[str]:
+        """The faults of one request. Every kind is drawn each time, so that one more or less shifts none of the others."""
+        drawn = {fault: self._chance.random() for fault in sorted(self.rates)}
+        return {fault for fault, number in drawn.items() if number < self.rates[fault]}
+
+    async def carry(self, request: httpx2.Request, life: Life) -> Answer:
+        """The answer to a request, or the exception of a connection that failed."""
+        body = await request.aread()
+        life.check()
+        self.requests += 1
+        path = request.url.path
+        faults, wait = self._draw(), self._chance.random()
+        self._trace.note("request", path, len(body), *sorted(faults))
+        for fault in faults:
+            self._trace.saw(f"network: {fault}")
+        await asyncio.sleep(0.005 + wait * (60.0 if "slow" in faults else 0.1))
+        life.check()
+        if self.is_offline:
+            raise httpx2.ConnectError("offline")
+        if "late_copy" in faults:
+            self._send_again(request, body, after=wait * wait * 90 * DAY_SECONDS)
+        if "lost_request" in faults:
+            await asyncio.sleep(30)
+            raise httpx2.ConnectTimeout("lost on its way")
+        answer = self._instead(faults, path) or await self._deliver(request, body, twice="duplicated" in faults)
+        await asyncio.sleep(0.005 + wait * 0.1)
+        life.check()
+        if "lost_reply" in faults or self.is_offline:
+            raise httpx2.ReadTimeout("lost on its way back")
+        return self._damaged(answer, faults, path)
+
+    def _instead(self, faults: set[str], path: str) -> Answer | None:
+        """What answers in the server's place: a sign-in page, a gateway, the server's own guard, somebody else's answer."""
+        if "captive_portal" in faults:
+            return html(200)
+        if "bad_gateway" in faults:
+            return html(502)
+        if "shed" in faults:
+            return SHED
+        if "another_user" in faults and path != "/sync/enrol":
+            others = [each.last[path] for each in self.neighbours if path in each.last]
+            return others[self._chance.randrange(len(others))] if others else None
+        return None
+
+    async def _deliver(self, request: httpx2.Request, body: bytes, *, twice: bool) -> Answer:
+        try:
+            answer = await self._server.answer(request, body)
+            if twice:
+                answer = await self._server.answer(request, body)
+        except ConnectionError as error:
+            raise httpx2.ReadError(str(error)) from error
+        if answer.status == 200:
+            self.last[request.url.path] = answer
+        return answer
+
+    def _damaged(self, answer: Answer, faults: set[str], path: str) -> Answer:
+        body = answer.body
+        place = self._chance.randrange(len(body)) if body else 0
+        if "cut_off" in faults and body:
+            return answer._replace(body=body[:place])
+        if "garbled" in faults and body and path in PAGE_PATHS and answer.status == 200:
+            return answer._replace(body=body[:place] + bytes([body[place] ^ 0x55]) + body[place + 1 :])
+        return answer
+
+    def _send_again(self, request: httpx2.Request, body: bytes, *, after: float) -> None:
+        """A copy that arrives when nobody waits for it any more."""
+
+        async def later() -> None:
+            await asyncio.sleep(after)
+            self._trace.note("late copy", request.url.path)
+            try:
+                await self._server.answer(request, body)
+            except ConnectionError:
+                return
+
+        task = asyncio.get_running_loop().create_task(later())
+        self.under_way.add(task)
+        task.add_done_callback(self.under_way.discard)
+
+
+class Wire(httpx2.AsyncBaseTransport):
+    """The transport that a device's HTTP client is given."""
+
+    def __init__(self, network: Network, life: Life) -> None:
+        self._network = network
+        self._life = life
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = await self._network.carry(request, self._life)
+        return httpx2.Response(answer.status, headers=answer.headers, content=answer.body)

@@ -1,0 +1,216 @@
+"""What must be, worked out from the authoritative tables by plain SQL and plain Python; it shares no code with the product.
+
+After every commit of the server the oracle reads all tables through a connection of its own and keeps them, so that a
+replica can be compared with the server at the replica's cursor, however long ago that was.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from tests.simulation.trace import require
+
+Row = tuple[Any, ...]
+Tables = dict[str, list[Row]]
+
+SYNCED_TABLES = (
+    *("unit", "category", "product", "pack", "stock_location", "price_list", "price_entry", "territory", "rep"),
+    *("customer", "address", "contact", "stock_level", "sales_order", "sales_order_line", "number_series"),
+)
+VERSIONS = ("commit_seq", "checksum")
+"""What a device's table has beside the columns that travel."""
+
+
+class Columns:
+    """The columns that travel, as an empty device has them, and where each stands."""
+
+    def __init__(self, names: dict[str, tuple[str, ...]]) -> None:
+        self.names = names
+        self.place = {table: {name: place for place, name in enumerate(columns)} for table, columns in names.items()}
+
+    def of(self, table: str, row: Row, column: str) -> Any:
+        return row[self.place[table][column]]
+
+
+class Snapshot:
+    """The server's tables right after one commit."""
+
+    def __init__(self, columns: Columns, connection: sqlite3.Connection, epoch: bytes, head: int) -> None:
+        self.columns, self.epoch, self.head = columns, epoch, head
+        self.tables: Tables = {
+            table: connection.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY id").fetchall()
+            for table, names in columns.names.items()
+        }
+        self.assignments: list[Row] = connection.execute("SELECT rep_id, territory_id FROM rep_territory").fetchall()
+        self._by_id: dict[str, dict[bytes, Row]] = {}
+
+    def by_id(self, table: str) -> dict[bytes, Row]:
+        if table not in self._by_id:
+            self._by_id[table] = {row[0]: row for row in self.tables[table]}
+        return self._by_id[table]
+
+    def value(self, table: str, row_id: bytes | None, column: str) -> Any:
+        """A column of a row, None where there is no such row."""
+        row = self.by_id(table).get(row_id) if row_id is not None else None
+        return self.columns.of(table, row, column) if row is not None else None
+
+    def column(self, table: str, name: str) -> list[Any]:
+        place = self.columns.place[table][name]
+        return [row[place] for row in self.tables[table]]
+
+    def among(self, table: str, name: str, allowed: Iterable[Any]) -> list[Row]:
+        """The rows whose column is one of these."""
+        place, wanted = self.columns.place[table][name], set(allowed)
+        return [row for row in self.tables[table] if row[place] in wanted]
+
+    def view(self, rep_id: bytes) -> Tables:
+        """All that a rep's replica holds at this moment, in order of id (I-3)."""
+        territories = {territory for rep, territory in self.assignments if rep == rep_id}
+        customers = self.among("customer", "territory_id", territories)
+        accounts = {row[0] for row in customers}
+        worked = self.among("territory", "id", territories)
+        lists = {self.columns.of("territory", row, "price_list_id") for row in worked}
+        lists |= {self.columns.of("customer", row, "price_list_id") for row in customers}
+        places = {self.columns.of("territory", row, "stock_location_id") for row in worked}
+        shared = ("unit", "category", "product", "pack", "stock_location", "territory", "rep")
+        owned = ("address", "contact", "sales_order", "sales_order_line")
+        return {
+            **{table: self.tables[table] for table in shared},
+            **{table: self.among(table, "customer_id", accounts) for table in owned},
+            "customer": customers,
+            "price_list": self.among("price_list", "id", lists),
+            "price_entry": self.among("price_entry", "price_list_id", lists),
+            "stock_level": self.among("stock_level", "stock_location_id", places),
+            "number_series": self.among("number_series", "holder_id", {rep_id}),
+        }
+
+    def price(self, customer_id: bytes, product_id: bytes, quantity: int) -> int | None:
+        """What a customer pays for one, in ten-thousandths of the major unit, or None where it has no price (I-8)."""
+        territory = self.value("customer", customer_id, "territory_id")
+        candidates = (
+            self.value("customer", customer_id, "price_list_id"),
+            self.value("territory", territory, "price_list_id"),
+        )
+        lists = [each for each in candidates if each is not None]
+        currency = self.value("price_list", lists[0], "currency") if lists else ""
+        of_product = self.among("price_entry", "product_id", [product_id])
+        for each in lists:
+            if self.value("price_list", each, "currency") != currency:
+                continue
+            names = ("price_list_id", "min_quantity", "unit_price")
+            entries = [tuple(self.columns.of("price_entry", row, name) for name in names) for row in of_product]
+            reached = [(least, price) for place, least, price in entries if place == each and least <= quantity]
+            if reached:
+                return max(reached, key=lambda entry: entry[0])[1]
+        return None
+
+
+class Record(tuple[bytes, str, bytes, str, int]):
+    """An intent that was decided: verdict, kind, subject, outcome, place in the log."""
+
+    __slots__ = ()
+    verdict = property(lambda self: self[0])
+    kind = property(lambda self: self[1])
+    subject = property(lambda self: self[2])
+    outcome = property(lambda self: self[3])
+    commit_seq = property(lambda self: self[4])
+
+
+class History:
+    """The server's past, commit by commit, and what no commit may do."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self.snapshots: dict[tuple[bytes, int], Snapshot] = {}
+        self.latest: Snapshot | None = None
+        self.records: dict[bytes, Record] = {}
+        self.ever: dict[bytes, set[bytes]] = {}
+        self.commits = 0
+
+    def at(self, epoch: bytes, cursor: int) -> Snapshot | None:
+        return self.snapshots.get((epoch, cursor))
+
+    def note_commit(self, connection: sqlite3.Connection) -> None:
+        """Read what the commit left and check it against what was before."""
+        self.commits += 1
+        self._take_records(connection)
+        epoch, head = connection.execute("SELECT epoch, head FROM change_head").fetchone()
+        before = self.latest
+        if before is not None and (before.epoch, before.head) == (epoch, head):
+            return
+        self.latest = now = Snapshot(self.columns, connection, epoch, head)
+        self.snapshots[epoch, head] = now
+        if before is not None:
+            require(now.epoch != before.epoch or now.head > before.head, "I-4", "the log went back")
+            self._check_stock(before, now)
+            self._check_orders(before, now)
+
+    def restart_from(self, connection: sqlite3.Connection) -> None:
+        """The server was restored: what it has now is what it knows, whatever was before."""
+        self.latest, self.records = None, {}
+        self.note_commit(connection)
+
+    def _take_records(self, connection: sqlite3.Connection) -> None:
+        sql = "SELECT id, verdict, kind, subject_id, outcome, commit_seq FROM intent_record WHERE verdict <> x''"
+        found = {row[0]: Record(row[1:]) for row in connection.execute(sql)}
+        for intent_id, record in self.records.items():
+            require(found.get(intent_id, ("",))[0] == record.verdict, "I-2", "a verdict never changes, and is never forgotten")
+        for intent_id, record in found.items():
+            self.ever.setdefault(intent_id, set()).add(record.verdict)
+        self.records = found
+
+    def _check_stock(self, before: Snapshot, now: Snapshot) -> None:
+        """I-7: what levels have allocated is what the lines of orders have; an order never promises what is not there."""
+        promised: dict[tuple[bytes, bytes], int] = {}
+        place = now.columns.place["sales_order_line"]
+        for line in now.tables["sales_order_line"]:
+            location = now.value("sales_order", line[place["order_id"]], "stock_location_id")
+            key = (location, line[place["product_id"]])
+            promised[key] = promised.get(key, 0) + line[place["allocated"]]
+        place = now.columns.place["stock_level"]
+        for level in now.tables["stock_level"]:
+            key = (level[place["stock_location_id"]], level[place["product_id"]])
+            on_hand, allocated = level[place["on_hand"]], level[place["allocated"]]
+            require(allocated == promised.get(key, 0), "I-7", "what levels have allocated is what lines have")
+            earlier = before.value("stock_level", level[0], "allocated") or 0
+            require(allocated <= max(on_hand, earlier), "I-7", "no order promises more than there is")
+
+    def _check_orders(self, before: Snapshot, now: Snapshot) -> None:
+        lines: dict[bytes, list[Row]] = {}
+        place = now.columns.place["sales_order_line"]
+        for line in now.tables["sales_order_line"]:
+            lines.setdefault(line[place["order_id"]], []).append(line)
+        known = before.by_id("sales_order")
+        for order in now.tables["sales_order"]:
+            if known.get(order[0]) != order:
+                self._check_order(now, order, lines.get(order[0], []))
+
+    def _check_order(self, now: Snapshot, order: Row, lines: list[Row]) -> None:
+        """I-2: an order is what exactly its accepted intents made of it; I-8: at the prices of the moment."""
+        taken = [record for record in self.records.values() if record.subject == order[0] and record.outcome != "rejected"]
+        submitted = sum(record.kind == "SubmitOrder" for record in taken)
+        amended = sum(record.kind == "AmendOrder" for record in taken)
+        cancelled = sum(record.kind == "CancelOrder" for record in taken)
+        require(submitted == 1, "I-2", f"an order has one submission that was taken, this has {submitted}")
+        revision = now.columns.of("sales_order", order, "revision")
+        require(revision == amended, "I-2", f"{amended} amendments were taken, the order is at revision {revision}")
+        require(cancelled <= 1, "I-2", "an order is cancelled once")
+        status = now.columns.of("sales_order", order, "status")
+        require((status == "cancelled") == (cancelled == 1), "I-2", f"{cancelled} cancellations were taken, the order is {status}")
+        place = now.columns.place["sales_order_line"]
+        require(lines, "I-2", "an order is never without its lines")
+        total = sum(line[place["amount_minor"]] for line in lines)
+        require(total == now.columns.of("sales_order", order, "subtotal_minor"), "I-2", "an order's lines add up to its total")
+        for line in lines:
+            exact = line[place["unit_price"]] * line[place["quantity"]]
+            require(line[place["amount_minor"]] == (exact + 50) // 100, "I-8", "an amount is price times quantity, rounded once")
+            missing = line[place["quantity"]] - line[place["allocated"]] - line[place["backordered"]]
+            require(status in {"cancelled", "refused"} or missing == 0, "I-7", "what is not promised is backordered")
+
+    def check_prices(self, now: Snapshot, order: Row, lines: list[Row]) -> None:
+        """I-8, for an order that was decided in this very commit."""
+        place = now.columns.place["sales_order_line"]
+        customer = now.columns.of("sales_order", order, "customer_id")
+        for line in lines:
+            due = now.price(customer, line[place["product_id"]], line[place["quantity"]])
+            require(due == line[place["unit_price"]], "I-8", f"the price is {due}, the order has {line[place['unit_price']]}")

@@ -1,0 +1,116 @@
+"""The files that every run begins with: a server with a small company, and its devices fresh, enrolled and synced.
+
+They are made once per process, by the product itself, from a seed of their own; a run copies what it needs.
+"""
+
+import asyncio
+import atexit
+import random
+import shutil
+import sqlite3
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+import apsw
+import msgspec
+
+from client_sdk import OrderClient
+from client_sdk.clock import IdSource as DeviceIds
+from tests.simulation.oracle import SYNCED_TABLES, VERSIONS, Columns
+from tests.support.databases import migrate_database, open_database
+from tests.support.world import SERVER_URL, START_MS, Company, World, small_company
+
+REPS = (0, 0, 1, 1)
+"""Whose each device is."""
+STATES = ("fresh", "enrolled", "synced")
+_EPOCH = UUID("019f0000-0000-7000-8000-000000000001")
+_TIME = """
+    CREATE TRIGGER simulated_time AFTER INSERT ON change_commit
+    BEGIN UPDATE change_commit SET committed_at_ms = virtual_now_ms() WHERE change = NEW.change; END
+"""
+
+
+class Template(NamedTuple):
+    """Closed files below `folder`: `server.db`, and `<place>/<state>/tablet.db` for each device."""
+
+    folder: Path
+    company: Company
+    columns: Columns
+
+
+def scratch_folder() -> Path:
+    """A folder in memory where there is one: these runs are about order, not about the disk."""
+    memory = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="roadbook-simulation-", dir=memory if memory.is_dir() else None))
+
+
+def canary(customer: int) -> str:
+    """A text that is in one customer's row and nowhere else."""
+    return f"canary-{customer}-quite-unmistakable"
+
+
+def company() -> Company:
+    small = small_company(products=4)
+    named = tuple(msgspec.structs.replace(each, note=canary(n)) for n, each in enumerate(small.customers))
+    return msgspec.structs.replace(small, customers=named)
+
+
+@cache
+def template() -> Template:
+    """The template of this process. It stays until the process ends."""
+    folder = scratch_folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    migrate_database(f"sqlite:///{folder / 'server.db'}")
+    with sqlite3.connect(folder / "server.db") as connection:
+        connection.execute("UPDATE change_head SET epoch = ?", (_EPOCH.bytes,))
+    connection.close()
+    asyncio.run(_make(folder))
+    with sqlite3.connect(folder / "server.db") as connection:
+        connection.execute("UPDATE change_commit SET committed_at_ms = ?", (START_MS,))
+        connection.execute(_TIME)
+    connection.close()
+    return Template(folder, company(), _columns(folder / "0" / "synced"))
+
+
+async def _make(folder: Path) -> None:
+    database = open_database(f"sqlite:///{folder / 'server.db'}", pool_size=1)
+    world = await World.found(database, company())
+    for place, rep in enumerate(REPS):
+        kept = {state: folder / str(place) / state for state in STATES}
+        for each in kept.values():
+            each.mkdir(parents=True)
+        await (await _opened(world, kept["fresh"], place)).close()
+        shutil.copytree(kept["fresh"], kept["enrolled"], dirs_exist_ok=True)
+        device = await _opened(world, kept["enrolled"], place)
+        await device.enrol(SERVER_URL, await world.code_for(f"rep{rep}"), f"device {place}")
+        await device.close()
+    for place in range(len(REPS)):  # only now: each enrolment is a change that the others see
+        shutil.copytree(folder / str(place) / "enrolled", folder / str(place) / "synced", dirs_exist_ok=True)
+        device = await _opened(world, folder / str(place) / "synced", place)
+        await device.sync()
+        await device.close()
+    await database.close()
+
+
+async def _opened(world: World, folder: Path, place: int) -> OrderClient:
+    return await OrderClient.open(
+        folder / "tablet.db",
+        time_zone="Europe/Amsterdam",
+        clock=world.clock,
+        ids=DeviceIds(world.clock, random.Random(f"template/{place}")),
+        endpoint_for=lambda _url, token: world.endpoint(token),
+        inline=True,
+    )
+
+
+def _columns(device: Path) -> Columns:
+    connection = apsw.Connection(str(device / "tablet.db"))
+    names = {}
+    for table in SYNCED_TABLES:
+        found = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        names[table] = tuple(name for name in found if name not in VERSIONS)
+    connection.close()
+    return Columns(names)
