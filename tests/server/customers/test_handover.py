@@ -17,6 +17,7 @@ from server.runtime.slices import JobContext
 from sync_protocol.entities.customers import Customer, CustomerStatus
 from sync_protocol.wire.messages import DeviceReport, PurgeReceipt
 from sync_protocol.wire.version import PROTOCOL_VERSION
+from tests.support.faults import UnreportedEndpoint
 from tests.support.office import problem
 from tests.support.world import World
 
@@ -76,7 +77,7 @@ async def test_a_preview_counts_what_plain_sql_counts(world: World, manager: htt
     company = world.company
     await world.change(Customer, company.customers[1].id, status=CustomerStatus.ON_HOLD)
     async with (
-        await world.enrolled_device("rep0", tmp_path / "old.db") as old,
+        await world.enrolled_device("rep0", tmp_path / "old.db", wrap=UnreportedEndpoint) as old,
         await world.enrolled_device("rep1", tmp_path / "new.db") as new,
     ):
         await old.sync()
