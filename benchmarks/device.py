@@ -17,9 +17,9 @@ import msgspec
 
 from benchmarks.figures import resident_megabytes
 from client_sdk import OrderClient
-from client_sdk.schema import index_sql, table_sql
 from client_sdk.transport import HttpEndpoint
 from sync_protocol.entities import SYNCED
+from sync_protocol.replica_schema import index_sql, table_sql
 from sync_protocol.wire.messages import PullRequest
 
 

@@ -10,11 +10,11 @@ import apsw
 import msgspec
 
 from client_sdk.rows import fetch_one, fetch_rows, fetch_tuples
-from client_sdk.schema import OVERLAID, overlay
 from client_sdk.state import Identity, load
 from sync_protocol.entities import BY_ROW
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
 from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCustomer, SubmitOrder
+from sync_protocol.replica_schema import OVERLAID, overlay
 from sync_protocol.rules.documents import order_line_rows, order_row, prospect_rows, quotation
 from sync_protocol.values import Row
 from sync_protocol.verdicts import Outcome

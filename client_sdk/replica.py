@@ -11,9 +11,10 @@ import msgspec
 
 from client_sdk import overlay, receipts
 from client_sdk.errors import BadReplyError, StoreBusyError
-from client_sdk.schema import drop_views, fill_search, index_sql, staged, table_sql, view_sql
+from client_sdk.schema import drop_views, fill_search
 from client_sdk.state import STAGED_SCOPE, STAGING_KEYS, Checkpoint, ScopeHeld, Staging, forget, load, save
 from sync_protocol.entities import BY_NAME, SYNCED, Synced
+from sync_protocol.replica_schema import index_sql, staged, table_sql, view_sql
 from sync_protocol.wire.codec import WireError, columns, decode_rows
 from sync_protocol.wire.messages import GoneChunk, PageTrailer, RowChunk, ScopeChunk
 from sync_protocol.wire.version import PROTOCOL_VERSION

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import apsw
 
-from client_sdk.schema import current
 from sync_protocol.entities import BY_ROW
+from sync_protocol.replica_schema import current
 from sync_protocol.values import Row
 from sync_protocol.wire.codec import WireError, row_from_stored
 

@@ -5,20 +5,15 @@ the transaction that records it.
 """
 
 import hashlib
-import types
-import typing
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 import apsw
-import msgspec
 
 from client_sdk.errors import StoreTooNewError
 from client_sdk.state import REPLICA_KEYS, forget
 from client_sdk.store import APPLICATION_ID
-from sync_protocol.entities import BY_NAME, SYNCED, Synced
-
-OVERLAID: Final = tuple(BY_NAME[name] for name in ("customer", "address", "contact", "sales_order", "sales_order_line"))
+from sync_protocol.entities import SYNCED
+from sync_protocol.replica_schema import OVERLAID, current, index_sql, overlay, search_sql, staged, table_sql, view_sql
 
 MIGRATIONS: Final = (
     """
@@ -82,8 +77,6 @@ MIGRATIONS: Final = (
     """,
 )
 
-_SEARCHED: Final = ("sku", "name", "variant_label", "barcode")
-
 
 def prepare(connection: apsw.Connection, path: str) -> bool:
     """Create or migrate everything, in the caller's transaction; says whether the replica was begun anew.
@@ -106,7 +99,7 @@ def prepare(connection: apsw.Connection, path: str) -> bool:
 
 
 def fingerprint() -> bytes:
-    """A digest of everything that is derived here: where it moves, the replica is dropped and pulled again."""
+    """A digest of everything that is derived of the registry: where it moves, the replica is dropped and pulled again."""
     statements = [sql for synced in SYNCED for sql in (table_sql(synced, synced.name), *index_sql(synced))]
     return hashlib.blake2b("\n".join([*statements, *view_sql(), *search_sql()]).encode(), digest_size=16).digest()
 
@@ -128,97 +121,16 @@ def rebuild_replica(connection: apsw.Connection) -> None:
     forget(connection, *REPLICA_KEYS)
 
 
-def staged(synced: Synced) -> str:
-    """The table in which rows of an entity wait for the rest of their checkpoint."""
-    return f"staged_{synced.name}"
-
-
-def overlay(synced: Synced) -> str:
-    """The table of rows that pending intents make."""
-    return f"overlay_{synced.name}"
-
-
-def current(synced: Synced) -> str:
-    """Where to read an entity: the replica with the overlay on it, or the replica alone where nothing overlays it."""
-    return f"current_{synced.name}" if synced in OVERLAID else synced.name
-
-
-def table_sql(synced: Synced, table: str) -> str:
-    """The table of a row, the row's version first."""
-    columns = ", ".join(_column_sql(field) for field in msgspec.structs.fields(synced.row))
-    return f"CREATE TABLE {table} (commit_seq INTEGER NOT NULL, checksum INTEGER NOT NULL DEFAULT 0, {columns}) STRICT"
-
-
-def _column_sql(field: msgspec.structs.FieldInfo) -> str:
-    kind, optional = _storage(field.type)
-    constraint = " PRIMARY KEY NOT NULL" if field.name == "id" else "" if optional else " NOT NULL"
-    return f"{field.name} {kind}{constraint}"
-
-
-def _storage(field_type: Any) -> tuple[str, bool]:
-    """The storage class of a field, and whether it may be null."""
-    if typing.get_origin(field_type) in {types.UnionType, typing.Union}:
-        (inner,) = [part for part in typing.get_args(field_type) if part is not types.NoneType]
-        return _storage(inner)[0], True
-    if typing.get_origin(field_type) is typing.Annotated:
-        return _storage(typing.get_args(field_type)[0])
-    return {UUID: "BLOB", int: "INTEGER"}.get(field_type, "TEXT"), False
-
-
-def index_sql(synced: Synced) -> tuple[str, ...]:
-    """The indexes of an entity, as its line in the registry names them."""
-    return tuple(
-        f"CREATE INDEX {synced.name}_{'_'.join(columns)} ON {synced.name} ({', '.join(columns)})" for columns in synced.indexes
-    )
-
-
-def view_sql() -> tuple[str, ...]:
-    """The views that lay the overlay over the replica. The lines of an overlaid order are the overlay's alone."""
-    hidden = {"sales_order_line": "order_id NOT IN (SELECT id FROM overlay_sales_order)"}
-    return tuple(_view_sql(synced, hidden.get(synced.name, f"id NOT IN (SELECT id FROM {overlay(synced)})")) for synced in OVERLAID)  # noqa: S608  # no input in it
-
-
-def _view_sql(synced: Synced, shown: str) -> str:
-    both = f"SELECT * FROM {overlay(synced)} UNION ALL SELECT * FROM {synced.name} WHERE {shown}"  # noqa: S608  # no input in it
-    return f"CREATE VIEW {current(synced)} AS {both}"
-
-
 def drop_views(connection: apsw.Connection) -> None:
     """Take the views away, before tables under them are replaced."""
     for synced in OVERLAID:
         connection.execute(f"DROP VIEW IF EXISTS {current(synced)}")
 
 
-def search_sql() -> tuple[str, ...]:
-    """The full-text index of products, kept by triggers. It holds no copy of the text."""
-    columns = ", ".join(_SEARCHED)
-    new = ", ".join(f"NEW.{column}" for column in _SEARCHED)
-    changed = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in _SEARCHED)
-    options = "content='', contentless_delete=1, tokenize=\"unicode61 remove_diacritics 2\", prefix='1 2 3 4'"
-    return (
-        f"CREATE VIRTUAL TABLE product_search USING fts5({columns}, {options})",
-        *_search_trigger_sql(columns, new, changed),
-    )
-
-
-def _search_trigger_sql(columns: str, new: str, changed: str) -> tuple[str, ...]:
-    enter = f"INSERT INTO product_search (rowid, {columns}) VALUES (NEW.rowid, {new})"  # noqa: S608  # no input in it
-    leave = "DELETE FROM product_search WHERE rowid = OLD.rowid"
-    return (
-        f"CREATE TRIGGER product_search_insert AFTER INSERT ON product BEGIN {enter}; END",
-        f"CREATE TRIGGER product_search_delete AFTER DELETE ON product BEGIN {leave}; END",
-        f"CREATE TRIGGER product_search_update AFTER UPDATE ON product WHEN {changed} BEGIN {leave}; {enter}; END",
-    )
-
-
 def fill_search(connection: apsw.Connection) -> None:
     """Index every product anew, in one go."""
-    columns = ", ".join(_SEARCHED)
     connection.execute("DROP TABLE IF EXISTS product_search")
     for trigger in ("insert", "delete", "update"):
         connection.execute(f"DROP TRIGGER IF EXISTS product_search_{trigger}")
-    table, *triggers = search_sql()
-    connection.execute(table)
-    connection.execute(f"INSERT INTO product_search (rowid, {columns}) SELECT rowid, {columns} FROM product")  # noqa: S608  # no input in it
-    for trigger in triggers:
-        connection.execute(trigger)
+    for statement in search_sql():
+        connection.execute(statement)

@@ -54,9 +54,9 @@ def finish_sql() -> tuple[str, ...]:
     """Everything else, of what the tables hold by now: indexes, full-text index, range sums, their triggers, and views."""
     return (
         *(statement for synced in SYNCED for statement in index_sql(synced)),
-        *_search_sql(),
+        *search_sql(),
         *(statement for synced in SYNCED for statement in _sum_sql(synced)),
-        *_view_sql(),
+        *view_sql(),
     )
 
 
@@ -136,7 +136,7 @@ def _sum_sql(synced: Synced) -> tuple[str, ...]:
     )
 
 
-def _search_sql() -> tuple[str, ...]:
+def search_sql() -> tuple[str, ...]:
     """The full-text index of products, filled in one go and then kept by triggers. It holds no copy of the text."""
     columns = ", ".join(_SEARCHED)
     new = ", ".join(f"NEW.{column}" for column in _SEARCHED)
@@ -153,7 +153,7 @@ def _search_sql() -> tuple[str, ...]:
     )
 
 
-def _view_sql() -> tuple[str, ...]:
+def view_sql() -> tuple[str, ...]:
     """The views that lay the overlay over the replica. The lines of an overlaid order are the overlay's alone."""
     hidden = {"sales_order_line": "order_id NOT IN (SELECT id FROM overlay_sales_order)"}
     shown = {synced: hidden.get(synced.name, f"id NOT IN (SELECT id FROM {overlay(synced)})") for synced in OVERLAID}
