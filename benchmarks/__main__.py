@@ -25,6 +25,7 @@ BUDGETS: Final = (
     "delta",
     "propagation",
     "push",
+    "drain",
     "order_entry",
     "search",
     "capture",

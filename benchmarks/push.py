@@ -55,7 +55,7 @@ def run(place: Premises) -> list[Figure]:
     rounds = [asyncio.run(_round(place, orders, number)) for number in range(ROUNDS)]
     best = min(rounds, key=lambda each: each.pushing_seconds)
     home = min(rounds, key=lambda each: each.spent.seconds)
-    limit = min(_bare(place, orders) for _ in range(3))
+    limit = min(bare(place, orders) for _ in range(3))
     device = best.spent.processor - best.database - best.server
     common = {"engine": place.engine, "limit_what": "bare insert of the same rows"}
     return [
@@ -99,7 +99,7 @@ async def _round(place: Premises, orders: int, number: int) -> _Round:
     async with await OrderClient.open(place.synced_device(), endpoint_for=watched) as device:
         await device.sync()
         chance = random.Random(number)
-        await device._store.write(_take_orders, place, orders, chance, device._surroundings)
+        await device._store.write(take_orders, place, orders, chance, device._surroundings)
         used, database = processor_seconds(server), processor_seconds(*place.others)
         pushed = sum(each.pushing_seconds for each in endpoints)
         with spending(*place.others) as spent:
@@ -116,7 +116,7 @@ async def _round(place: Premises, orders: int, number: int) -> _Round:
         )
 
 
-def _take_orders(
+def take_orders(
     connection: apsw.Connection, place: Premises, orders: int, chance: random.Random, surroundings: Surroundings
 ) -> None:
     """Take the orders in one transaction, so that only their sending is waited for."""
@@ -130,7 +130,7 @@ def _take_orders(
         drafts.submit(connection, order_id, surroundings)
 
 
-def _bare(place: Premises, orders: int) -> float:
+def bare(place: Premises, orders: int) -> float:
     return _bare_on_sqlite(place, orders) if place.engine == "sqlite" else asyncio.run(_bare_on_postgres(place, orders))
 
 

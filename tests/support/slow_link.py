@@ -14,6 +14,8 @@ PIECE_BYTES = 1_400
 FRAME_BYTES = 300
 """What HTTP and TLS add to each direction of a request, about."""
 
+REQUESTS_MAX = 20_000
+
 
 class LinkQuality(msgspec.Struct, kw_only=True):
     """What a link is now; a test changes it while it is used."""
@@ -46,6 +48,7 @@ class SlowLink(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.asked.append((self._timer.now_seconds(), request.url.path))
+        assert len(self.asked) < REQUESTS_MAX, "a device asks without end"
         body = await request.aread()
         patience = request.extensions["timeout"]["read"]
         if self.quality.is_hanging:

@@ -13,6 +13,8 @@ T = TypeVar("T")
 TURNS = 50
 """How often everybody else is let run before time passes: as long as somebody may have something to do."""
 
+SECONDS_MAX = 30 * 24 * 3_600.0
+
 
 class VirtualTimer:
     """A `Timer` for devices that run `inline`. What lives in real time, such as a server, is waited for inside `held`."""
@@ -66,5 +68,6 @@ class VirtualTimer:
             if self._clock is not None:
                 self._clock.advance(round(seconds * 1000) - round(self._seconds * 1000))
             self._seconds = max(self._seconds, seconds)
+            assert self._seconds < SECONDS_MAX, "time passes, and nothing comes to an end"
             woken.set_result(None)
             return
