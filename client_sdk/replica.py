@@ -4,6 +4,7 @@ Readers see the checkpoint before or the one after, never between. A row is writ
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import apsw
@@ -159,6 +160,7 @@ def _ensure_staged(connection: apsw.Connection, synced: Synced) -> None:
     connection.execute(table_sql(synced, staged(synced)).replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
 
 
+@cache
 def _upsert_sql(synced: Synced, table: str, source: str | None = None) -> str:
     """Insert rows, or replace older versions of them (the version guard)."""
     names = columns(synced, PROTOCOL_VERSION)

@@ -9,6 +9,7 @@ that would number the rows of `product` anew behind the full-text index's back.
 import hashlib
 import types
 import typing
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -75,6 +76,7 @@ def current(synced: Synced) -> str:
     return f"current_{synced.name}" if synced in OVERLAID else synced.name
 
 
+@cache
 def table_sql(synced: Synced, table: str) -> str:
     """The table of a row: its version, its checksum, its fields."""
     columns = ", ".join(_column_sql(field) for field in msgspec.structs.fields(synced.row))

@@ -14,6 +14,13 @@ from sync_protocol.entities import SYNCED
 _BY_NUMBER: Final = {synced.number: synced for synced in SYNCED}
 _DAY_MS: Final = 86_400_000
 _NOTES_MAX: Final = 1_000
+_FOLLOWS: Final = ChangeCommitModel.change == ChangeHeadModel.head + 1
+_HEAD: Final = sa.select(ChangeHeadModel.epoch, ChangeHeadModel.head, ChangeHeadModel.floor)
+_SEAL: Final = sa.update(ChangeHeadModel).where(sa.exists().where(_FOLLOWS)).values(head=ChangeHeadModel.head + 1)
+_UNSEALED: Final = (
+    sa.select(ChangeLogModel.entity, ChangeLogModel.change).where(ChangeLogModel.change == ChangeHeadModel.head + 1).distinct()
+)
+_HAS_UNSEALED: Final = sa.select(sa.exists().where(_FOLLOWS)).select_from(ChangeHeadModel)
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -42,15 +49,13 @@ async def seal(session: WriteSession) -> int:
         place = (await session.execute(made_here)).scalar()
         return int(place) if place is not None else (await read_head(session)).head
     await _seal_sums(session)
-    pending = sa.exists().where(ChangeCommitModel.change == ChangeHeadModel.head + 1)
-    await session.execute(sa.update(ChangeHeadModel).where(pending).values(head=ChangeHeadModel.head + 1))
+    await session.execute(_SEAL)
     return (await read_head(session)).head
 
 
 async def _seal_sums(session: WriteSession) -> None:
     """On SQLite, let the rows of the change that is about to be sealed count in the sums of their buckets."""
-    unsealed = ChangeLogModel.change == ChangeHeadModel.head + 1
-    touched = (await session.execute(sa.select(ChangeLogModel.entity, ChangeLogModel.change).where(unsealed).distinct())).all()
+    touched = (await session.execute(_UNSEALED)).all()
     connection = await session.connection()
     for entity, change in touched:
         for statement in seal_sums_sql(_BY_NUMBER[entity]) if entity in _BY_NUMBER else ():
@@ -90,7 +95,7 @@ async def seal_before_commit(session: WriteSession) -> None:
 
 async def read_head(session: ReadSession) -> Head:
     """The head as this session's snapshot shows it."""
-    row = (await session.execute(sa.select(ChangeHeadModel.epoch, ChangeHeadModel.head, ChangeHeadModel.floor))).one()
+    row = (await session.execute(_HEAD)).one()
     return Head(row.epoch, row.head, row.floor)
 
 
@@ -109,8 +114,7 @@ async def has_unsealed(session: ReadSession) -> bool:
     """Whether this snapshot of a SQLite database has changes without a place; PostgreSQL seals every commit itself."""
     if session.get_bind().dialect.name != "sqlite":
         return False
-    unsealed = sa.select(sa.exists().where(ChangeCommitModel.change == ChangeHeadModel.head + 1)).select_from(ChangeHeadModel)
-    return bool((await session.execute(unsealed)).scalar_one())
+    return bool((await session.execute(_HAS_UNSEALED)).scalar_one())
 
 
 async def rotate_epoch(session: WriteSession, epoch: UUID) -> None:

@@ -90,6 +90,7 @@ def digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).digest()
 
 
+@cache
 def columns(synced: Synced, protocol_version: int) -> tuple[str, ...]:
     """The columns of a row on the wire for a reader of `protocol_version`: its version, from 2 on its checksum, its fields."""
     known = (field.name for field in msgspec.structs.fields(synced.row) if _since(field) <= protocol_version)

@@ -109,7 +109,7 @@ def draw(seed: int, swarm: Swarm | None = None) -> Plan:
         if not network_is_calm and chance.random() < 0.5:
             rates[fault] = rate
     rates |= tendency.rates
-    length = tendency.length or chance.choice((12, 20, 20, 30, 40))
+    length = tendency.length or chance.choice((8, 12, 12, 16, 20, 30))
     return Plan(
         seed=seed,
         devices=chance.choice((2, 2, 3, 4)),

@@ -143,7 +143,7 @@ class SimulatedWorld:
             restless = [handset for handset in self.handsets if self.is_restless(handset)]
             if not restless:
                 break
-            for handset in restless:
+            for handset in sorted(restless, key=self.has_news, reverse=True):
                 await handset.sync()
         self.check_rest()
 
@@ -154,6 +154,10 @@ class SimulatedWorld:
         latest = self.server.history.latest
         at = (handset.epoch.bytes if handset.epoch is not None else b"", handset.cursor)
         return latest is None or self.waits(handset) or at != (latest.epoch, latest.head) or self.server.has_foreign_writes()
+
+    def has_news(self, handset: Handset) -> bool:
+        """Whether its sync will move the log, so that who syncs before it has to sync again."""
+        return self.waits(handset) or (handset.client is not None and handset.look(handset.client.status()).identity is None)
 
     def waits(self, handset: Handset) -> bool:
         return handset.client is not None and not handset.is_revoked and bool(handset.query("SELECT 1 FROM outbox"))
