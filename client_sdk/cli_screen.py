@@ -22,7 +22,7 @@ from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Customer, CustomerStatus
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.rules.order_review import OrderDecision
-from sync_protocol.verdicts import REMEDIES, Change, Code, Outcome
+from sync_protocol.verdicts import Change, Code, Outcome, remedy
 
 _PLAIN_WIDTH: Final = 120
 
@@ -123,7 +123,7 @@ class Screen:
 
     def order(self, view: OrderView, customer: str, products: Mapping[UUID, Product]) -> None:
         order = view.order
-        state = Text(words(order.status), _STATUSES[order.status])
+        state = Text(words(order.status), _STATUSES.get(order.status, "default"))
         waiting = ", waiting to be sent" if view.pending else ""
         hold = f" ({words(order.hold_code)})" if order.hold_code else ""
         self.console.print(Text.assemble((order.number, "bold"), f" for {customer}: ", state, hold, waiting))
@@ -150,7 +150,7 @@ class Screen:
             style, label = _OUTCOMES[decision.outcome]
             self.console.print(Text.assemble("As far as this device knows it will be ", (label.lower(), style), "."))
             for code in decision.codes:
-                self.say(f"    {REMEDIES[code]}", "italic")
+                self.say(f"    {remedy(code)}", "italic")
 
     def orders(self, views: Iterable[OrderView], customers: Mapping[UUID, Customer]) -> None:
         rows = [
@@ -158,7 +158,7 @@ class Screen:
                 view.order.number,
                 instant_text(view.order.captured_at_ms),
                 customers[view.order.customer_id].name if view.order.customer_id in customers else "",
-                Text(words(view.order.status), _STATUSES[view.order.status]),
+                Text(words(view.order.status), _STATUSES.get(view.order.status, "default")),
                 amount_text(view.order.total_minor, view.order.currency),
                 "to send" if view.pending else view.order.reason,
             )
@@ -175,7 +175,7 @@ class Screen:
         if entry.verdict.detail:
             self.say(f"    {entry.verdict.detail}", "dim")
         for code in entry.verdict.codes:
-            self.say(f"    {REMEDIES[code]}", "italic")
+            self.say(f"    {remedy(code)}", "italic")
 
     def drafts(self, drafts: Iterable[DraftView], customers: Mapping[UUID, Customer]) -> None:
         rows = [

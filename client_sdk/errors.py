@@ -35,6 +35,9 @@ import re
 from typing import ClassVar
 from uuid import UUID
 
+from sync_protocol.entities.orders import OrderStatus
+from sync_protocol.values import is_known
+
 
 class RoadbookError(Exception):
     """Anything this library raises on purpose."""
@@ -249,8 +252,9 @@ class NoPriceError(OrderingError):
 class OrderStateError(OrderingError):
     """The order has gone too far for this."""
 
-    def __init__(self, number: str, status: str) -> None:
-        super().__init__(f"order {number} is {status} and cannot be changed any more: call the office")
+    def __init__(self, number: str, status: OrderStatus) -> None:
+        said = "and cannot be changed any more" if is_known(status) else "which this app is too old to know: update it, or"
+        super().__init__(f"order {number} is {status}, {said}: call the office")
         self.number = number
         self.status = status
 

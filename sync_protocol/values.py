@@ -6,7 +6,8 @@ unit. An instant is milliseconds since 1970-01-01 UTC. Nothing here is ever a fl
 """
 
 import unicodedata
-from typing import Annotated, Final
+from enum import StrEnum
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -74,6 +75,28 @@ def uuid7(unix_ms: int, random_bits: int) -> UUID:
     assert 0 <= random_bits < 2**74
     high, low = random_bits >> 62, random_bits & (2**62 - 1)
     return UUID(int=(unix_ms << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low)
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def open_value(kind: type[E], text: str) -> E:
+    """The member of this text; or where a newer version made it, one of the same type, named `UNKNOWN`, that keeps the text.
+
+    Such a value is no member, and is stored and sent as it came.
+    """
+    try:
+        return kind(text)
+    except ValueError:
+        # Not by `_missing_`: the server shares these types, and takes no value that it does not know.
+        unknown = str.__new__(kind, text)
+        unknown._name_, unknown._value_ = "UNKNOWN", text
+        return unknown
+
+
+def is_known(value: StrEnum) -> bool:
+    """Whether this version of the code knows the value; what it does not know is of a newer server."""
+    return value._value_ in type(value)._value2member_map_
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,6 +92,8 @@ REMEDIES: Final = MappingProxyType(
     }
 )
 
+UNKNOWN_REMEDY: Final = "This app is too old to say more. Update it, or ask the office."
+
 SINCE: Final = MappingProxyType({Code.TOO_OLD: 2, Code.HANDED_OVER: 2, Code.ROUTED: 2})
 """The protocol version that brought a code, where it is not the first."""
 
@@ -107,6 +109,11 @@ def code_for(code: Code, protocol_version: int) -> Code:
     while SINCE.get(known, 1) > protocol_version:
         known = FALLBACKS[known]
     return known
+
+
+def remedy(code: Code) -> str:
+    """What the user can do about a code, also about one of a newer server."""
+    return REMEDIES.get(code, UNKNOWN_REMEDY)
 
 
 def codes_told(protocol_version: int) -> dict[str, str]:
@@ -143,7 +150,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     def remedies(self) -> tuple[str, ...]:
         """What the user can do, one sentence for each code."""
-        return tuple(REMEDIES[code] for code in self.codes)
+        return tuple(remedy(code) for code in self.codes)
 
     def for_protocol(self, protocol_version: int) -> "Verdict":
         """The same verdict in the codes of this protocol version; itself where it has no newer ones."""

@@ -50,8 +50,8 @@ TRANSITIONS: Final[Mapping[OrderStatus, Mapping[OrderStatus, frozenset[Actor]]]]
 
 
 def may_move(actor: Actor, source: OrderStatus, target: OrderStatus) -> bool:
-    """Whether the table lets `actor` move an order from `source` to `target`."""
-    return actor in TRANSITIONS[source].get(target, frozenset())
+    """Whether the table lets `actor` move an order from `source` to `target`; nobody, from a state of a newer server."""
+    return actor in TRANSITIONS.get(source, {}).get(target, frozenset())
 
 
 def may_amend(status: OrderStatus) -> bool:

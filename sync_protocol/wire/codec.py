@@ -15,8 +15,8 @@ from backports import zstd
 from sync_protocol.entities import Synced
 from sync_protocol.intents import AnyIntent
 from sync_protocol.upcasts import readable_as, upcast
-from sync_protocol.values import CommitSeq, Row, RowChecksum
-from sync_protocol.verdicts import Verdict, codes_told
+from sync_protocol.values import CommitSeq, Row, RowChecksum, open_value
+from sync_protocol.verdicts import Code, Verdict, codes_told
 from sync_protocol.wire.messages import IntentEnvelope, PageMessage
 
 PAGE_MEDIA_TYPE: Final = "application/vnd.roadbook.page"
@@ -34,6 +34,11 @@ _encoder = msgspec.msgpack.Encoder(uuid_format="bytes", order="deterministic")
 _page_decoder = msgspec.msgpack.Decoder(PageMessage)
 _intent_decoder: msgspec.msgpack.Decoder[AnyIntent] = msgspec.msgpack.Decoder(AnyIntent)
 _verdict_decoder = msgspec.msgpack.Decoder(Verdict)
+
+ENUM_TEXT_MAX: Final = 64
+
+EnumText = typing.Annotated[str, msgspec.Meta(min_length=1, max_length=ENUM_TEXT_MAX, pattern=r"^[a-z][a-z0-9_]*$")]
+"""A value of an enumeration, one that this version does not know among them."""
 
 IdBytes = typing.Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
@@ -78,11 +83,41 @@ def _schema_decoder(kind: str, schema_version: int) -> msgspec.msgpack.Decoder[A
 
 
 def decode_verdict(body: bytes) -> Verdict:
-    """A verdict from its stored bytes."""
+    """A verdict from its bytes. A code of a newer server is kept, as `open_value` has it; the outcome must be one of the four."""
     try:
         return _verdict_decoder.decode(body)
+    except msgspec.ValidationError:
+        return _verdict_with_open_codes(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(str(error)) from error
+
+
+class _OpenChange(msgspec.Struct, frozen=True):
+    code: EnumText
+
+
+class _OpenCodes(msgspec.Struct, frozen=True):
+    codes: tuple[EnumText, ...] = ()
+    changes: tuple[_OpenChange, ...] = ()
+
+
+def _verdict_with_open_codes(body: bytes) -> Verdict:
+    """The slow way, where some code is unknown: all else is checked with a known one in its place."""
+    try:
+        found = msgspec.msgpack.decode(body, type=_OpenCodes)
+        whole = msgspec.msgpack.decode(body)
+        changes = [{**change, "code": Code.MALFORMED} for change in whole.get("changes", ())]
+        verdict = msgspec.convert({**whole, "codes": (), "changes": changes}, Verdict, builtin_types=(bytes,))
+    except msgspec.DecodeError as error:
+        raise WireError(str(error)) from error
+    return msgspec.structs.replace(
+        verdict,
+        codes=tuple(open_value(Code, text) for text in found.codes),
+        changes=tuple(
+            msgspec.structs.replace(change, code=open_value(Code, each.code))
+            for change, each in zip(verdict.changes, found.changes, strict=True)
+        ),
+    )
 
 
 def digest(body: bytes) -> bytes:
@@ -136,14 +171,14 @@ def _rows_decoder(row: type[Row]) -> msgspec.msgpack.Decoder[list[tuple[Any, ...
 
 
 def _stored(field_type: Any) -> Any:
-    """The type under which a field is stored: UUID as 16 bytes, an enum as its text, anything else as it is."""
+    """The type under which a field is stored: UUID as 16 bytes, an enum as any such text, anything else as it is."""
     if typing.get_origin(field_type) in {types.UnionType, typing.Union}:
         parts = [_stored(part) for part in typing.get_args(field_type)]
         return typing.Union[tuple(parts)]  # noqa: UP007  # the members are only known at run time
     if field_type is UUID:
         return IdBytes
     if isinstance(field_type, type) and issubclass(field_type, StrEnum):
-        return typing.Literal[tuple(str(member) for member in field_type)]
+        return EnumText
     return field_type
 
 
@@ -162,13 +197,33 @@ def stored_values(row: Row) -> tuple[Any, ...]:
 
 
 def row_from_stored(row: type[R], values: tuple[Any, ...]) -> R:
-    """A row from its stored values, in the order of its fields. Raises WireError where they do not fit."""
-    names = row.__struct_fields__
+    """A row from its stored values, in the order of its fields. Raises WireError where they do not fit.
+
+    A value of an enumeration that this version does not know is kept, as `open_value` has it.
+    """
+    fields = dict(zip(row.__struct_fields__, values, strict=True))
+    unknown: dict[str, StrEnum] = {}
+    for name, kind in _enum_fields(row):
+        if isinstance(fields[name], str) and fields[name] not in kind._value2member_map_:
+            unknown[name] = open_value(kind, fields[name])
+            fields[name] = next(iter(kind))
     try:
-        return msgspec.convert(dict(zip(names, values, strict=True)), row, builtin_types=(bytes,), strict=True)
+        known = msgspec.convert(fields, row, builtin_types=(bytes,), strict=True)
     except msgspec.ValidationError as error:
         message = f"{row.__name__}: {error}"
         raise WireError(message) from error
+    return msgspec.structs.replace(known, **unknown) if unknown else known
+
+
+@cache
+def _enum_fields(row: type[Row]) -> tuple[tuple[str, type[StrEnum]], ...]:
+    """The fields of a row that are enumerations, or one or None."""
+    return tuple(
+        (field.name, part)
+        for field in msgspec.structs.fields(row)
+        for part in (field.type, *typing.get_args(field.type))
+        if isinstance(part, type) and issubclass(part, StrEnum)
+    )
 
 
 class PageWriter:

@@ -183,7 +183,9 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "a missing field": lambda: page(chunk(PRODUCT, columns=("commit_seq", "id"), rows=raw([(5, b"i" * 16)]))),
     "no version": lambda: page(chunk(PRODUCT, columns=columns(BY_NAME["product"], 1)[1:], rows=raw([stored_values(PRODUCT)]))),
     "a row that is short": lambda: page(chunk(PRODUCT, rows=raw([(5, b"i" * 16)]))),
-    "an unknown status": lambda: page(chunk(PRODUCT, rows=raw([(5, 0, *stored_values(PRODUCT)[:5], "sold", *[None] * 4)]))),
+    "a status that is no word": lambda: page(
+        chunk(PRODUCT, rows=raw([(5, 0, *stored_values(PRODUCT)[:5], "Not a word", *[None] * 4)]))
+    ),
     "a float": lambda: page(chunk(PRODUCT, rows=raw([(5.0, 0, *stored_values(PRODUCT))]))),
     "a frame beyond the limit": lambda: page(RowChunk(entity="unit", columns=("commit_seq",), rows=raw(["x" * (15 << 20)]))),
 }
