@@ -48,8 +48,8 @@ class PostgresElection:
     async def hold(self) -> bool:
         try:
             if self._connection is None:
-                connection = await self._database.engine.connect()
-                self._connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                self._connection = await self._database.engine.connect()
+                await self._connection.execution_options(isolation_level="AUTOCOMMIT")
             if self._held:
                 await self._connection.execute(sa.text("SELECT 1"))
             else:
@@ -113,45 +113,58 @@ def election_of(database: Database, name: str = JOBS) -> Election:
 
 
 async def run_jobs(jobs: Sequence[Job], context: JobContext, election: Election, *, poll_seconds: float = POLL_SECONDS) -> None:
-    """Run the jobs whenever this process is the one, until cancelled."""
-    scheduler: AsyncIOScheduler | None = None
+    """Run the jobs whenever this process is the one, until cancelled; then those under way are cut short and waited for."""
+    running: _Running | None = None
     try:
         while True:
             held = await election.hold()
-            if held and scheduler is None:
-                scheduler = _start(jobs, context)
-            elif not held and scheduler is not None:
-                scheduler.shutdown(wait=False)
-                scheduler = None
+            if held and running is None:
+                running = _Running(jobs, context)
+            elif not held and running is not None:
+                await running.stop()
+                running = None
             await asyncio.sleep(poll_seconds)
     finally:
-        if scheduler is not None:
-            scheduler.shutdown(wait=False)
+        if running is not None:
+            await running.stop()
         await election.resign()
 
 
-def _start(jobs: Sequence[Job], context: JobContext) -> AsyncIOScheduler:
+class _Running:
     """A scheduler whose jobs run at once and then at their intervals."""
-    _log.info("this process runs the jobs: %s", ", ".join(job.name for job in jobs))
-    now = datetime.fromtimestamp(context.clock.now_ms() / 1000, UTC)
-    scheduler = AsyncIOScheduler(timezone=UTC)
-    for job in jobs:
-        scheduler.add_job(
-            partial(_run_one, job.name, job.run, context),
-            IntervalTrigger(seconds=job.interval_seconds, timezone=UTC),
-            id=job.name,
-            name=job.name,
-            next_run_time=now,
-            coalesce=True,
-            max_instances=1,
-            misfire_grace_time=None,
-        )
-    scheduler.start()
-    return scheduler
 
+    def __init__(self, jobs: Sequence[Job], context: JobContext) -> None:
+        _log.info("this process runs the jobs: %s", ", ".join(job.name for job in jobs))
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        now = datetime.fromtimestamp(context.clock.now_ms() / 1000, UTC)
+        for job in jobs:
+            self._scheduler.add_job(
+                partial(self._run_one, job.name, job.run, context),
+                IntervalTrigger(seconds=job.interval_seconds, timezone=UTC),
+                id=job.name,
+                name=job.name,
+                next_run_time=now,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+            )
+        self._scheduler.start()
 
-async def _run_one(name: str, run: Callable[[JobContext], Awaitable[None]], context: JobContext) -> None:
-    try:
-        await run(context)
-    except Exception:  # noqa: BLE001  # one job must not end the others; it is logged and runs again
-        _log.exception("the job %s failed; it runs again at its next interval", name)
+    async def stop(self) -> None:
+        """Cut short what is under way, and wait until it has given back what it holds of the database."""
+        self._scheduler.shutdown(wait=False)
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _run_one(self, name: str, run: Callable[[JobContext], Awaitable[None]], context: JobContext) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
+        try:
+            await run(context)
+        except Exception:  # noqa: BLE001  # one job must not end the others; it is logged and runs again
+            _log.exception("the job %s failed; it runs again at its next interval", name)
+        finally:
+            self._under_way.discard(task)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 import sqlalchemy as sa
@@ -104,6 +105,20 @@ async def test_a_holder_whose_connection_breaks_knows_and_is_elected_anew(postgr
     await waiting.resign()
     assert await holder.hold()
     await holder.resign()
+
+
+async def test_a_job_that_is_cut_short_gives_its_connection_back_before_the_database_is_closed(database: Database) -> None:
+    begun: list[int] = []
+
+    async def work(context: JobContext) -> None:
+        async with context.database.read() as session:
+            await session.execute(sa.text("SELECT 1"))
+            begun.append(1)
+            await asyncio.sleep(60)
+
+    async with running(database, election_of(database), Job(name="long", interval_seconds=3600, run=work)):
+        await until(lambda: bool(begun))
+    assert cast("sa.QueuePool", database.engine.pool).checkedout() == 0
 
 
 async def test_a_migration_does_not_wait_for_the_process_that_runs_the_jobs(postgres: Database) -> None:
