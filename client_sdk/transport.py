@@ -25,12 +25,14 @@ from client_sdk.errors import (
 )
 from client_sdk.live import EVENT_MEDIA_TYPE
 from sync_protocol.wire.codec import (
+    DIGEST_HEADER,
     IMAGE_MEDIA_TYPE,
     INCARNATION_HEADER,
     MESSAGE_MEDIA_TYPE,
     PAGE_MEDIA_TYPE,
     WireError,
     decode,
+    digest,
     encode,
 )
 from sync_protocol.wire.messages import (
@@ -155,6 +157,9 @@ class HttpEndpoint:
     async def _ask(self, path: str, message: object, answer: type[T]) -> T:
         async with self._stream(path, message, MESSAGE_MEDIA_TYPE) as response:
             body = await self._body(response)
+            given = response.headers.get(DIGEST_HEADER)
+        if given is not None and given != digest(body).hex():
+            raise BadReplyError("its digest does not fit")
         try:
             return decode(body, answer)
         except WireError as error:
@@ -179,8 +184,9 @@ class HttpEndpoint:
 
     @asynccontextmanager
     async def _stream(self, path: str, message: object, media_type: str) -> AsyncIterator[httpx2.Response]:
-        headers = {"content-type": MESSAGE_MEDIA_TYPE, "accept": media_type}
-        request = self._client.build_request("POST", path, content=encode(message), headers=headers)
+        content = encode(message)
+        headers = {"content-type": MESSAGE_MEDIA_TYPE, "accept": media_type, DIGEST_HEADER: digest(content).hex()}
+        request = self._client.build_request("POST", path, content=content, headers=headers)
         async with self._answer(request, media_type, httpx2.codes.OK) as response:
             yield response
 
@@ -219,6 +225,8 @@ class HttpEndpoint:
             return ServerBusyError(status, said.code, said.detail, retry_after_seconds(headers))
         if problem is None:
             return BadReplyError(f"status {status} of something that is not our server")
+        if problem.code == "request_garbled":
+            return ServerBusyError(status, problem.code, problem.detail, None)
         if problem.code == "protocol_not_served":
             return _version_error(status, problem)
         told = _PROBLEMS.get(problem.code, ServerError)(status, problem.code, problem.detail)

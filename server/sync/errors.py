@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from server.runtime.errors import ConflictError, ForbiddenError, UpgradeRequiredError
+from server.runtime.errors import ConflictError, ForbiddenError, InvalidRequestError, UpgradeRequiredError
 from sync_protocol.wire.version import OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION
 
 
@@ -13,6 +13,15 @@ class DeviceForkedError(ConflictError):
 
     def __init__(self, device_id: UUID) -> None:
         super().__init__(f"device {device_id} was restored or copied: ask to become a new device; the outbox is kept")
+
+
+class RequestGarbledError(InvalidRequestError):
+    """The body is not what its digest is of: something between the two ends changed it."""
+
+    code = "request_garbled"
+
+    def __init__(self) -> None:
+        super().__init__("the body does not fit its digest: it was changed on its way; send it again")
 
 
 class NotForkedError(ConflictError):

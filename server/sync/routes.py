@@ -15,8 +15,9 @@ from server.identity.principals import PUBLIC, Role, allow
 from server.runtime.errors import InvalidRequestError
 from server.runtime.slices import BODY_SECONDS_KEY
 from server.sync.endpoint import ServerEndpoint
+from server.sync.errors import RequestGarbledError
 from server.sync.pull import pieces
-from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, encode
+from sync_protocol.wire.codec import DIGEST_HEADER, MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, digest, encode
 from sync_protocol.wire.messages import (
     DeviceReport,
     EnrolRequest,
@@ -41,8 +42,11 @@ SyncRequest = Request[Any, Any, State]
 
 
 async def _message(request: SyncRequest, kind: type[T]) -> T:
+    body, told = await request.body(), request.headers.get(DIGEST_HEADER)
+    if told is not None and told.lower() != digest(body).hex():
+        raise RequestGarbledError
     try:
-        return decode(await request.body(), kind)
+        return decode(body, kind)
     except WireError as error:
         raise InvalidRequestError(f"the body is not a valid {kind.__name__}: {error}") from error
 
@@ -54,7 +58,8 @@ def _endpoint(request: SyncRequest) -> ServerEndpoint:
 
 
 def _reply(message: object) -> Response[bytes]:
-    return Response(encode(message), media_type=MESSAGE_MEDIA_TYPE, status_code=200)
+    body = encode(message)
+    return Response(body, media_type=MESSAGE_MEDIA_TYPE, status_code=200, headers={DIGEST_HEADER: digest(body).hex()})
 
 
 @post("/sync/enrol", opt=PUBLIC, status_code=200, summary="Turn a single-use code into a device")

@@ -23,6 +23,7 @@ PAGE_MEDIA_TYPE: Final = "application/vnd.roadbook.page"
 MESSAGE_MEDIA_TYPE: Final = "application/vnd.msgpack"
 IMAGE_MEDIA_TYPE: Final = "application/vnd.roadbook.image"
 INCARNATION_HEADER: Final = "Roadbook-Incarnation"
+DIGEST_HEADER: Final = "Roadbook-Digest"
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 ZSTD_LEVEL: Final = 1
 _LENGTH_BYTES: Final = 4

@@ -20,7 +20,7 @@ from client_sdk.errors import (
     ServerUnreachableError,
 )
 from client_sdk.transport import HttpEndpoint
-from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, encode
+from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, digest, encode
 from sync_protocol.wire.messages import PullRequest, PushReply, PushRequest
 
 URL = "https://roadbook.test"
@@ -98,6 +98,15 @@ async def test_a_body_that_is_not_the_message_is_no_answer(body: bytes) -> None:
         await answering(200, body, content_type=MESSAGE_MEDIA_TYPE).push(PUSH)
 
 
+async def test_a_reply_that_does_not_fit_its_digest_is_no_answer_and_one_without_is() -> None:
+    told = {"content_type": MESSAGE_MEDIA_TYPE, "roadbook_digest": digest(encode(REPLY)).hex()}
+    other = msgspec.structs.replace(REPLY, server_time_ms=6)
+    assert await answering(200, encode(REPLY), **told).push(PUSH) == REPLY
+    with pytest.raises(BadReplyError, match="digest"):
+        await answering(200, encode(other), **told).push(PUSH)
+    assert await answering(200, encode(other), content_type=MESSAGE_MEDIA_TYPE).push(PUSH) == other
+
+
 async def test_a_reply_beyond_the_limit_is_dropped_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "REPLY_BYTES_MAX", 10_000)
     sent = 0
@@ -160,6 +169,7 @@ async def test_how_long_to_wait_is_what_the_server_asked_for(header: str, second
         (401, "device_revoked", DeviceRevokedError),
         (409, "device_forked", DeviceForkedError),
         (409, "epoch_changed", EpochChangedError),
+        (400, "request_garbled", ServerBusyError),
         (426, "protocol_not_served", AppTooOldError),
         (503, "busy", ServerBusyError),
         (403, "device_mismatch", ServerError),

@@ -1,7 +1,6 @@
 """The network between a device and the server, as bytes over HTTP: it loses, repeats, delays, cuts, garbles and misdelivers.
 
-The device's side is the real HTTP client over this transport. Only pages are garbled: they carry a digest; of the rest
-TLS sees to it that what arrives is what was sent.
+The device's side is the real HTTP client over this transport. Answers are garbled, pages and messages: each has its digest.
 """
 
 import asyncio
@@ -14,7 +13,6 @@ from tests.simulation.device import Life
 from tests.simulation.trace import Trace
 
 DAY_SECONDS = 86_400.0
-PAGE_PATHS = ("/sync/pull", "/sync/repair")
 
 
 class Answer(NamedTuple):
@@ -85,7 +83,7 @@ class Network:
         life.check()
         if "lost_reply" in faults or self.is_offline:
             raise httpx2.ReadTimeout("lost on its way back")
-        return self._damaged(answer, faults, path)
+        return self._damaged(answer, faults)
 
     def _instead(self, faults: set[str], path: str) -> Answer | None:
         """What answers in the server's place: a sign-in page, a gateway, the server's own guard, somebody else's answer."""
@@ -111,12 +109,12 @@ class Network:
             self.last[request.url.path] = answer
         return answer
 
-    def _damaged(self, answer: Answer, faults: set[str], path: str) -> Answer:
+    def _damaged(self, answer: Answer, faults: set[str]) -> Answer:
         body = answer.body
         place = self._chance.randrange(len(body)) if body else 0
         if "cut_off" in faults and body:
             return answer._replace(body=body[:place])
-        if "garbled" in faults and body and path in PAGE_PATHS and answer.status == 200:
+        if "garbled" in faults and body and answer.status == 200:
             return answer._replace(body=body[:place] + bytes([body[place] ^ 0x55]) + body[place + 1 :])
         return answer
 
