@@ -25,7 +25,7 @@ from server.runtime.slices import IntentHandler
 from server.settings import Settings
 from server.sync.endpoint import ServerEndpoint
 from sync_protocol.intents import Intent
-from sync_protocol.wire.codec import MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, encode
+from sync_protocol.wire.codec import DIGEST_HEADER, MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, digest, encode
 from sync_protocol.wire.messages import DeviceReport, EnrolRequest, ForkRequest, PullRequest, PushRequest
 from tests.simulation.authority import InlineConnection, Process, ServerKilledError
 from tests.simulation.network import Answer
@@ -174,8 +174,9 @@ class SimulatedServer:
                 page = await endpoint.page(decode(body, PullRequest))
                 return Answer(200, [(b"content-type", PAGE_MEDIA_TYPE.encode())], page)
             method = getattr(endpoint, path.removeprefix("/sync/"))
-            reply = await method(decode(body, _MESSAGES[path]))
-            return Answer(200, [(b"content-type", MESSAGE_MEDIA_TYPE.encode())], encode(reply))
+            reply = encode(await method(decode(body, _MESSAGES[path])))
+            told = (DIGEST_HEADER.lower().encode(), digest(reply).hex().encode())
+            return Answer(200, [(b"content-type", MESSAGE_MEDIA_TYPE.encode()), told], reply)
         except ProblemError as error:
             return _problem(error.status, error.code, error.detail)
         except WireError as error:
