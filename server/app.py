@@ -30,10 +30,13 @@ from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
 from server.runtime.jobs import election_of, run_jobs
 from server.runtime.slices import IntentHandler, JobContext, Slice
+from server.runtime.termination import on_termination
 from server.settings import Settings, settings_from_environment
 from server.sync.image_routes import ROUTES as IMAGE_ROUTES
 from server.sync.images.jobs import JOBS as IMAGE_JOBS
 from server.sync.images.storage import ImageStorage, image_place
+from server.sync.live import Hub
+from server.sync.live_routes import ROUTES as LIVE_ROUTES
 from server.sync.quarantine_routes import ROUTES as QUARANTINE_ROUTES
 from server.sync.routes import ROUTES as SYNC_ROUTES
 from server.web.problems import answer_database_error, answer_http_exception, answer_problem, answer_unexpected
@@ -51,7 +54,7 @@ SLICES: Final = (
         routes=ORDER_ROUTES,
         intents={SubmitOrder: submit_order, AmendOrder: amend_order, CancelOrder: cancel_order},
     ),
-    Slice(name="sync", routes=(*SYNC_ROUTES, *IMAGE_ROUTES, *QUARANTINE_ROUTES), jobs=IMAGE_JOBS),
+    Slice(name="sync", routes=(*SYNC_ROUTES, *LIVE_ROUTES, *IMAGE_ROUTES, *QUARANTINE_ROUTES), jobs=IMAGE_JOBS),
     Slice(name="web", routes=WEB_ROUTES),
 )
 
@@ -74,6 +77,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None, database: Data
         "ids": IdSource(time),
         "intent_handlers": intent_handlers(),
         "database": database,
+        "hub": None,
         "images": ImageStorage(image_place(settings.images_url, database.url if database else engine_url(settings.database_url))),
     }
     return Litestar(
@@ -117,8 +121,11 @@ def _lifespan(settings: Settings, clock: Clock) -> Lifespan:
         if not handed_in:
             app.state.database = Database(settings.database_url, before_commit=seal_before_commit, pool_size=settings.pool_size)
         jobs = asyncio.create_task(_run_jobs(app.state.database, settings, clock))
+        app.state.hub = hub = Hub(app.state.database)
         try:
-            yield
+            async with hub.running():
+                with on_termination(hub.close):
+                    yield
         finally:
             try:
                 jobs.cancel()

@@ -102,6 +102,8 @@ class Database:
         self.url = engine_url(database_url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._before_commit = before_commit
+        self.commit_listeners: list[Callable[[], None]] = []
+        """Called after each commit of a write session of this process."""
         self._writing = asyncio.Lock()
         self.engine = engine or (sqlite_engine if self.is_sqlite else _postgres_engine)(self.url, pool_size)
 
@@ -158,6 +160,8 @@ class Database:
             if self._before_commit is not None:
                 await self._before_commit(session)
             await session.commit()
+        for tell in self.commit_listeners:
+            tell()
 
 
 async def _end_transaction(driver: Any) -> None:

@@ -13,7 +13,7 @@ from server.identity.errors import DeviceRevokedError
 from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database, ReadSession
 from server.runtime.errors import BusyError
-from server.sync.arrivals import arrival_of
+from server.sync.arrivals import Arrival, arrival_of
 from server.sync.checks import kept_ranges, mend_what_differs, recounted_ranges, repair_page
 from server.sync.devices import Asker, asker_of, note_seen, require_known, require_served
 from server.sync.enrolment import enrol, fork
@@ -95,15 +95,27 @@ class ServerEndpoint:
     async def page(self, request: PullRequest) -> bytes:
         """The whole page. Raises what `asker_of` raises, and DeviceForkedError."""
         require_served(request.protocol_version)
-        now_ms = self._clock.now_ms()
+        async with self._arrived(request.device_id) as (reader, arrival):
+            require_known(arrival.asker, request.incarnation)
+            self._last_seen_ms = arrival.last_seen_ms
+            scope = await cache_of(self._database).scope(reader, arrival.holder, arrival.head)
+            now_ms = self._clock.now_ms()
+            return await build_page(reader, request, scope, arrival.head, now_ms, proof_id=arrival.asker.proof_id)
+
+    async def arrive(self, device_id: UUID) -> tuple[Arrival, Scope]:
+        """Who asks, where the log stands and what the device may hold. Raises what `asker_of` raises."""
+        async with self._arrived(device_id) as (reader, arrival):
+            return arrival, await cache_of(self._database).scope(reader, arrival.holder, arrival.head)
+
+    @asynccontextmanager
+    async def _arrived(self, device_id: UUID) -> AsyncIterator[tuple[Reader, Arrival]]:
+        """Who asks, and the snapshot of it, in which every commit has its place."""
         while True:
             async with snapshot_of(self._database) as reader:
-                arrival = await arrival_of(self._database, reader, self._token, request.device_id, now_ms)
+                arrival = await arrival_of(self._database, reader, self._token, device_id, self._clock.now_ms())
                 if arrival.is_sealed:
-                    require_known(arrival.asker, request.incarnation)
-                    self._last_seen_ms = arrival.last_seen_ms
-                    scope = await cache_of(self._database).scope(reader, arrival.holder, arrival.head)
-                    return await build_page(reader, request, scope, arrival.head, now_ms, proof_id=arrival.asker.proof_id)
+                    yield reader, arrival
+                    return
             await seal_foreign_writes(self._database)  # another program wrote to the SQLite file
 
     async def ranges(self, request: RangesRequest) -> RangesReply:

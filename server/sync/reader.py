@@ -61,10 +61,7 @@ class Reader:
         return [tuple(record) for record in await self._connection.fetch(sql, *parameters)]
 
     def _bound(self, parameters: Sequence[Any]) -> list[Any]:
-        return [
-            json.dumps(value) if isinstance(value, list) else value.bytes if isinstance(value, UUID) else value
-            for value in parameters
-        ]
+        return [_on_sqlite(value) for value in parameters]
 
     def among(self, column: str, parameter: str) -> str:
         """SQL for «column is one of the texts in the list parameter»."""
@@ -78,9 +75,22 @@ class Reader:
             return f"SELECT value FROM json_each({parameter})"  # noqa: S608  # names of ours
         return f"SELECT value FROM unnest({parameter}::text[]) AS value"  # noqa: S608  # as above
 
+    def among_ids(self, column: str, parameter: str) -> str:
+        """SQL for «column is one of the ids in the list parameter»."""
+        if self.is_sqlite:
+            return f"{column} IN (SELECT unhex(value) FROM json_each({parameter}))"  # noqa: S608  # names of ours
+        return f"{column} = ANY({parameter}::uuid[])"
+
     def identifier(self, column: str) -> str:
         """SQL for an id as sixteen bytes."""
         return column if self.is_sqlite else f"uuid_send({column})"
+
+
+def _on_sqlite(value: Any) -> Any:
+    """A parameter as SQLite takes it: a list as JSON, an id as its bytes, one in a list as hexadecimal."""
+    if isinstance(value, list):
+        return json.dumps([each.hex if isinstance(each, UUID) else each for each in value])
+    return value.bytes if isinstance(value, UUID) else value
 
 
 @asynccontextmanager

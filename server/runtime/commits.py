@@ -1,0 +1,92 @@
+"""Hearing of commits, whoever makes them: this process, another one of ours, or another program.
+
+PostgreSQL notifies on the channel `roadbook_log`, from the trigger that seals a commit. SQLite has no such thing: this
+process's own commits are heard at once, those of others by a look at the file's version.
+"""
+
+import asyncio
+import logging
+import secrets
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Final
+
+import asyncpg
+
+from server.runtime.database import Database
+
+CHANNEL: Final = "roadbook_log"
+SQLITE_POLL_SECONDS: Final = 0.1
+CHECK_SECONDS: Final = 15.0
+"""How long a connection may be silent before it is asked whether it is still there."""
+RECONNECT_SECONDS_MAX: Final = 10.0
+_ANSWER_SECONDS_MAX: Final = 10.0
+_log = logging.getLogger(__name__)
+
+Wake = Callable[[], None]
+
+
+async def hear_commits(database: Database, wake: Wake) -> None:
+    """Call `wake` after every commit, until cancelled; commits that come at once may share a call.
+
+    It is called, too, whenever commits may have been missed.
+    """
+    await (_hear_sqlite if database.is_sqlite else _hear_postgres)(database, wake)
+
+
+async def _hear_sqlite(database: Database, wake: Wake) -> None:
+    connection = sqlite3.connect(str(database.url.database), isolation_level=None, timeout=0)
+    database.commit_listeners.append(wake)
+    known = None
+    try:
+        while True:
+            try:
+                ((version,),) = connection.execute("PRAGMA data_version").fetchall()
+            except sqlite3.Error as error:
+                _log.warning("cannot see whether the database has changed: %s", error)
+                version = None
+            if version != known:
+                known = version
+                wake()
+            await asyncio.sleep(SQLITE_POLL_SECONDS)
+    finally:
+        database.commit_listeners.remove(wake)
+        connection.close()
+
+
+async def _hear_postgres(database: Database, wake: Wake) -> None:
+    """On a connection of its own, since one of the pool might be the last one; a lost one is replaced, sooner first, then later."""
+    wait_seconds_max = 0.1
+    while True:
+        try:
+            connection = await _connect(database)
+            try:
+                wait_seconds_max = 0.1
+                await _listen(connection, wake)
+            finally:
+                connection.terminate()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.warning("the connection that hears of commits is lost, devices may hear of them late: %s", error or type(error))
+        await asyncio.sleep(secrets.randbelow(1000) / 1000 * wait_seconds_max)
+        wait_seconds_max = min(RECONNECT_SECONDS_MAX, 2 * wait_seconds_max)
+
+
+async def _connect(database: Database) -> Any:
+    _, arguments = database.engine.dialect.create_connect_args(database.url)
+    settings = {"application_name": "roadbook live"}
+    return await asyncpg.connect(**arguments, server_settings=settings, timeout=_ANSWER_SECONDS_MAX)
+
+
+async def _listen(connection: Any, wake: Wake) -> None:
+    """Until the connection ends. Raises OSError, TimeoutError or an error of asyncpg's where it does not answer."""
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda *_: lost.set())
+    await connection.add_listener(CHANNEL, lambda *_: wake())
+    wake()  # for what was committed while nobody listened
+    while not lost.is_set():
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await lost.wait()
+        except TimeoutError:
+            await connection.execute("SELECT 1", timeout=_ANSWER_SECONDS_MAX)
+    raise ConnectionError("the server ended it")
