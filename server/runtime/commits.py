@@ -65,8 +65,8 @@ async def _hear_postgres(database: Database, wake: Wake) -> None:
                 await _listen(connection, wake)
             finally:
                 connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            _log.warning("the connection that hears of commits is lost, devices may hear of them late: %s", error or type(error))
+        except Exception as error:  # noqa: BLE001  # a connection cut at a bad moment raises errors of the driver's insides, too
+            _log.warning("the connection that hears of commits is lost, devices may hear of them late: %r", error)
         await asyncio.sleep(secrets.randbelow(1000) / 1000 * wait_seconds_max)
         wait_seconds_max = min(RECONNECT_SECONDS_MAX, 2 * wait_seconds_max)
 

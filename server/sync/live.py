@@ -246,11 +246,16 @@ class Hub:
 
 
 async def _again(act: Callable[[], Awaitable[None]], wait: Callable[[], Awaitable[None]]) -> None:
-    """Act, wait, and act again, until cancelled. A database that is away is waited for."""
+    """Act, wait, and act again, until cancelled. A database that is away is waited for, and no error ends it: who listens
+    would hear nothing for ever.
+    """
     while True:
         try:
             await act()
         except SQLAlchemyError as error:
             _log.warning("live streams wait for the database: %s", error)
+            await asyncio.sleep(1)
+        except Exception:  # noqa: BLE001  # as said above
+            _log.exception("live streams failed, and go on")
             await asyncio.sleep(1)
         await wait()

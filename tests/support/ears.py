@@ -32,13 +32,14 @@ class Ear:
             return await anext(self._pieces, None)
 
     async def hear(self) -> Hint | None:
-        """The next hint, or None where the stream has ended."""
-        while not self._heard:
-            piece = await self.piece()
-            if piece is None:
-                return None
-            self._heard.extend(hint for event in self._reader.feed(piece) if (hint := hint_of(event)) is not None)
-            self.retry_ms = self._reader.retry_ms
+        """The next hint, or None where the stream has ended. Heartbeats do not lengthen the wait."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not self._heard:
+                piece = await self.piece()
+                if piece is None:
+                    return None
+                self._heard.extend(hint for event in self._reader.feed(piece) if (hint := hint_of(event)) is not None)
+                self.retry_ms = self._reader.retry_ms
         return self._heard.popleft()
 
     async def hear_of(self, head: int) -> None:
