@@ -5,12 +5,12 @@ index, in one transaction.
 """
 
 import asyncio
+import itertools
 import shutil
 import statistics
 import time
 from pathlib import Path
 
-import apsw
 import sqlalchemy as sa
 
 from benchmarks.device import connect
@@ -18,9 +18,11 @@ from benchmarks.figures import Figure, Spent, processor_seconds, spending
 from benchmarks.premises import Premises, opened
 from client_sdk import OrderClient
 from client_sdk.replica import _upsert_sql
+from client_sdk.replica_file import shown_path
 from server.pricing.models import PriceEntryModel
 from server.runtime.database import Database
 from sync_protocol.entities import BY_NAME
+from tests.support.device_files import look_into
 
 ROUNDS = 5
 
@@ -33,7 +35,7 @@ def run(place: Premises) -> list[Figure]:
 async def _run(place: Premises) -> list[Figure]:
     count = place.work.products_count // 20
     copy = place.folder / "delta.db"
-    shutil.copyfile(place.synced_device(), copy)
+    shutil.copyfile(str(shown_path(place.synced_device())), copy)
     rounds: list[tuple[Spent, int, float]] = []
     server = place.server
     used = processor_seconds(server)
@@ -83,13 +85,14 @@ async def _change(database: Database, place: Premises, count: int, number: int) 
 
 def _bare(copy: Path, source: Path, cursor: int) -> float:
     """The seconds that a bare upsert takes of the rows that `source` has at `cursor`."""
-    reading = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
+    reading = look_into(source)
     names = ("product", "price_entry")
     rows = {name: reading.execute(f"SELECT * FROM {name} WHERE commit_seq = ?", (cursor,)).fetchall() for name in names}
     reading.close()
     writing = connect(str(copy))
-    for trigger in ("insert", "delete", "update"):
-        writing.execute(f"DROP TRIGGER IF EXISTS product_search_{trigger}")
+    for table, kept in itertools.product(names, ("search", "sum")):
+        for act in ("insert", "delete", "update"):
+            writing.execute(f"DROP TRIGGER IF EXISTS {table}_{kept}_{act}")
     began = time.perf_counter()
     writing.execute("BEGIN IMMEDIATE")
     for name in names:

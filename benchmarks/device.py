@@ -17,6 +17,7 @@ import msgspec
 
 from benchmarks.figures import resident_megabytes
 from client_sdk import OrderClient
+from client_sdk.replica_file import shown_path
 from client_sdk.transport import HttpEndpoint
 from sync_protocol.entities import SYNCED
 from sync_protocol.replica_schema import index_sql, table_sql
@@ -71,7 +72,7 @@ def bare_insert(source: str, path: str) -> dict[str, Any]:
     connection.execute("BEGIN IMMEDIATE")
     for synced in SYNCED:
         connection.execute(table_sql(synced, synced.name))
-        marks = ", ".join("?" * (1 + len(synced.row.__struct_fields__)))
+        marks = ", ".join("?" * (2 + len(synced.row.__struct_fields__)))
         connection.executemany(f"INSERT INTO {synced.name} VALUES ({marks})", rows[synced.name])
         for statement in index_sql(synced):
             connection.execute(statement)
@@ -82,7 +83,7 @@ def bare_insert(source: str, path: str) -> dict[str, Any]:
 
 
 def _rows_of(source: str) -> dict[str, list[tuple[Any, ...]]]:
-    connection = apsw.Connection(source, flags=apsw.SQLITE_OPEN_READONLY)
+    connection = apsw.Connection(str(shown_path(source)), flags=apsw.SQLITE_OPEN_READONLY)
     rows = {synced.name: connection.execute(f"SELECT * FROM {synced.name} ORDER BY rowid").fetchall() for synced in SYNCED}
     connection.close()
     return rows

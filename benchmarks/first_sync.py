@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, Spent, forget_peak, processor_seconds, resident_megabytes, spending
 from benchmarks.premises import Premises
+from tests.support.device_files import move_device
 
 ROUNDS = 3
 
@@ -61,5 +62,5 @@ def _round(place: Premises) -> tuple[dict[str, Any], dict[str, Any], Spent, dict
         }
         bare = place.device("bare_insert", source=str(path), path=str(Path(folder) / "bare.db"))
         if "device" not in place.kept:
-            place.kept["device"] = path.rename(place.folder / "device.db")
+            place.kept["device"] = move_device(path, place.folder / "device.db")
     return synced, bare, spent, costs

@@ -8,12 +8,11 @@ import random
 import statistics
 import time
 
-import apsw
-
 from benchmarks.figures import Figure, percentile, spending
 from benchmarks.premises import Premises
 from benchmarks.standard_work import StandardWork
 from client_sdk import OrderClient
+from tests.support.device_files import look_into
 
 TYPED = 60
 LIMIT = 20
@@ -78,7 +77,7 @@ async def _run(place: Premises) -> list[Figure]:
 
 
 def _bare(place: Premises, count: int) -> list[float]:
-    connection = apsw.Connection(str(place.synced_device()), flags=apsw.SQLITE_OPEN_READONLY)
+    connection = look_into(place.synced_device())
     chance, times = random.Random(3), []
     for _ in range(count):
         sku = f"SKU-{chance.randrange(place.work.products_count):06d}"

@@ -13,8 +13,6 @@ from typing import Self
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import apsw
-
 from client_sdk import catalog, drafts, health, journal, ordering, outbox, overlay, quoting, wipe
 from client_sdk.catalog import OrderView
 from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock, SystemTimer, Timer
@@ -30,7 +28,7 @@ from client_sdk.outbox import OutboxEntry
 from client_sdk.quoting import PriceQuote, StockView
 from client_sdk.reporting import stall_report
 from client_sdk.rows import fetch_rows
-from client_sdk.schema import prepare
+from client_sdk.schema import migrate
 from client_sdk.state import Identity, Incarnation, checkpoint, require_identity
 from client_sdk.status import DeviceStatus, device_status
 from client_sdk.store import Store
@@ -129,9 +127,9 @@ class OrderClient:
         _require_zone(time_zone)
         the_clock = clock or SystemClock()
         wipe.resume(str(path))
-        store = Store(path, inline=inline)
+        store = Store(path, inline=inline, mend=overlay.rebuild)
         try:
-            await store.write(_prepare, store.path)
+            await store.prepare(migrate)
         except BaseException:
             store.close()
             raise
@@ -371,9 +369,3 @@ def _require_zone(time_zone: str) -> None:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InvalidEntryError(f"time_zone: {time_zone!r} is no IANA zone such as Europe/Amsterdam") from error
-
-
-def _prepare(connection: apsw.Connection, path: str) -> None:
-    """What waits stays visible, whatever became of the replica's tables."""
-    if prepare(connection, path):
-        overlay.rebuild(connection, checkpoint(connection).cursor)

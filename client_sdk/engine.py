@@ -5,12 +5,11 @@ Every step ends in one local transaction, so a kill at any moment leaves the sta
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 import apsw
 import msgspec
 
-from client_sdk import journal, outbox, overlay, receipts, replica, wipe
+from client_sdk import journal, outbox, overlay, wipe
 from client_sdk.clock import Surroundings
 from client_sdk.errors import (
     BadReplyError,
@@ -24,13 +23,9 @@ from client_sdk.errors import (
     StoreTakenError,
 )
 from client_sdk.events import (
-    CheckpointReached,
     DeviceRenewed,
-    Event,
     IntentTooLarge,
     Listener,
-    ReplicaRebuilt,
-    ScopeChanged,
     SyncProgress,
     SyncReport,
     VerdictArrived,
@@ -38,26 +33,22 @@ from client_sdk.events import (
 from client_sdk.flow import Flow
 from client_sdk.journal import JournalEntry
 from client_sdk.outbox import Waiting
-from client_sdk.pages import Page, read_page
+from client_sdk.pulling import Puller
 from client_sdk.reporting import Reporter, stall_report
-from client_sdk.state import Identity, Incarnation, Staging, checkpoint, load, require_identity, save
+from client_sdk.state import Identity, Incarnation, checkpoint, load, require_identity, save
 from client_sdk.store import Store
 from sync_protocol.wire.codec import WireError
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import (
     PAGE_ROWS_MAX,
     ForkRequest,
-    PullRequest,
     PushReply,
     PushRequest,
     PushResult,
     PushStatus,
-    ResyncReason,
     StallReport,
 )
 from sync_protocol.wire.version import PROTOCOL_VERSION
-
-PASSES_MAX: Final = 10_000
 
 ProgressListener = Callable[[SyncProgress], None]
 
@@ -82,6 +73,7 @@ class Engine:
         self._reporter = Reporter(store)
         self._running = asyncio.Lock()
         self._push_again = False
+        self._puller = Puller(store, self._answering, surroundings, listener, self.flow)
         self._shown: tuple[Identity, Incarnation] | None = None
 
     async def sync(self, progress: ProgressListener) -> SyncReport:
@@ -126,13 +118,13 @@ class Engine:
             self._push_again = True  # after the pull, which finds out why and offers again what was acknowledged
         except RoadbookError as error:
             failure = error
-        rows = await self._pull(progress)
+        rows = await self._puller.pull(progress)
         if failure is not None:
             await self._tell_server(stall_report(failure, self._surroundings.clock.now_ms()))
             raise failure
-        if self._push_again:
+        if self._push_again or self._puller.has_offered_again:
             await self._push(verdicts, progress)
-            rows += await self._pull(progress)
+            rows += await self._puller.pull(progress)
         await self._tell_server(self.problem)
         self.flow.moved()
         return await self._store.read(_report, rows, tuple(verdicts))
@@ -142,6 +134,11 @@ class Engine:
         identity, _ = await self._store.read(_who)
         if await self._reporter.report(self._endpoint_for(identity), problem) and problem is self.problem:
             self.problem = None  # it is told; the next report takes it back
+
+    async def _answering(self) -> tuple[Identity, Incarnation, SyncEndpoint]:
+        """As whom to ask the server, and where; a refusal as a copy is about this pair."""
+        identity, incarnation = self._shown = await self._store.read(_who)
+        return identity, incarnation, self._endpoint_for(identity)
 
     async def _renew(self) -> None:
         """Become a new device: another copy has been at the server since. The outbox stays."""
@@ -205,90 +202,6 @@ class Engine:
         self._listener(IntentTooLarge(intent_id, error.detail))
         return batch[0].sequence
 
-    async def _pull(self, progress: ProgressListener) -> int:
-        """Page after page, each staged as it comes, until a checkpoint is whole; then move to it. Returns the rows that came."""
-        staging = await self._store.write(replica.begin_staging)
-        rows = 0
-        ahead: Page | None = None
-        for _ in range(PASSES_MAX):
-            page = ahead or await self._fetch(staging)
-            ahead = None
-            if page.header.resync is not None:
-                staging = await self._start_anew(page.header.resync, page.trailer.server_time_ms)
-                continue
-            if page.scope is not None:
-                staging = await self._store.write(replica.stage_scope, staging, page.scope)
-                continue
-            expected = max(staging.rows_expected, page.header.rows_expected)
-
-            def tell(done: int, expected: int = expected) -> None:
-                progress(SyncProgress(phase="pull", done=done, expected=max(done, expected)))
-
-            staging = msgspec.structs.replace(staging, rows_expected=expected)
-            rows += page.trailer.rows
-            if page.trailer.complete and not staging.gained_later:
-                await self._move(staging, page, tell)
-                if page.trailer.rows:
-                    self.flow.moved()
-                return rows
-            staging, ahead = await self._stage(staging, page, tell)
-            self.flow.moved()
-        raise BadReplyError("the server never comes to an end")
-
-    async def _stage(self, staging: Staging, page: Page, tell: replica.Progress) -> tuple[Staging, Page | None]:
-        """Stage a page and fetch the one that follows it in its pass meanwhile; the server is as slow as the disk is."""
-        staged = self._store.write(replica.stage_page, staging, page.chunks, page.trailer, tell)
-        if page.trailer.position is None:
-            return await staged, None
-        following = msgspec.structs.replace(staging, epoch=page.trailer.epoch, position=page.trailer.position)
-        fetching = asyncio.create_task(self._fetch(following))
-        try:
-            return await staged, await fetching
-        finally:
-            # Where staging failed, what comes after it is of no use, its failure neither.
-            fetching.cancel()
-            await asyncio.wait((fetching,))
-            _ = fetching.cancelled() or fetching.exception()
-
-    async def _fetch(self, staging: Staging) -> Page:
-        identity, incarnation = self._shown = await self._store.read(_who)
-        request = PullRequest(
-            protocol_version=PROTOCOL_VERSION,
-            device_id=identity.device_id,
-            incarnation=incarnation.present,
-            epoch=staging.epoch,
-            cursor=staging.cursor,
-            scope_digest=staging.digest,
-            gained=staging.gained + staging.gained_later,
-            position=staging.position,
-            page_rows=self.flow.rows.size,
-        )
-        with self.flow.pulling((staging.cursor, staging.position)) as hear:
-            return await read_page(self._endpoint_for(identity), request, hear)
-
-    async def _start_anew(self, reason: ResyncReason, server_time_ms: int) -> Staging:
-        """Rebuild the replica; after a restore of the server, offer again what it had acknowledged."""
-        restored = reason is not ResyncReason.BELOW_RETENTION
-        staging, offered = await self._store.write(_begin_anew, restored=restored, now_ms=server_time_ms)
-        self._push_again = restored
-        self._listener(ReplicaRebuilt(reason, offered))
-        return staging
-
-    async def _move(self, staging: Staging, page: Page, tell: replica.Progress) -> None:
-        """Move to the checkpoint that this page completes. One act: each act waits for the disk."""
-        applied = await self._store.write(_move, staging, page, tell, self._surroundings.clock.now_ms())
-        await self._erase()
-        events: list[Event] = [CheckpointReached(applied.checkpoint.cursor, applied.checkpoint.as_of_ms)]
-        if applied.gained or applied.lost:
-            events.append(ScopeChanged(applied.gained, applied.lost))
-        for event in events:
-            self._listener(event)
-
-    async def _erase(self) -> None:
-        """Let the bytes of what was purged go from the write-ahead log too, so that its receipts may be handed in (I-5)."""
-        if await self._store.read(receipts.has_unerased) and await self._store.empty_log():
-            await self._store.write(receipts.note_erased)
-
 
 def take_identity(connection: apsw.Connection, identity: Identity, incarnation: Incarnation) -> None:
     """Be this device from now on. Raises StoreTakenError: a file is one user's for ever, with the orders in it."""
@@ -338,7 +251,7 @@ def _take_reply(
             outbox.renew_id(connection, result.intent_id, surroundings.ids.new())
     if _who(connection) == shown:  # else another program on this file has pushed or become a new device meanwhile
         save(connection, Incarnation(shown[1].following, shown[1].following))
-    overlay.rebuild(connection, checkpoint(connection).cursor)
+    overlay.rebuild(connection)
     return arrived
 
 
@@ -347,20 +260,6 @@ def _recorded(connection: apsw.Connection, result: PushResult, server_time_ms: i
         return journal.record(connection, result, server_time_ms)
     except WireError as error:
         raise BadReplyError(f"verdict: {error}") from error
-
-
-def _move(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress, now_ms: int) -> replica.Applied:
-    staged = replica.stage_page(connection, staging, page.chunks, page.trailer, tell)
-    applied = replica.apply_staged(connection, staged, page.trailer, now_ms - page.trailer.server_time_ms)
-    journal.age_out(connection, page.trailer.server_time_ms)
-    return applied
-
-
-def _begin_anew(connection: apsw.Connection, *, restored: bool, now_ms: int) -> tuple[Staging, int]:
-    staging = replica.begin_afresh(connection)
-    offered = journal.offer_again(connection, now_ms) if restored else 0
-    overlay.rebuild(connection, checkpoint(connection).cursor)
-    return staging, offered
 
 
 def _report(connection: apsw.Connection, rows: int, verdicts: tuple[JournalEntry, ...]) -> SyncReport:

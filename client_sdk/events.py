@@ -24,10 +24,11 @@ class ScopeChanged(msgspec.Struct, frozen=True):
 
 
 class CheckpointReached(msgspec.Struct, frozen=True):
-    """The replica moved to a new checkpoint."""
+    """The replica moved to a new checkpoint. `changed` counts the rows that came, changed or went, by the name of their entity."""
 
     cursor: int
     as_of_ms: int
+    changed: dict[str, int]
 
 
 class ReplicaRebuilt(msgspec.Struct, frozen=True):

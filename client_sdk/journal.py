@@ -11,7 +11,7 @@ import msgspec
 
 from client_sdk import drafts
 from client_sdk.rows import fetch_tuples, stored_id
-from client_sdk.state import checkpoint
+from client_sdk.state import checkpoint, note_change
 from sync_protocol.intents import SubmitOrder
 from sync_protocol.values import Instant
 from sync_protocol.verdicts import Outcome, Verdict
@@ -43,6 +43,7 @@ def record(connection: apsw.Connection, result: PushResult, now_ms: int) -> Jour
         return None
     sequence, kind, subject_id, envelope = waiting
     verdict = decode_verdict(result.verdict)
+    note_change(connection)
     connection.execute("DELETE FROM outbox WHERE sequence = ?", (sequence,))
     connection.execute(
         "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -95,6 +96,7 @@ def offer_again(connection: apsw.Connection, now_ms: int) -> int:
     A rejection stays: its user has seen it. The server answers the same verdict again for what it still has. Returns how many.
     """
     since = now_ms - KEPT_DAYS * _DAY_MS
+    note_change(connection)
     connection.execute(
         """
         INSERT OR IGNORE INTO outbox (sequence, intent_id, kind, subject_id, envelope)

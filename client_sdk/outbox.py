@@ -11,7 +11,7 @@ from client_sdk import overlay
 from client_sdk.clock import Surroundings
 from client_sdk.errors import InvalidEntryError
 from client_sdk.rows import fetch_tuples
-from client_sdk.state import checkpoint
+from client_sdk.state import checkpoint, note_change, note_laid
 from sync_protocol.intents import AnyIntent, SubmitOrder
 from sync_protocol.values import Instant
 from sync_protocol.wire.codec import WireError, decode, decode_intent, digest, encode, intent_of
@@ -67,11 +67,13 @@ def enqueue(connection: apsw.Connection, intent: AnyIntent, surroundings: Surrou
     )
     insert(connection, envelope, intent.lanes()[0])
     overlay.lay(connection, envelope)
+    note_laid(connection)
     return envelope
 
 
 def insert(connection: apsw.Connection, envelope: IntentEnvelope, subject_id: UUID) -> None:
     """Append an envelope behind everything that was ever made here."""
+    note_change(connection)
     connection.execute(
         """
         INSERT INTO outbox (sequence, intent_id, kind, subject_id, envelope)

@@ -10,7 +10,7 @@ import apsw
 import msgspec
 
 from client_sdk.rows import fetch_one, fetch_rows, fetch_tuples
-from client_sdk.state import Identity, load
+from client_sdk.state import Identity, checkpoint, load, note_laid
 from sync_protocol.entities import BY_ROW
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
 from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCustomer, SubmitOrder
@@ -22,8 +22,8 @@ from sync_protocol.wire.codec import decode, intent_of, stored_values
 from sync_protocol.wire.messages import IntentEnvelope
 
 
-def rebuild(connection: apsw.Connection, cursor: int) -> None:
-    """Rewind, then replay what the replica at `cursor` does not show."""
+def rebuild(connection: apsw.Connection) -> None:
+    """Rewind, then replay what the replica does not show at its checkpoint."""
     for synced in OVERLAID:
         connection.execute(f"DELETE FROM {overlay(synced)}")  # noqa: S608  # a name of the registry
     pending = fetch_tuples(
@@ -35,10 +35,11 @@ def rebuild(connection: apsw.Connection, cursor: int) -> None:
             SELECT sequence, envelope FROM journal WHERE commit_seq > ? AND outcome <> ?
         ) ORDER BY sequence
         """,
-        (cursor, Outcome.REJECTED.value),
+        (checkpoint(connection).cursor, Outcome.REJECTED.value),
     )
     for (envelope,) in pending:
         lay(connection, decode(envelope, IntentEnvelope))
+    note_laid(connection)
 
 
 def lay(connection: apsw.Connection, envelope: IntentEnvelope) -> None:

@@ -1,8 +1,10 @@
 """Rows into the replica: staged page by page, moved to the next checkpoint in one transaction (I-4).
 
-Readers see the checkpoint before or the one after, never between. A row is written only by a newer version of itself.
+Readers see the checkpoint before or the one after, never between. A row is written only by a newer version of itself. What
+is pulled afresh goes straight into the tables of a file that nobody reads yet, which takes the replica's place as a whole.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -12,10 +14,10 @@ import msgspec
 
 from client_sdk import overlay, receipts
 from client_sdk.errors import BadReplyError, StoreBusyError
-from client_sdk.schema import drop_views, fill_search
-from client_sdk.state import STAGED_SCOPE, STAGING_KEYS, Checkpoint, ScopeHeld, Staging, forget, load, save
+from client_sdk.replica_file import create_tables, finish
+from client_sdk.state import STAGED_SCOPE, Checkpoint, ReplicaFiles, ScopeHeld, Staging, checkpoint, forget_staging, load, save
 from sync_protocol.entities import BY_NAME, SYNCED, Synced
-from sync_protocol.replica_schema import index_sql, staged, table_sql, view_sql
+from sync_protocol.replica_schema import staged
 from sync_protocol.wire.codec import WireError, columns, decode_rows
 from sync_protocol.wire.messages import GoneChunk, PageTrailer, RowChunk, ScopeChunk
 from sync_protocol.wire.version import PROTOCOL_VERSION
@@ -24,23 +26,35 @@ Progress = Callable[[int], None]
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """What a move to a checkpoint did to the scope."""
+    """What a move to a checkpoint did: the rows that it changed, by entity, and the scope."""
 
     checkpoint: Checkpoint
+    changed: dict[str, int]
     gained: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
 
 
-def begin_staging(connection: apsw.Connection) -> Staging:
-    """Go on where a pull was interrupted, or begin one from the replica's checkpoint."""
+def begin_staging(connection: apsw.Connection) -> Staging | None:
+    """Go on where a pull was interrupted, or begin one from the replica's checkpoint; None where it must be built afresh."""
+    files = load(connection, ReplicaFiles)
+    at = load(connection, Checkpoint)
+    if at is None or at.cursor == 0 or (files is not None and files.building is not None):
+        return None
     under_way = load(connection, Staging)
     if under_way is not None:
         return under_way
-    at = load(connection, Checkpoint) or Checkpoint()
     scope = load(connection, ScopeHeld)
-    staging = Staging(epoch=at.epoch, cursor=at.cursor, afresh=at.cursor == 0, digest=scope.digest if scope else None)
+    staging = Staging(epoch=at.epoch, cursor=at.cursor, afresh=False, digest=scope.digest if scope else None)
     save(connection, staging)
     return staging
+
+
+def begin_afresh(connection: apsw.Connection) -> Staging | None:
+    """Go on with the replica that is being built, or begin it from nothing; None where it is whole and waits to be shown."""
+    if connection.execute("SELECT count(*) FROM sqlite_master").get == 0:
+        create_tables(connection)
+        save(connection, Staging(epoch=None, cursor=0, afresh=True, digest=None))
+    return load(connection, Staging)
 
 
 def _require_unmoved(connection: apsw.Connection, staging: Staging) -> None:
@@ -50,20 +64,17 @@ def _require_unmoved(connection: apsw.Connection, staging: Staging) -> None:
         raise StoreBusyError
 
 
-def begin_afresh(connection: apsw.Connection) -> Staging:
-    """Drop what is staged and rebuild the replica from nothing; the old one stays readable until the new one is whole."""
-    clear_staging(connection)
-    staging = Staging(epoch=None, cursor=0, afresh=True, digest=None)
-    save(connection, staging)
-    return staging
-
-
 def clear_staging(connection: apsw.Connection) -> None:
     """Drop everything that is staged."""
     for synced in SYNCED:
-        connection.execute(f"DROP TABLE IF EXISTS {staged(synced)}")
+        connection.execute(f"DELETE FROM {staged(synced)}")  # noqa: S608  # a name of the registry
     connection.execute("DELETE FROM staged_gone")
-    forget(connection, *STAGING_KEYS)
+    forget_staging(connection)
+
+
+def _table_of(staging: Staging) -> Callable[[Synced], str]:
+    """Where the rows of a pull go first."""
+    return _replica_table if staging.afresh else staged
 
 
 def stage_scope(connection: apsw.Connection, staging: Staging, chunk: ScopeChunk) -> Staging:
@@ -75,7 +86,7 @@ def stage_scope(connection: apsw.Connection, staging: Staging, chunk: ScopeChunk
     before = load(connection, ScopeHeld, STAGED_SCOPE) or load(connection, ScopeHeld)
     known, new = set(before.buckets) if before is not None else set(), set(chunk.buckets)
     lost = known - new
-    _purge(connection, lost, staged)
+    _purge(connection, lost, _table_of(staging))
     begins_at_nothing = staging.cursor == 0 and staging.position is None
     gained = set() if begins_at_nothing else new - known
     moved = msgspec.structs.replace(staging, digest=chunk.digest, lost=tuple(sorted({*staging.lost, *lost})))
@@ -93,14 +104,16 @@ def stage_page(
     _require_unmoved(connection, staging)
     counted = 0
     for chunk in chunks:
-        synced = BY_NAME.get(chunk.entity)
-        counted += _stage_rows(connection, synced, chunk) if isinstance(chunk, RowChunk) else _stage_gone(connection, synced, chunk)
+        counted += _stage_chunk(connection, chunk, _table_of(staging))
         progress(staging.rows + counted)
     if counted != trailer.rows:
         raise BadReplyError(f"{counted} rows came, {trailer.rows} were announced")
     ended = trailer.position is None
+    if ended and staging.afresh and not staging.is_finished:
+        finish(connection)
     moved = msgspec.structs.replace(
         staging,
+        is_finished=staging.is_finished or (ended and staging.afresh),
         epoch=trailer.epoch,
         cursor=trailer.cursor if ended else staging.cursor,
         gained=staging.gained_later if ended else staging.gained,
@@ -112,14 +125,20 @@ def stage_page(
     return moved
 
 
-def _stage_rows(connection: apsw.Connection, synced: Synced | None, chunk: RowChunk) -> int:
+def _stage_chunk(connection: apsw.Connection, chunk: RowChunk | GoneChunk, table_of: Callable[[Synced], str]) -> int:
+    synced = BY_NAME.get(chunk.entity)
+    if isinstance(chunk, RowChunk):
+        return _stage_rows(connection, synced, chunk, table_of)
+    return _stage_gone(connection, synced, chunk, table_of)
+
+
+def _stage_rows(connection: apsw.Connection, synced: Synced | None, chunk: RowChunk, table_of: Callable[[Synced], str]) -> int:
     try:
         rows = _decoded(synced, chunk)
     except (WireError, msgspec.DecodeError, IndexError) as error:
         raise BadReplyError(str(error)) from error
     if synced is not None:
-        _ensure_staged(connection, synced)
-        connection.executemany(_upsert_sql(synced, staged(synced)), rows)
+        connection.executemany(_upsert_sql(synced, table_of(synced)), rows)
     return len(rows)
 
 
@@ -140,24 +159,20 @@ def _fitted(synced: Synced, chunk: RowChunk) -> list[tuple[Any, ...]]:
     return decode_rows(synced, msgspec.Raw(msgspec.msgpack.encode(fitted)))
 
 
-def _stage_gone(connection: apsw.Connection, synced: Synced | None, chunk: GoneChunk) -> int:
+def _stage_gone(connection: apsw.Connection, synced: Synced | None, chunk: GoneChunk, table_of: Callable[[Synced], str]) -> int:
+    """Rows that were staged before and are gone since go at once; those of the replica go when it moves."""
     if synced is None:
         return len(chunk.rows)
-    _ensure_staged(connection, synced)
     connection.executemany(
         "INSERT INTO staged_gone VALUES (?, ?, ?) "
         "ON CONFLICT (entity, id) DO UPDATE SET commit_seq = max(commit_seq, excluded.commit_seq)",
         ((synced.name, row_id, commit_seq) for commit_seq, row_id in chunk.rows),
     )
     connection.executemany(
-        f"DELETE FROM {staged(synced)} WHERE id = ? AND commit_seq < ?",  # noqa: S608  # a name of the registry
+        f"DELETE FROM {table_of(synced)} WHERE id = ? AND commit_seq < ?",  # noqa: S608  # a name of the registry
         ((row_id, commit_seq) for commit_seq, row_id in chunk.rows),
     )
     return len(chunk.rows)
-
-
-def _ensure_staged(connection: apsw.Connection, synced: Synced) -> None:
-    connection.execute(table_sql(synced, staged(synced)).replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
 
 
 @cache
@@ -175,29 +190,74 @@ def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTra
     """Move the replica to the checkpoint that is staged whole, with its cursor and its scope, and lay the overlay anew."""
     _require_unmoved(connection, staging)
     before = load(connection, ScopeHeld)
-    scope = load(connection, ScopeHeld, STAGED_SCOPE) or before
-    assert scope is not None
-    held, new = set(before.buckets) if before is not None else set(), set(scope.buckets)
-    at = Checkpoint(epoch=trailer.epoch, cursor=trailer.cursor, as_of_ms=trailer.server_time_ms, clock_skew_ms=clock_skew_ms)
-    receipts.write(connection, sorted(held - new), at)
-    if staging.afresh:
-        _replace_tables(connection)
-    else:
-        _purge(connection, staging.lost, _replica_table)
-        _merge_tables(connection)
-    assert not (staging.epoch == at.epoch and at.cursor < (load(connection, Checkpoint) or Checkpoint()).cursor) or staging.afresh
-    save(connection, at)
-    if scope is not before:
-        save(connection, scope)
+    assert not staging.afresh
+    assert staging.epoch != trailer.epoch or trailer.cursor >= checkpoint(connection).cursor
+    at = _reach(connection, trailer, clock_skew_ms)
+    receipts.write(connection, _lost(before, load(connection, ScopeHeld)), at)
+    changed = _purge(connection, staging.lost, _replica_table)
+    changed.update(_merge_tables(connection))
     clear_staging(connection)
-    overlay.rebuild(connection, at.cursor)
-    return Applied(checkpoint=at, gained=tuple(sorted(new - held)), lost=tuple(sorted(held - new)))
+    overlay.rebuild(connection)
+    return _applied(connection, before, changed)
 
 
-def _merge_tables(connection: apsw.Connection) -> None:
+def complete(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> None:
+    """The replica that is being built is whole, at the checkpoint that was staged last."""
+    _require_unmoved(connection, staging)
+    assert staging.is_finished
+    _reach(connection, trailer, clock_skew_ms)
+    clear_staging(connection)
+
+
+def held(connection: apsw.Connection) -> tuple[Checkpoint, ScopeHeld | None]:
+    """What a replica holds, and as of when."""
+    return checkpoint(connection), load(connection, ScopeHeld)
+
+
+def note_lost(connection: apsw.Connection, built: tuple[Checkpoint, ScopeHeld | None]) -> ScopeHeld | None:
+    """Write the receipts for what the replica holds and the one that was built does not, before it goes. Safe to repeat."""
+    before = load(connection, ScopeHeld)
+    receipts.write(connection, _lost(before, built[1]), built[0])
+    return before
+
+
+def _lost(before: ScopeHeld | None, after: ScopeHeld | None) -> list[str]:
+    return sorted(_buckets(before) - _buckets(after))
+
+
+def _buckets(scope: ScopeHeld | None) -> set[str]:
+    return set(scope.buckets) if scope is not None else set()
+
+
+def show(connection: apsw.Connection, before: ScopeHeld | None) -> Applied:
+    """Lay the overlay on the replica that was built, in the act that shows it; `before` is what the one before it held."""
+    overlay.rebuild(connection)
+    counts = {synced.name: connection.execute(f"SELECT count(*) FROM {synced.name}").get for synced in SYNCED}  # noqa: S608  # names of the registry
+    return _applied(connection, before, Counter({name: count for name, count in counts.items() if count}))
+
+
+def _reach(connection: apsw.Connection, trailer: PageTrailer, clock_skew_ms: int) -> Checkpoint:
+    scope = load(connection, ScopeHeld, STAGED_SCOPE)
+    if scope is not None:
+        save(connection, scope)
+    at = Checkpoint(epoch=trailer.epoch, cursor=trailer.cursor, as_of_ms=trailer.server_time_ms, clock_skew_ms=clock_skew_ms)
+    save(connection, at)
+    return at
+
+
+def _applied(connection: apsw.Connection, before: ScopeHeld | None, changed: Counter[str]) -> Applied:
+    now = load(connection, ScopeHeld)
+    return Applied(
+        checkpoint=checkpoint(connection),
+        changed=dict(+changed),
+        gained=tuple(_lost(now, before)),
+        lost=tuple(_lost(before, now)),
+    )
+
+
+def _merge_tables(connection: apsw.Connection) -> Counter[str]:
+    changed = Counter[str]()
     for synced in SYNCED:
-        if not _exists(connection, staged(synced)):
-            continue
         connection.execute(
             f"""
             DELETE FROM {synced.name} WHERE rowid IN (
@@ -206,38 +266,26 @@ def _merge_tables(connection: apsw.Connection) -> None:
             """,  # noqa: S608  # names of the registry
             (synced.name,),
         )
-        connection.execute(_upsert_sql(synced, synced.name, f"SELECT * FROM {staged(synced)} WHERE true"))  # noqa: S608  # as above
-
-
-def _replace_tables(connection: apsw.Connection) -> None:
-    """Let the staged tables take the replica's place; indexes are built at once, which is faster than row by row."""
-    drop_views(connection)
-    for synced in SYNCED:
-        _ensure_staged(connection, synced)
-        connection.execute(f"DROP TABLE {synced.name}")
-        connection.execute(f"ALTER TABLE {staged(synced)} RENAME TO {synced.name}")
-        for statement in index_sql(synced):
-            connection.execute(statement)
-    fill_search(connection)
-    for statement in view_sql():
-        connection.execute(statement)
+        changed[synced.name] += connection.changes()
+        names = ", ".join(columns(synced, PROTOCOL_VERSION))
+        connection.execute(_upsert_sql(synced, synced.name, f"SELECT {names} FROM {staged(synced)} WHERE true"))  # noqa: S608  # as above
+        changed[synced.name] += connection.changes()
+    return changed
 
 
 def _replica_table(synced: Synced) -> str:
     return synced.name
 
 
-def _purge(connection: apsw.Connection, lost: Iterable[str], table_of: Callable[[Synced], str]) -> None:
-    """Delete the rows of buckets that are not held any more (I-5); `secure_delete` overwrites their bytes."""
+def _purge(connection: apsw.Connection, lost: Iterable[str], table_of: Callable[[Synced], str]) -> Counter[str]:
+    """Delete the rows of buckets that are not held any more (I-5); `secure_delete` overwrites their bytes. Returns how many."""
+    purged = Counter[str]()
     for bucket in lost:
         kind, _, key = bucket.partition(":")
         for synced in SYNCED:
-            table = table_of(synced)
-            if synced.bucket.kind != kind or not _exists(connection, table):
-                continue
-            where, bindings = (f"{synced.bucket.key} = ?", (bytes.fromhex(key),)) if synced.bucket.key else ("true", ())
-            connection.execute(f"DELETE FROM {table} WHERE {where}", bindings)  # noqa: S608  # names of the registry
-
-
-def _exists(connection: apsw.Connection, table: str) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).get is not None
+            if synced.bucket.kind == kind:
+                where, bindings = (f"{synced.bucket.key} = ?", (bytes.fromhex(key),)) if synced.bucket.key else ("true", ())
+                connection.execute(f"DELETE FROM {table_of(synced)} WHERE {where}", bindings)  # noqa: S608  # names of the registry
+                purged[synced.name] += connection.changes()
+        connection.execute("DELETE FROM range_sum WHERE bucket = ? AND rows = 0", (bucket,))
+    return purged

@@ -1,19 +1,21 @@
-"""The device's tables. The replica is a cache of the wire: derived from the registry, dropped when that moves.
+"""The tables of the device's own file: what must never be lost. The replica's are made of the registry instead.
 
-What must never be lost (identity, outbox, journal, drafts) has real migrations: a step is applied once, in order, in
-the transaction that records it.
+A step is applied once, in order, in the transaction that records it.
 """
 
-import hashlib
 from typing import Final
 
 import apsw
 
+from client_sdk.connection import APPLICATION_ID
 from client_sdk.errors import StoreTooNewError
-from client_sdk.state import REPLICA_KEYS, forget
-from client_sdk.store import APPLICATION_ID
-from sync_protocol.entities import SYNCED
-from sync_protocol.replica_schema import OVERLAID, current, index_sql, overlay, search_sql, staged, table_sql, view_sql
+
+# The first layout had the replica in the same file. Its names stand here as they were then.
+_ONCE_SYNCED: Final = (
+    *("unit", "category", "product", "pack", "stock_location", "price_list", "price_entry", "territory", "rep", "customer"),
+    *("address", "contact", "stock_level", "sales_order", "sales_order_line", "number_series"),
+)
+_ONCE_OVERLAID: Final = ("customer", "address", "contact", "sales_order", "sales_order_line")
 
 MIGRATIONS: Final = (
     """
@@ -75,14 +77,21 @@ MIGRATIONS: Final = (
         is_erased INTEGER NOT NULL DEFAULT 0
     ) STRICT, WITHOUT ROWID;
     """,
+    ";".join(
+        (
+            *(f"DROP VIEW IF EXISTS current_{name}" for name in _ONCE_OVERLAID),
+            "DROP TABLE IF EXISTS product_search",
+            *(f"DROP TABLE IF EXISTS overlay_{name}" for name in _ONCE_OVERLAID),
+            *(f"DROP TABLE IF EXISTS {prefix}{name}" for prefix in ("", "staged_") for name in _ONCE_SYNCED),
+            "DROP TABLE staged_gone",
+            "DELETE FROM meta WHERE key IN ('schema', 'checkpoint', 'scope', 'staging', 'staged_scope')",
+        )
+    ),
 )
 
 
-def prepare(connection: apsw.Connection, path: str) -> bool:
-    """Create or migrate everything, in the caller's transaction; says whether the replica was begun anew.
-
-    Raises StoreTooNewError.
-    """
+def migrate(connection: apsw.Connection, path: str) -> bool:
+    """Create or migrate all of it, in the caller's transaction; says whether there was an older layout. Raises StoreTooNewError."""
     applied = int(connection.pragma("user_version"))
     connection.pragma("application_id", APPLICATION_ID)
     if applied > len(MIGRATIONS):
@@ -90,47 +99,4 @@ def prepare(connection: apsw.Connection, path: str) -> bool:
     for step, statements in enumerate(MIGRATIONS[applied:], start=applied + 1):
         connection.execute(statements)
         connection.pragma("user_version", step)
-    known = connection.execute("SELECT value FROM meta WHERE key = 'schema'").get
-    if known == fingerprint():
-        return False
-    rebuild_replica(connection)
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (fingerprint(),))
-    return True
-
-
-def fingerprint() -> bytes:
-    """A digest of everything that is derived of the registry: where it moves, the replica is dropped and pulled again."""
-    statements = [sql for synced in SYNCED for sql in (table_sql(synced, synced.name), *index_sql(synced))]
-    return hashlib.blake2b("\n".join([*statements, *view_sql(), *search_sql()]).encode(), digest_size=16).digest()
-
-
-def rebuild_replica(connection: apsw.Connection) -> None:
-    """An empty replica, with no checkpoint; what is durable stays."""
-    drop_views(connection)
-    connection.execute("DROP TABLE IF EXISTS product_search")
-    for synced in SYNCED:
-        for table in (synced.name, staged(synced), overlay(synced)):
-            connection.execute(f"DROP TABLE IF EXISTS {table}")
-        for statement in (table_sql(synced, synced.name), *index_sql(synced)):
-            connection.execute(statement)
-    for synced in OVERLAID:
-        connection.execute(table_sql(synced, overlay(synced)))
-    for statement in (*view_sql(), *search_sql()):
-        connection.execute(statement)
-    connection.execute("DELETE FROM staged_gone")
-    forget(connection, *REPLICA_KEYS)
-
-
-def drop_views(connection: apsw.Connection) -> None:
-    """Take the views away, before tables under them are replaced."""
-    for synced in OVERLAID:
-        connection.execute(f"DROP VIEW IF EXISTS {current(synced)}")
-
-
-def fill_search(connection: apsw.Connection) -> None:
-    """Index every product anew, in one go."""
-    connection.execute("DROP TABLE IF EXISTS product_search")
-    for trigger in ("insert", "delete", "update"):
-        connection.execute(f"DROP TRIGGER IF EXISTS product_search_{trigger}")
-    for statement in search_sql():
-        connection.execute(statement)
+    return 0 < applied < len(MIGRATIONS)

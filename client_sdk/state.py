@@ -58,18 +58,28 @@ class ScopeHeld(msgspec.Struct, frozen=True):
     buckets: tuple[str, ...]
 
 
+class ReplicaFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of the numbered replica files is shown, which is being built, and the last number that was given away."""
+
+    shown: int
+    building: int | None = None
+    last: int
+
+
 class Staging(msgspec.Struct, frozen=True, kw_only=True):
     """A pull under way: what is staged towards the next checkpoint, and where to go on after a kill.
 
-    `afresh` says that the staged tables will replace the replica's instead of being laid over them. `gained` are the
-    buckets that this pass brings from their beginning, `gained_later` those that the next one must, because they came
-    into the scope while this one was under way; `lost` are those that went out of it at any time.
+    `afresh` says that it builds a file that will replace the replica instead of being laid over it; `is_finished` that this
+    file has its indexes by now. `gained` are the buckets that this pass brings from their beginning, `gained_later` those
+    that the next one must, because they came into the scope while this one was under way; `lost` are those that went out of
+    it at any time.
     """
 
     epoch: UUID | None
     cursor: int
     afresh: bool
     digest: bytes | None
+    is_finished: bool = False
     gained: tuple[str, ...] = ()
     gained_later: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
@@ -78,32 +88,60 @@ class Staging(msgspec.Struct, frozen=True, kw_only=True):
     rows_expected: int = 0
 
 
-_KEYS: Final[dict[type[msgspec.Struct], str]] = {
+_DURABLE_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Identity: "identity",
     Incarnation: "incarnation",
-    Checkpoint: "checkpoint",
-    ScopeHeld: "scope",
-    Staging: "staging",
+    ReplicaFiles: "replica_files",
 }
+_REPLICA_KEYS: Final[dict[type[msgspec.Struct], str]] = {Checkpoint: "checkpoint", ScopeHeld: "scope", Staging: "staging"}
+_OVERLAY_KEY: Final = "overlay"
 STAGED_SCOPE: Final = "staged_scope"
-STAGING_KEYS: Final = (_KEYS[Staging], STAGED_SCOPE)
-REPLICA_KEYS: Final = (_KEYS[Checkpoint], _KEYS[ScopeHeld], *STAGING_KEYS)
+STAGING_KEYS: Final = (_REPLICA_KEYS[Staging], STAGED_SCOPE)
+
+
+def _place(kind: type[msgspec.Struct]) -> tuple[str, str]:
+    """The table and the key of a kind of value: what must never be lost is in the device's own file, the rest in the replica's."""
+    return ("meta", _DURABLE_KEYS[kind]) if kind in _DURABLE_KEYS else ("replica_state", _REPLICA_KEYS[kind])
 
 
 def load(connection: apsw.Connection, kind: type[T], key: str | None = None) -> T | None:
     """The stored value of this kind, or None."""
-    value = connection.execute("SELECT value FROM meta WHERE key = ?", (key or _KEYS[kind],)).get
+    table, usual = _place(kind)
+    value = connection.execute(f"SELECT value FROM {table} WHERE key = ?", (key or usual,)).get  # noqa: S608  # one of two names
     return msgspec.msgpack.decode(value, type=kind) if value is not None else None
 
 
 def save(connection: apsw.Connection, value: msgspec.Struct, key: str | None = None) -> None:
     """Store a value of its kind."""
-    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key or _KEYS[type(value)], encode(value)))
+    table, usual = _place(type(value))
+    connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (key or usual, encode(value)))  # noqa: S608  # one of two names
 
 
-def forget(connection: apsw.Connection, *keys: str) -> None:
-    """Forget values by key."""
-    connection.executemany("DELETE FROM meta WHERE key = ?", ((key,) for key in keys))
+def forget_staging(connection: apsw.Connection) -> None:
+    """Forget how far a pull has come."""
+    connection.executemany("DELETE FROM replica_state WHERE key = ?", ((key,) for key in STAGING_KEYS))
+
+
+def note_change(connection: apsw.Connection) -> None:
+    """What waits has changed, and the overlay must follow: the replica's file, which has it, is committed after this one."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, randomblob(16))", (_OVERLAY_KEY,))
+
+
+def last_change(connection: apsw.Connection) -> bytes | None:
+    """A token of the last change of what waits; no two changes have the same."""
+    token: bytes | None = connection.execute("SELECT value FROM meta WHERE key = ?", (_OVERLAY_KEY,)).get
+    return token
+
+
+def note_laid(connection: apsw.Connection) -> None:
+    """The overlay shows what waits."""
+    connection.execute("INSERT OR REPLACE INTO replica_state SELECT key, value FROM meta WHERE key = ?", (_OVERLAY_KEY,))
+
+
+def is_laid(connection: apsw.Connection) -> bool:
+    """Whether the overlay shows what waits: both files say the same change."""
+    same = "(SELECT value FROM meta WHERE key = ?) IS (SELECT value FROM replica_state WHERE key = ?)"
+    return bool(connection.execute(f"SELECT {same}", (_OVERLAY_KEY, _OVERLAY_KEY)).get)
 
 
 def require_identity(connection: apsw.Connection) -> Identity:

@@ -1,88 +1,273 @@
-"""The device's file: two connections, each in a thread of its own, so that reading never waits for a sync.
+"""The device's files: its own, with what must never be lost, and the replica that is shown, each act on both at once.
 
-WAL with `synchronous=FULL`: what a user saw as saved survives a power cut. Every writing act is one `BEGIN IMMEDIATE`
-transaction; any error inside it ends it as a whole. The linked SQLite must be free of the WAL-reset bug.
+Two connections, each in a thread of its own, so that reading never waits for a sync; a third one builds a new replica
+beside the one that is shown. SQLite commits the two files of one act one after the other, the device's own first. What was
+lost of the second by a kill in between is only the overlay, which `mend` lays anew before anything is read or written.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import apsw
 
-from client_sdk.errors import (
-    RoadbookError,
-    StoreBusyError,
-    StoreDamagedError,
-    StoreError,
-    StoreFailedError,
-    StoreForeignError,
-    StoreFullError,
-)
+from client_sdk import replica_file
+from client_sdk.connection import APPLICATION_ID, BUSY_MS, connect, snapshot, transaction, translated
+from client_sdk.errors import RoadbookError, StoreBusyError, StoreFailedError, StoreFullError
+from client_sdk.state import ReplicaFiles, is_laid, last_change, load, note_change, save
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUSY_MS: Final = 10_000
-APPLICATION_ID: Final = 0x52424456
-"""«RBDV»: in the header of every device's file, so that no other database is ever taken for one."""
-_WAL_RESET_FIXED: Final = (3, 51, 3)
+Tracer = Callable[[apsw.Cursor, str, Any], bool]
+_LOOKS_MAX: Final = 5
 
-assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= _WAL_RESET_FIXED, "this SQLite can corrupt a WAL file"
+
+class _UnmendedError(Exception):
+    """A reader found a replica file that only a writing act can mend."""
 
 
 class Store:
-    """A file and its two connections. `inline` runs everything in the caller's thread, for tests that count statements."""
+    """A device's files and its connections. `inline` runs everything in the caller's thread, for tests that count statements.
 
-    def __init__(self, path: Path | str, *, inline: bool = False) -> None:
+    Before `prepare` there is the device's own file alone. `mend` lays the overlay anew; it is called inside the writing
+    act that found it behind what waits.
+    """
+
+    def __init__(self, path: Path | str, *, inline: bool = False, mend: Callable[[apsw.Connection], None] | None = None) -> None:
         self.path = str(path)
         self._inline = inline
+        self._mend = mend
         self._ended: RoadbookError | None = None
-        with _translated(self.path):
-            _create_private(self.path)
-            self.writer = _connect(self.path, read_only=False)
-            self.reader = _connect(self.path, read_only=True)
-        self._write_thread = ThreadPoolExecutor(1, "roadbook-write")
-        self._read_thread = ThreadPoolExecutor(1, "roadbook-read")
+        self._tracer: Tracer | None = None
+        self._attached: dict[apsw.Connection, int] = {}
+        self._is_prepared = False
+        self._building = 0
+        self._builder: apsw.Connection | None = None
+        with translated(self.path):
+            self.writer = connect(self.path, APPLICATION_ID)
+            self.reader = connect(self.path, APPLICATION_ID, read_only=True)
+        self._threads = {name: ThreadPoolExecutor(1, f"roadbook-{name}") for name in ("write", "read", "build")}
+
+    async def prepare(self, migrate: Callable[[apsw.Connection, str], bool]) -> None:
+        """Create or migrate the device's own tables, and see to it that there is a replica to show. Raises StoreError."""
+        await self._run("write", self._prepare, migrate)
+        await self.write(_nothing)
+
+    def _prepare(self, migrate: Callable[[apsw.Connection, str], bool]) -> None:
+        with translated(self.path):
+            with transaction(self.writer):
+                was_moved = migrate(self.writer, self.path)
+            if was_moved:
+                self.writer.execute("VACUUM")
+            self._is_prepared = True
+            with transaction(self.writer):
+                self._ensure_shown()
+
+    def _ensure_shown(self) -> ReplicaFiles:
+        """Which replica is shown; where there is none that this app can read, an empty one takes its place."""
+        files = load(self.writer, ReplicaFiles)
+        if files is None or not replica_file.is_usable(replica_file.path_of(self.path, files.shown)):
+            number = 1 if files is None else files.last + 1
+            files = ReplicaFiles(shown=number, last=number)
+            replica_file.make_empty(self.path, number)
+            save(self.writer, files)
+            note_change(self.writer)
+        replica_file.unlink_others(self.path, files)
+        return files
 
     async def write(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `act` in one transaction: all of it is saved when this returns, or nothing is and it raises."""
-        return await self._run(self._write_thread, self.write_now, act, *args, **kwargs)
+        return await self._run("write", self.write_now, act, *args, **kwargs)
 
     async def read(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `act` on one snapshot."""
-        return await self._run(self._read_thread, self.read_now, act, *args, **kwargs)
+        try:
+            return await self._run("read", self._read_mended, act, *args, **kwargs)
+        except _UnmendedError:
+            with suppress(StoreFullError, StoreFailedError):  # then what is here can be read all the same
+                await self.write(_nothing)
+            return await self._run("read", self._read_again, act, *args, **kwargs)
 
-    async def _run(self, thread: ThreadPoolExecutor, run: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def build(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `act` in one transaction on the replica that is being built; acts of the user go on meanwhile."""
+        return await self._run("build", self._build_now, act, *args, **kwargs)
+
+    async def _run(self, thread: str, run: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         if self._ended is not None:
             raise self._ended
         if self._inline:
             return run(*args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(thread, lambda: run(*args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self._threads[thread], lambda: run(*args, **kwargs))
 
     def write_now(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`write`, in this thread."""
-        with _translated(self.path), transaction(self.writer):
+        with translated(self.path), self._writing():
             return act(self.writer, *args, **kwargs)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A writing transaction on the device's file and the replica that it names, whose overlay is what it should be."""
+        for _ in range(_LOOKS_MAX):
+            before = after = None
+            try:
+                with transaction(self.writer):
+                    if self._sees_shown(self.writer):
+                        before = self._mended()
+                        yield
+                        after = self._last_change()
+                        files = None
+                    else:
+                        files = self._ensure_shown()
+            except (apsw.FullError, apsw.IOError):
+                # Where the disk failed between the two files, what waits is saved: only the overlay is still to be laid.
+                if after == before or self._last_change() != after:
+                    raise
+                return
+            if files is None:
+                return
+            self._attach(self.writer, files.shown)
+        raise StoreBusyError
+
+    def _mended(self) -> bytes | None:
+        """Lay the overlay anew where it is behind what waits; the last change of that."""
+        if self._is_prepared and self._mend is not None and not is_laid(self.writer):
+            self._mend(self.writer)
+        return self._last_change()
+
+    def _last_change(self) -> bytes | None:
+        return last_change(self.writer) if self._is_prepared else None
 
     def read_now(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`read`, in this thread."""
-        with _translated(self.path):
-            self.reader.execute("BEGIN")
-            try:
-                return act(self.reader, *args, **kwargs)
-            finally:
-                self.reader.execute("ROLLBACK")
+        try:
+            return self._read_mended(act, *args, **kwargs)
+        except _UnmendedError:
+            with suppress(StoreFullError, StoreFailedError):
+                self.write_now(_nothing)
+            return self._read_again(act, *args, **kwargs)
+
+    def _read_again(self, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        try:
+            return self._read_mended(act, *args, **kwargs)
+        except _UnmendedError:
+            return self._read_shown(act, *args, **kwargs)
+
+    def _read_mended(self, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Read where the overlay shows what waits. The two files are read as of two moments: a writer may come between once."""
+        for _ in range(_LOOKS_MAX):
+            with suppress(_UnmendedError):
+                result: T = self._read_shown(self._if_laid, act, *args, **kwargs)
+                return result
+        raise _UnmendedError
+
+    def _if_laid(self, connection: apsw.Connection, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        if self._is_prepared and not is_laid(connection):
+            raise _UnmendedError
+        return act(connection, *args, **kwargs)
+
+    def _read_shown(self, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Read the replica that the device's file names. Raises _UnmendedError where it is not there."""
+        with translated(self.path):
+            for _ in range(_LOOKS_MAX):
+                with snapshot(self.reader):
+                    if self._sees_shown(self.reader):
+                        return act(self.reader, *args, **kwargs)
+                    files = load(self.reader, ReplicaFiles)
+                if files is None or not Path(replica_file.path_of(self.path, files.shown)).exists():
+                    raise _UnmendedError
+                self._attach(self.reader, files.shown)
+        raise StoreBusyError
+
+    def _sees_shown(self, connection: apsw.Connection) -> bool:
+        """Whether a connection sees the replica that the device's file names; another program may have shown another one."""
+        if not self._is_prepared:
+            return True
+        files = load(connection, ReplicaFiles)
+        return files is not None and self._attached.get(connection) == files.shown
+
+    def _attach(self, connection: apsw.Connection, number: int) -> None:
+        self._attached.pop(connection, None)
+        replica_file.attach(connection, replica_file.path_of(self.path, number))
+        self._attached[connection] = number
+
+    async def begin_building(self, *, anew: bool) -> Path:
+        """Go on with the replica that is being built, or begin one; `anew` drops what was begun. Returns where it is built."""
+        number = await self._run("write", self._number_building, anew=anew)
+        await self._run("build", self._turn_builder, number)
+        return Path(replica_file.path_of(self.path, number))
+
+    def _number_building(self, *, anew: bool) -> int:
+        def number_it(connection: apsw.Connection) -> int:
+            files = load(connection, ReplicaFiles)
+            assert files is not None
+            if files.building is None or anew:
+                # Whatever has the new number already was left by a device whose file has been restored since.
+                replica_file.unlink_others(self.path, ReplicaFiles(shown=files.shown, last=files.last))
+                files = ReplicaFiles(shown=files.shown, building=files.last + 1, last=files.last + 1)
+                save(connection, files)
+            assert files.building is not None
+            return files.building
+
+        return self.write_now(number_it)
+
+    def _turn_builder(self, number: int) -> None:
+        with translated(self.path):
+            if number != self._building:
+                self._close_builder()
+            self._building = number
+
+    def _build_now(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with translated(self.path):
+            if self._builder is None:
+                self._builder = replica_file.open_builder(replica_file.path_of(self.path, self._building))
+                self._builder.exec_trace = self._tracer
+            with transaction(self._builder):
+                return act(self._builder, *args, **kwargs)
+
+    def _close_builder(self) -> None:
+        builder, self._builder = self._builder, None
+        if builder is not None:
+            builder.close()
+
+    async def show_built(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Let the replica that was built take the place of the one that is shown, with `act`, all in one transaction.
+
+        Raises StoreBusyError where another program has shown it, or dropped it.
+        """
+        await self._run("build", self._settle_builder)
+        result: T = await self._run("write", self._show, act, *args, **kwargs)
+        await self.read(_nothing)  # the reader lets go of the old one
+        return result
+
+    def _settle_builder(self) -> None:
+        with translated(self.path):
+            if self._builder is not None:
+                replica_file.settle(self._builder)
+            self._close_builder()
+
+    def _show(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with translated(self.path):
+            self._attach(self.writer, self._building)
+            with transaction(self.writer):
+                files = load(self.writer, ReplicaFiles)
+                if files is None or files.building != self._building:
+                    raise StoreBusyError
+                save(self.writer, ReplicaFiles(shown=self._building, last=files.last))
+                result = act(self.writer, *args, **kwargs)
+            with transaction(self.writer):  # so that nobody begins a file meanwhile
+                replica_file.unlink_others(self.path, load(self.writer, ReplicaFiles) or files)
+            return result
 
     async def empty_log(self) -> bool:
-        """Move the write-ahead log into the file and truncate it; False where somebody is still reading from it."""
-        return await self._run(self._write_thread, self._empty_log)
+        """Move the write-ahead logs into the files and truncate them; False where somebody is still reading from one."""
+        return await self._run("write", self._empty_log)
 
     def _empty_log(self) -> bool:
-        with _translated(self.path):
+        with translated(self.path):
             # Waiting for a reader would keep the next writing act waiting too; the next sync tries again.
             self.writer.set_busy_timeout(0)
             try:
@@ -91,85 +276,26 @@ class Store:
                 self.writer.set_busy_timeout(BUSY_MS)
             return not is_busy
 
+    def trace(self, tracer: Tracer | None) -> None:
+        """Let `tracer` see every statement before it is run on a connection that writes; what it raises stops the statement."""
+        self._tracer = tracer
+        self.writer.exec_trace = tracer
+        if self._builder is not None:
+            self._builder.exec_trace = tracer
+
     def end(self, error: RoadbookError) -> None:
-        """Close the file for good: whoever asks for anything from now on is told why."""
+        """Close the files for good: whoever asks for anything from now on is told why."""
         self._ended = error
         self.close()
 
     def close(self) -> None:
-        """Wait for what is running and close the file."""
-        self._write_thread.shutdown()
-        self._read_thread.shutdown()
+        """Wait for what is running and close the files."""
+        for thread in self._threads.values():
+            thread.shutdown()
+        self._close_builder()
         self.reader.close()
         self.writer.close()
 
 
-@contextmanager
-def transaction(connection: apsw.Connection) -> Iterator[None]:
-    """A writing transaction: committed where the block ends, rolled back where it raises.
-
-    SQLite ends a transaction by itself on some errors (a full disk is one), so being still inside is checked before
-    the commit: no half of a batch can be taken for the whole.
-    """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        _require_open(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _require_open(connection: apsw.Connection) -> None:
-    if not connection.in_transaction:
-        raise apsw.FullError("the transaction was ended from below")
-
-
-def _create_private(path: str) -> None:
-    """A new file is its owner's alone, and so are the files that SQLite makes beside it: the device's token is in it."""
-    if path != ":memory:" and not Path(path).exists():
-        Path(path).touch(mode=0o600)
-
-
-def _require_ours(connection: apsw.Connection, path: str) -> None:
-    """Refuse a database that is not a device's before a byte of it is changed. Raises StoreForeignError."""
-    application = connection.pragma("application_id")
-    is_empty = connection.execute("SELECT count(*) FROM sqlite_master").get == 0
-    if application != APPLICATION_ID and not (application == 0 and is_empty):
-        raise StoreForeignError(path)
-
-
-def _connect(path: str, *, read_only: bool) -> apsw.Connection:
-    connection = apsw.Connection(path)
-    connection.set_busy_timeout(BUSY_MS)
-    try:
-        _require_ours(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY", "cache_size=-32768"):
-        connection.execute(f"PRAGMA {pragma}")
-    if read_only:
-        connection.execute("PRAGMA query_only=ON")
-    return connection
-
-
-@contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """SQLite's errors as ours, each with what to do."""
-    try:
-        yield
-    except ValueError as error:  # a stored value that is none of its kind
-        raise StoreDamagedError(path, str(error)) from error
-    except apsw.FullError as error:
-        raise StoreFullError from error
-    except apsw.IOError as error:
-        raise StoreFailedError(path, str(error)) from error
-    except (apsw.BusyError, apsw.LockedError) as error:
-        raise StoreBusyError from error
-    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
-        raise StoreDamagedError(path, str(error)) from error
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as error:
-        raise StoreError(f"{path} cannot be opened for writing ({error}): check the folder and its permissions") from error
+def _nothing(_connection: apsw.Connection) -> None:
+    """An act that only lets a connection catch up."""

@@ -26,11 +26,13 @@ _SEARCHED: Final = ("sku", "name", "variant_label", "barcode")
 _ALL_BYTES: Final = f"x'{bytes(range(RANGES)).hex()}'"
 
 
+@cache
 def image_format() -> bytes:
     """A digest of everything here: two files of the same format can stand for each other. 16 bytes."""
     return hashlib.blake2b("\n".join((*create_sql(), *finish_sql())).encode(), digest_size=16).digest()
 
 
+@cache
 def create_sql() -> tuple[str, ...]:
     """The tables, ready to be filled; `replica_state` holds what a file says of itself, one value a key."""
     return (
@@ -47,10 +49,12 @@ def create_sql() -> tuple[str, ...]:
         ) STRICT, WITHOUT ROWID
         """,
         *(table_sql(synced, synced.name) for synced in SYNCED),
+        *(table_sql(synced, staged(synced)) for synced in SYNCED),
         *(table_sql(synced, overlay(synced)) for synced in OVERLAID),
     )
 
 
+@cache
 def finish_sql() -> tuple[str, ...]:
     """Everything else, of what the tables hold by now: indexes, full-text index, range sums, their triggers, and views."""
     return (

@@ -100,7 +100,8 @@ async def test_an_application_is_told_of_verdicts_checkpoints_and_scope(world: W
         verdict, reached = events
         assert isinstance(verdict, VerdictArrived)
         assert verdict.entry == (await device.journal())[0]
-        assert reached == CheckpointReached((await device.status()).cursor, (await device.status()).as_of_ms)
+        changed = {"stock_level": 1, "sales_order": 1, "sales_order_line": 1}
+        assert reached == CheckpointReached((await device.status()).cursor, (await device.status()).as_of_ms, changed)
         events.clear()
         moved = world.company.customers[0]
         await world.change(Customer, moved.id, territory_id=world.company.territories[1].id)

@@ -64,7 +64,7 @@ async def test_a_draft_survives_a_kill_before_any_statement(world: World, tmp_pa
         await device.sync()
         order_id = (await begin(device, world, (0, 1))).order_id
     quantities = {1}
-    for countdown in range(1, 8):
+    for countdown in range(1, 12):
         device = await world.open_device(path)
         draft = await device.draft(order_id)
         (line,) = (await draft.view()).lines
@@ -77,7 +77,7 @@ async def test_a_draft_survives_a_kill_before_any_statement(world: World, tmp_pa
         except KilledError:
             pass
         bury(device)
-    assert quantities == {8}, "the last one had no reason to die"
+    assert quantities == {12}, "the last one had no reason to die"
 
 
 async def test_a_line_comes_back_priced_and_a_deeper_break_applies_at_once(device: OrderClient, world: World) -> None:

@@ -1,17 +1,18 @@
 """What a device erases: its bytes are gone from every file, and a receipt says so until the server has it."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from client_sdk import OrderClient, receipts
+from client_sdk.replica_file import attach, shown_path
 from client_sdk.store import Store
 from server.customers.models import RepTerritoryModel
 from server.runtime.database import Database
 from sync_protocol.entities.customers import Address, Contact, Customer
 from sync_protocol.wire.messages import PurgeReceipt
+from tests.support.device_files import copy_device
 from tests.support.faults import KilledError, UnreportedEndpoint, bury, kill_before_statement
 from tests.support.world import World, make_id
 
@@ -109,6 +110,7 @@ class Reading:
 
     def __enter__(self) -> None:
         self._store = Store(self._path, inline=True)
+        attach(self._store.reader, str(shown_path(self._path)))
         self._store.reader.execute("BEGIN")
         assert self._store.reader.execute("SELECT count(*) FROM customer").get
 
@@ -123,7 +125,7 @@ async def test_a_kill_at_any_statement_of_the_purge_makes_each_receipt_once(worl
     await works(world)
     for countdown in range(1, 400, 3):
         path = tmp_path / "device.db"
-        shutil.copyfile(tmp_path / "synced.db", path)
+        copy_device(tmp_path / "synced.db", path)
         device = await world.open_device(path, wrap=UnreportedEndpoint)
         kill_before_statement(device, countdown)
         try:
@@ -138,7 +140,6 @@ async def test_a_kill_at_any_statement_of_the_purge_makes_each_receipt_once(worl
         assert len({each.bucket for each in made}) == len(made) == 4, countdown
         assert sum(each.rows for each in made) == 25, countdown
         assert files_with(path, CANARY) == [], countdown
-        path.unlink()
         if is_over:
             return
     raise AssertionError("the sync never came to an end")

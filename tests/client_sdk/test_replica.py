@@ -34,6 +34,7 @@ from sync_protocol.wire.messages import (
     ScopeChunk,
 )
 from sync_protocol.wire.version import PROTOCOL_VERSION
+from tests.support.device_files import look_into
 from tests.support.ledger import device_view
 from tests.support.world import World
 
@@ -331,7 +332,7 @@ async def test_a_rebuild_shows_the_old_list_or_the_new_one_and_never_an_empty_on
     seen: list[tuple[str, ...]] = []
 
     def look(*_: object) -> bool:
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection = look_into(path)
         seen.append(tuple(name for (name,) in connection.execute("SELECT name FROM product ORDER BY sku")))
         connection.close()
         return True
@@ -344,9 +345,9 @@ async def test_a_rebuild_shows_the_old_list_or_the_new_one_and_never_an_empty_on
             await rotate_epoch(session, world.ids.new())
         for product in world.company.products:
             await world.change(Product, product.id, name=f"New {product.sku}")
-        device._store.writer.exec_trace = look
+        device._store.trace(look)
         await device.sync()
-        device._store.writer.exec_trace = None
+        device._store.trace(None)
         look()
     old = tuple(product.name for product in world.company.products)
     new = tuple(f"New {product.sku}" for product in world.company.products)

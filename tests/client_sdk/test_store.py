@@ -2,8 +2,11 @@
 
 import asyncio
 import random
+import resource
+import shutil
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -11,11 +14,21 @@ import apsw
 import pytest
 
 from client_sdk import OrderClient
-from client_sdk.errors import RoadbookError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError, StoreTooNewError
+from client_sdk.errors import (
+    RoadbookError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreTooNewError,
+    UnknownRowError,
+)
+from client_sdk.replica_file import shown_path
 from client_sdk.schema import MIGRATIONS
 from client_sdk.store import Store
 from server.runtime.database import Database
 from sync_protocol.entities.customers import Customer
+from tests.support.device_files import copy_device, files_of
 from tests.support.world import World, small_company
 
 CANARY = "Kanariefazant"
@@ -59,7 +72,7 @@ async def test_the_bytes_of_customers_that_left_are_gone_from_the_file(sqlite_da
     async with await world.enrolled_device("rep0", path) as device:
         await device.sync()
         device._store.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        assert path.read_bytes().count(CANARY.encode()) > 120, "the canary can be found at all"
+        assert bytes_of(path).count(CANARY.encode()) > 120, "the canary can be found at all"
         leaving = chance.sample(customers, 110)
         for batch in (leaving[:3], leaving[3:60], leaving[60:]):
             for customer in batch:
@@ -71,8 +84,11 @@ async def test_the_bytes_of_customers_that_left_are_gone_from_the_file(sqlite_da
         await device.sync()
         device._store.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert await device.customers() == []
-        held = path.read_bytes() + path.with_name("device.db-wal").read_bytes()
-        assert held.count(CANARY.encode()) == 0
+        assert bytes_of(path).count(CANARY.encode()) == 0
+
+
+def bytes_of(path: Path) -> bytes:
+    return b"".join(each.read_bytes() for each in files_of(path))
 
 
 async def test_a_full_disk_keeps_nothing_of_a_batch_and_says_so(world: World, tmp_path: Path) -> None:
@@ -99,8 +115,13 @@ async def test_a_full_disk_keeps_nothing_of_a_batch_and_says_so(world: World, tm
         assert len(await device.drafts()) == 1
 
 
-@pytest.mark.parametrize("spare", range(6))
-async def test_a_full_disk_during_an_order_leaves_the_draft_as_it_was(world: World, tmp_path: Path, spare: int) -> None:
+def fill(connection: apsw.Connection, file: str, spare: int) -> None:
+    """Let a file grow by no more than `spare` pages."""
+    connection.pragma("max_page_count", connection.pragma("page_count", schema=file) + spare, schema=file)
+
+
+@pytest.mark.parametrize(("file", "spare"), [("main", 0), ("main", 1), *(("replica", spare) for spare in range(5))])
+async def test_a_full_disk_during_an_order_leaves_the_draft_as_it_was(world: World, tmp_path: Path, file: str, spare: int) -> None:
     path = tmp_path / "device.db"
     async with await world.enrolled_device("rep0", path) as device:
         await device.sync()
@@ -108,7 +129,7 @@ async def test_a_full_disk_during_an_order_leaves_the_draft_as_it_was(world: Wor
         await device._store.write(add_lines, draft.order_id, world.company.products[1].id, 200)
         before = await draft.view()
         device._store.writer.execute("VACUUM")
-        device._store.writer.pragma("max_page_count", device._store.writer.pragma("page_count") + spare)
+        fill(device._store.writer, file, spare)
         with pytest.raises(StoreFullError):
             await draft.submit()
         assert await draft.view() == before
@@ -129,16 +150,26 @@ def add_lines(connection: apsw.Connection, order_id: UUID, product_id: UUID, cou
 
 async def test_a_first_sync_onto_a_full_disk_leaves_an_empty_replica_and_succeeds_later(world: World, tmp_path: Path) -> None:
     async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
-        pages = device._store.writer.pragma("page_count")
-        for spare in (0, 1, 2, 5, 9):
-            device._store.writer.pragma("max_page_count", pages + spare)
+        for pages in (0, 1, 20, 60, 90, 112):
+            device._store.trace(lambda cursor, _sql, _bindings, pages=pages: limit(cursor.connection, pages))
             with pytest.raises(StoreFullError):
                 await device.sync()
             assert await device.customers() == []
             assert (await device.status()).cursor == 0
-        device._store.writer.pragma("max_page_count", 1_000_000)
+        device._store.trace(None)
+        assert device._store._builder is not None
+        device._store._builder.pragma("max_page_count", 1_000_000)
         await device.sync()
         assert len(await device.customers()) == 2
+
+
+def limit(connection: apsw.Connection, pages: int) -> bool:
+    """Let a replica in the making have so many pages at most."""
+    if not connection.filename.endswith("device.db"):
+        connection.exec_trace, trace = None, connection.exec_trace
+        connection.pragma("max_page_count", max(1, pages))
+        connection.exec_trace = trace
+    return True
 
 
 async def test_a_file_that_another_program_writes_to_is_busy_and_loses_nothing(world: World, tmp_path: Path) -> None:
@@ -290,3 +321,72 @@ def test_an_act_that_raises_leaves_nothing_behind(tmp_path: Path) -> None:
         store.write_now(ended_from_below)
     assert store.read_now(lambda connection: connection.execute("SELECT count(*) FROM t").get) == 0
     store.close()
+
+
+async def test_a_disk_that_fails_between_the_two_files_loses_no_order(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "device.db"
+    async with await world.enrolled_device("rep0", path) as device:
+        await device.sync()
+        draft = await device.draft(await draft_for(device, world))
+        device._store.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        device._store.writer.execute("UPDATE replica.product SET description = hex(zeroblob(20000))")
+        logs = {name: path.with_name(f"{name}-wal").stat().st_size for name in (shown_path(path).name, path.name)}
+        assert max(logs, key=logs.__getitem__) != path.name
+        with files_no_larger_than(max(logs.values())):
+            with pytest.raises(UnknownRowError):  # it is saved, and cannot be shown before there is room
+                await draft.submit()
+            assert len(await device.outbox()) == 1
+        assert [view.order.number for view in await device.orders()] == [(await device.outbox())[0].order_number]
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("of_replica", ["before", "missing", "rubbish"])
+async def test_an_order_is_shown_where_the_replica_was_not_saved_with_it(world: World, tmp_path: Path, of_replica: str) -> None:
+    path, early = tmp_path / "device.db", tmp_path / "early.db"
+    async with await world.enrolled_device("rep0", path) as device:
+        await device.sync()
+    copy_device(path, early)
+    async with await world.open_device(path) as device:
+        order = await (await device.draft(await draft_for(device, world))).submit()
+    replica, older = shown_path(path), shown_path(early)
+    assert replica is not None
+    if of_replica == "before":
+        shutil.copyfile(older, replica)
+    elif of_replica == "missing":
+        replica.unlink()
+    else:
+        replica.write_bytes(b"rubbish " * 1_000)
+    async with await world.open_device(path) as device:
+        assert [view.order for view in await device.orders()] == [order.order]
+        await device.sync()
+        assert [view.order.id for view in await device.orders()] == [order.order.id]
+        assert len(await device.customers()) == 2
+
+
+async def test_a_file_of_the_first_layout_keeps_what_waits_and_pulls_the_rest_anew(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "device.db"
+    async with await world.enrolled_device("rep0", path) as device:
+        await device.sync()
+        order = await (await device.draft(await draft_for(device, world))).submit()
+    older = apsw.Connection(str(path))
+    older.pragma("user_version", 2)
+    older.execute("DELETE FROM meta WHERE key IN ('replica_files', 'overlay')")
+    older.execute("CREATE TABLE staged_gone (x); CREATE TABLE product (x); CREATE TABLE overlay_sales_order (x)")
+    older.execute("CREATE VIEW current_sales_order AS SELECT * FROM overlay_sales_order")
+    older.close()
+    async with await world.open_device(path) as device:
+        assert [view.order for view in await device.orders()] == [order.order], "though nothing else is there yet"
+        assert await device.customers() == []
+        await device.sync()
+        assert [entry.subject_id for entry in await device.journal()] == [order.order.id]
+        assert len(await device.customers()) == 2

@@ -162,10 +162,10 @@ def kill_before_statement(device: OrderClient, countdown: int) -> None:
             raise KilledError
         return True
 
-    device._store.writer.exec_trace = trace
+    device._store.trace(trace)
 
 
 def bury(device: OrderClient) -> None:
     """Let go of a dead device's file as its process would: nothing is rolled back by hand, nothing is saved."""
-    device._store.writer.exec_trace = None
+    device._store.trace(None)
     device._store.close()

@@ -85,7 +85,7 @@ class Handset:
             case VerdictArrived(entry):
                 verdict = encode(entry.verdict)
                 assert self.told.setdefault(entry.intent_id, verdict) == verdict, "I-2: a verdict never changes"
-            case CheckpointReached(cursor, _):
+            case CheckpointReached(cursor):
                 assert cursor >= self.cursor, "I-4: the cursor never goes back"
                 self.cursor = cursor
 
@@ -162,7 +162,7 @@ class SyncMachine(RuleBasedStateMachine):
             return None
         except RoadbookError:
             result = None
-        handset.client._store.writer.exec_trace = None
+        handset.client._store.trace(None)
         return result
 
     # What users do

@@ -1,0 +1,106 @@
+"""Connections to the device's files, the transactions on them, and SQLite's errors as ours.
+
+WAL with `synchronous=FULL`: what a user saw as saved survives a power cut. Every writing act is one `BEGIN IMMEDIATE`
+transaction; any error inside it ends it as a whole. The linked SQLite must be free of the WAL-reset bug.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from client_sdk.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError, StoreForeignError, StoreFullError
+
+BUSY_MS: Final = 10_000
+CACHE_KIBIBYTES: Final = 32_768
+APPLICATION_ID: Final = 0x52424456
+"""«RBDV»: in the header of every device's file, so that no other database is ever taken for one."""
+_WAL_RESET_FIXED: Final = (3, 51, 3)
+
+assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= _WAL_RESET_FIXED, "this SQLite can corrupt a WAL file"
+
+
+def connect(path: str, application_id: int, *, read_only: bool = False, synchronous: str = "FULL") -> apsw.Connection:
+    """A connection to a file of ours, which is made where it is missing. Raises StoreForeignError, apsw.Error."""
+    make_private(path)
+    connection = apsw.Connection(path)
+    connection.set_busy_timeout(BUSY_MS)
+    try:
+        _require_ours(connection, path, application_id)
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "secure_delete=ON", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIBIBYTES}")
+    except BaseException:
+        connection.close()
+        raise
+    if read_only:
+        connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def make_private(path: str) -> None:
+    """A new file is its owner's alone, and so are the files that SQLite makes beside it: the device's token is in it."""
+    if not Path(path).exists():
+        Path(path).touch(mode=0o600)
+
+
+def _require_ours(connection: apsw.Connection, path: str, application_id: int) -> None:
+    """Refuse a database that is not a device's before a byte of it is changed. Raises StoreForeignError."""
+    application = connection.pragma("application_id")
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_master").get == 0
+    if application != application_id and not (application == 0 and is_empty):
+        raise StoreForeignError(path)
+
+
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """A writing transaction: committed where the block ends, rolled back where it raises.
+
+    SQLite ends a transaction by itself on some errors (a full disk is one), so being still inside is checked before
+    the commit: no half of a batch can be taken for the whole.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        _require_open(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _require_open(connection: apsw.Connection) -> None:
+    if not connection.in_transaction:
+        raise apsw.FullError("the transaction was ended from below")
+
+
+@contextmanager
+def snapshot(connection: apsw.Connection) -> Iterator[None]:
+    """A reading transaction: everything in it is read as it was at one moment, file by file."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """SQLite's errors as ours, each with what to do."""
+    try:
+        yield
+    except ValueError as error:  # a stored value that is none of its kind
+        raise StoreDamagedError(path, str(error)) from error
+    except apsw.FullError as error:
+        raise StoreFullError from error
+    except apsw.IOError as error:
+        raise StoreFailedError(path, str(error)) from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StoreBusyError from error
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
+        raise StoreDamagedError(path, str(error)) from error
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as error:
+        raise StoreError(f"{path} cannot be opened for writing ({error}): check the folder and its permissions") from error

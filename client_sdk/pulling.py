@@ -1,0 +1,187 @@
+"""A pull: page after page, each staged as it comes, until a checkpoint is whole; then the move to it.
+
+What is pulled afresh is built in a file beside the replica, which stays shown until the new one is whole.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from client_sdk import journal, overlay, receipts, replica
+from client_sdk.clock import Surroundings
+from client_sdk.errors import BadReplyError, StoreBusyError
+from client_sdk.events import CheckpointReached, Event, Listener, ReplicaRebuilt, ScopeChanged, SyncProgress
+from client_sdk.flow import Flow
+from client_sdk.pages import Page, read_page
+from client_sdk.state import Identity, Incarnation, Staging
+from client_sdk.store import Store
+from sync_protocol.wire.endpoint import SyncEndpoint
+from sync_protocol.wire.messages import PullRequest, ResyncReason
+from sync_protocol.wire.version import PROTOCOL_VERSION
+
+PASSES_MAX: Final = 10_000
+
+Act = Callable[..., Coroutine[Any, Any, Any]]
+Server = Callable[[], Awaitable[tuple[Identity, Incarnation, SyncEndpoint]]]
+ProgressListener = Callable[[SyncProgress], None]
+
+
+class Puller:
+    """Pulls into one store. `server` says as whom to ask, and where.
+
+    `has_offered_again` says whether the last pull put intents back into the outbox.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        server: Server,
+        surroundings: Surroundings,
+        listener: Listener,
+        flow: Flow,
+    ) -> None:
+        self._store = store
+        self._server = server
+        self._surroundings = surroundings
+        self._listener = listener
+        self._flow = flow
+        self.has_offered_again = False
+
+    async def pull(self, progress: ProgressListener) -> int:
+        """Page after page, each staged as it comes, until a checkpoint is whole; then move to it. Returns the rows that came."""
+        self.has_offered_again = False
+        staging = await self._begin()
+        rows = 0
+        ahead: Page | None = None
+        for _ in range(PASSES_MAX):
+            page = ahead or await self._fetch(staging)
+            ahead = None
+            if page.header.resync is not None:
+                staging = await self._start_anew(page.header.resync, page.trailer.server_time_ms)
+                continue
+            if page.scope is not None:
+                staging = await self._act_on(staging)(replica.stage_scope, staging, page.scope)
+                continue
+            expected = max(staging.rows_expected, page.header.rows_expected)
+
+            def tell(done: int, expected: int = expected) -> None:
+                progress(SyncProgress(phase="pull", done=done, expected=max(done, expected)))
+
+            staging = msgspec.structs.replace(staging, rows_expected=expected)
+            rows += page.trailer.rows
+            if page.trailer.complete and not staging.gained_later:
+                await self._move(staging, page, tell)
+                if page.trailer.rows:
+                    self._flow.moved()
+                return rows
+            staging, ahead = await self._stage(staging, page, tell)
+            self._flow.moved()
+        raise BadReplyError("the server never comes to an end")
+
+    async def _begin(self) -> Staging:
+        """Go on with the pull that is under way, or begin one: beside the replica where there is none to go on from."""
+        for _ in range(2):
+            staging = await self._store.write(replica.begin_staging) or await self._begin_afresh(anew=False)
+            if staging is not None:
+                return staging
+            await self._show()  # a kill came between its last page and this
+        raise StoreBusyError
+
+    async def _begin_afresh(self, *, anew: bool) -> Staging | None:
+        await self._store.begin_building(anew=anew)
+        return await self._store.build(replica.begin_afresh)
+
+    def _act_on(self, staging: Staging) -> Act:
+        """How to act on the file that a pull fills: the replica that is shown, or the one that is being built."""
+        return self._store.build if staging.afresh else self._store.write
+
+    async def _stage(self, staging: Staging, page: Page, tell: replica.Progress) -> tuple[Staging, Page | None]:
+        """Stage a page and fetch the one that follows it in its pass meanwhile; the server is as slow as the disk is."""
+        staged = self._act_on(staging)(replica.stage_page, staging, page.chunks, page.trailer, tell)
+        if page.trailer.position is None:
+            return await staged, None
+        following = msgspec.structs.replace(staging, epoch=page.trailer.epoch, position=page.trailer.position)
+        fetching = asyncio.create_task(self._fetch(following))
+        try:
+            return await staged, await fetching
+        finally:
+            # Where staging failed, what comes after it is of no use, its failure neither.
+            fetching.cancel()
+            await asyncio.wait((fetching,))
+            _ = fetching.cancelled() or fetching.exception()
+
+    async def _fetch(self, staging: Staging) -> Page:
+        identity, incarnation, endpoint = await self._server()
+        request = PullRequest(
+            protocol_version=PROTOCOL_VERSION,
+            device_id=identity.device_id,
+            incarnation=incarnation.present,
+            epoch=staging.epoch,
+            cursor=staging.cursor,
+            scope_digest=staging.digest,
+            gained=staging.gained + staging.gained_later,
+            position=staging.position,
+            page_rows=self._flow.rows.size,
+        )
+        with self._flow.pulling((staging.cursor, staging.position)) as hear:
+            return await read_page(endpoint, request, hear)
+
+    async def _start_anew(self, reason: ResyncReason, server_time_ms: int) -> Staging:
+        """Rebuild the replica; after a restore of the server, offer again what it had acknowledged."""
+        restored = reason is not ResyncReason.BELOW_RETENTION
+        # An act of its own, which may be repeated: where a kill comes now, the next pull is told to start anew, too.
+        offered = await self._store.write(_offer_again, server_time_ms) if restored else 0
+        staging = await self._begin_afresh(anew=True)
+        assert staging is not None, "it was begun just now"
+        self.has_offered_again = restored
+        self._listener(ReplicaRebuilt(reason, offered))
+        return staging
+
+    async def _move(self, staging: Staging, page: Page, tell: replica.Progress) -> None:
+        """Move to the checkpoint that this page completes. One act: each act waits for the disk."""
+        now_ms = self._surroundings.clock.now_ms()
+        if staging.afresh:
+            await self._store.build(_complete, staging, page, tell, now_ms)
+            await self._show()
+        else:
+            await self._tell(await self._store.write(_move, staging, page, tell, now_ms))
+        await self._store.write(journal.age_out, page.trailer.server_time_ms)
+
+    async def _show(self) -> None:
+        """Let the replica that was built take the place of the one that is shown."""
+        built = await self._store.build(replica.held)
+        before = await self._store.write(replica.note_lost, built)
+        await self._tell(await self._store.show_built(replica.show, before))
+
+    async def _tell(self, applied: replica.Applied) -> None:
+        await self._erase()
+        at = applied.checkpoint
+        events: list[Event] = [CheckpointReached(at.cursor, at.as_of_ms, applied.changed)]
+        if applied.gained or applied.lost:
+            events.append(ScopeChanged(applied.gained, applied.lost))
+        for event in events:
+            self._listener(event)
+
+    async def _erase(self) -> None:
+        """Let the bytes of what was purged go from the write-ahead log too, so that its receipts may be handed in (I-5)."""
+        if await self._store.read(receipts.has_unerased) and await self._store.empty_log():
+            await self._store.write(receipts.note_erased)
+
+
+def _move(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress, now_ms: int) -> replica.Applied:
+    staged = replica.stage_page(connection, staging, page.chunks, page.trailer, tell)
+    return replica.apply_staged(connection, staged, page.trailer, now_ms - page.trailer.server_time_ms)
+
+
+def _complete(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress, now_ms: int) -> None:
+    staged = replica.stage_page(connection, staging, page.chunks, page.trailer, tell)
+    replica.complete(connection, staged, page.trailer, now_ms - page.trailer.server_time_ms)
+
+
+def _offer_again(connection: apsw.Connection, now_ms: int) -> int:
+    offered = journal.offer_again(connection, now_ms)
+    overlay.rebuild(connection)
+    return offered

@@ -1,0 +1,127 @@
+"""The replica's files beside the device's own: one is shown, one may be being built, anything else is a left-over.
+
+Which is which stands in the device's own file, under one key. A number is never used twice, so that nothing that is left of
+one file can be taken for a part of another.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from client_sdk.connection import CACHE_KIBIBYTES, connect, transaction
+from client_sdk.errors import StoreForeignError
+from client_sdk.state import ReplicaFiles, load
+from sync_protocol.replica_schema import REPLICA_APPLICATION_ID, create_sql, finish_sql, image_format
+from sync_protocol.wire.codec import encode
+
+SCHEMA: Final = "replica"
+"""What the shown file is attached as; names without a schema are found in it."""
+_FORMAT_KEY: Final = "image_format"
+
+
+def path_of(store_path: str, number: int) -> str:
+    """Where the replica of this number is."""
+    return f"{store_path}-replica-{number}"
+
+
+def shown_path(store_path: Path | str) -> Path | None:
+    """The replica file that a device's file names as shown, for programs that only look."""
+    connection = apsw.Connection(str(store_path))
+    try:
+        files = load(connection, ReplicaFiles)
+    finally:
+        connection.close()
+    return Path(path_of(str(store_path), files.shown)) if files is not None else None
+
+
+def open_builder(path: str) -> apsw.Connection:
+    """A connection to a file that nobody shows yet. A power cut may take its last pages again: they are asked for again."""
+    return connect(path, REPLICA_APPLICATION_ID, synchronous="NORMAL")
+
+
+def make_empty(store_path: str, number: int) -> None:
+    """A whole replica with nothing in it, in place of whatever a device that was restored since has left there."""
+    path = path_of(store_path, number)
+    for left in (path, f"{path}-wal", f"{path}-shm"):
+        Path(left).unlink(missing_ok=True)
+    connection = open_builder(path)
+    try:
+        with transaction(connection):
+            create_tables(connection)
+            finish(connection)
+        settle(connection)
+    finally:
+        connection.close()
+
+
+def create_tables(connection: apsw.Connection) -> None:
+    """The tables of a replica in the making."""
+    for statement in create_sql():
+        connection.execute(statement)
+    connection.execute("INSERT INTO replica_state VALUES (?, ?)", (_FORMAT_KEY, encode(image_format())))
+
+
+def finish(connection: apsw.Connection) -> None:
+    """Indexes, search, sums and views, of all that is in the tables by now."""
+    for statement in finish_sql():
+        connection.execute(statement)
+
+
+def settle(connection: apsw.Connection) -> None:
+    """Everything that was written is in the file itself and on the disk, and so is the file's name."""
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    folder = os.open(Path(connection.filename).parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def is_usable(path: str) -> bool:
+    """Whether there is a replica at this path, of the format that this app reads."""
+    if not Path(path).exists():
+        return False
+    try:
+        connection = connect(path, REPLICA_APPLICATION_ID)
+    except (apsw.NotADBError, apsw.CorruptError, StoreForeignError):
+        return False
+    try:
+        return bool(
+            connection.execute("SELECT value FROM replica_state WHERE key = ?", (_FORMAT_KEY,)).get == encode(image_format())
+        )
+    except (apsw.SQLError, apsw.CorruptError, apsw.NotADBError):
+        return False
+    finally:
+        connection.close()
+
+
+def attach(connection: apsw.Connection, path: str) -> None:
+    """Let a connection see a replica file, in place of the one that it sees by now."""
+    detach(connection)
+    connection.execute(f"ATTACH ? AS {SCHEMA}", (path,))
+    for pragma in ("synchronous=FULL", "secure_delete=ON", f"cache_size=-{CACHE_KIBIBYTES}"):
+        connection.execute(f"PRAGMA {SCHEMA}.{pragma}")
+
+
+def detach(connection: apsw.Connection) -> None:
+    """Let a connection see no replica."""
+    if SCHEMA in connection.db_names():
+        connection.execute(f"DETACH {SCHEMA}")
+
+
+def unlink_others(store_path: str, files: ReplicaFiles) -> None:
+    """Remove the replica files that are neither shown nor being built, with what SQLite left beside them.
+
+    Where a system refuses to remove a file that somebody has open, a later call does it.
+    """
+    kept = {path_of(store_path, number) for number in (files.shown, files.building) if number is not None}
+    beside = Path(store_path)
+    for path in beside.parent.glob(f"{beside.name}-replica-*"):
+        if str(path.with_name(path.name.removesuffix("-wal").removesuffix("-shm").removesuffix("-journal"))) not in kept:
+            try:
+                path.unlink(missing_ok=True)
+            except PermissionError:
+                continue
