@@ -5,7 +5,7 @@ import random
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
@@ -151,7 +151,7 @@ def add_lines(connection: apsw.Connection, order_id: UUID, product_id: UUID, cou
 async def test_a_first_sync_onto_a_full_disk_leaves_an_empty_replica_and_succeeds_later(world: World, tmp_path: Path) -> None:
     async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
         for pages in (0, 1, 20, 60, 90, 112):
-            device._store.trace(lambda cursor, _sql, _bindings, pages=pages: limit(cursor.connection, pages))
+            device._store.trace(limit(pages))
             with pytest.raises(StoreFullError):
                 await device.sync()
             assert await device.customers() == []
@@ -163,13 +163,19 @@ async def test_a_first_sync_onto_a_full_disk_leaves_an_empty_replica_and_succeed
         assert len(await device.customers()) == 2
 
 
-def limit(connection: apsw.Connection, pages: int) -> bool:
-    """Let a replica in the making have so many pages at most."""
-    if not connection.filename.endswith("device.db"):
-        connection.exec_trace, trace = None, connection.exec_trace
-        connection.pragma("max_page_count", max(1, pages))
-        connection.exec_trace = trace
-    return True
+def limit(pages: int) -> Callable[[apsw.Cursor, str, object], bool]:
+    """A tracer that lets a replica in the making have so many pages at most."""
+    is_limiting = False
+
+    def trace(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
+        nonlocal is_limiting
+        if not is_limiting and not cursor.connection.filename.endswith("device.db"):
+            is_limiting = True
+            cursor.connection.pragma("max_page_count", max(1, pages))
+            is_limiting = False
+        return True
+
+    return trace
 
 
 async def test_a_file_that_another_program_writes_to_is_busy_and_loses_nothing(world: World, tmp_path: Path) -> None:
