@@ -90,8 +90,9 @@ class Life:
         """Let the disk be full after so many more pages, or let it have room again."""
         for connection in self._connections:
             with suppress(apsw.ConnectionClosedError), self.looked_at():
-                count = int(connection.pragma("page_count"))
-                connection.pragma("max_page_count", count + further if further is not None else 1_000_000)
+                for file in set(connection.db_names()) - {"temp"}:
+                    count = int(connection.pragma("page_count", schema=file))
+                    connection.pragma("max_page_count", count + further if further is not None else 1_000_000, schema=file)
 
 
 _LIVES: dict[str, Life] = {}

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-import apsw
 import msgspec
 
 from client_sdk import OrderClient
 from client_sdk.clock import IdSource as DeviceIds
 from tests.simulation.oracle import SYNCED_TABLES, VERSIONS, Columns
 from tests.support.databases import migrate_database, open_database
+from tests.support.device_files import look_into
 from tests.support.world import SERVER_URL, START_MS, Company, World, small_company
 
 REPS = (0, 0, 1, 1)
@@ -107,7 +107,7 @@ async def _opened(world: World, folder: Path, place: int) -> OrderClient:
 
 
 def _columns(device: Path) -> Columns:
-    connection = apsw.Connection(str(device / "tablet.db"))
+    connection = look_into(device / "tablet.db")
     names = {}
     for table in SYNCED_TABLES:
         found = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
