@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.verdicts import Code, Outcome
 from tests.processes.books import ask, ask_device, check_log, check_money_and_stock, check_verdicts, replica_differences
 from tests.processes.wire import EndpointFor, enrol_over_http, open_over_http, over_http, submit
+from tests.support.device_files import copy_device
 from tests.support.world import World
 
 
@@ -45,7 +47,7 @@ async def test_a_copy_of_a_device_becomes_a_device_of_its_own_and_keeps_its_orde
         await device.sync()
         await submit(device, world, 0, (0, 1))
         await device.sync()
-    shutil.copyfile(original, copy)
+    copy_device(original, copy)
     events: list[Event] = []
     async with (
         await open_over_http(world, original, endpoint_for) as first,
@@ -81,7 +83,7 @@ async def test_a_device_copied_with_orders_in_its_outbox_has_each_order_once(
         await device.sync()
         for product in range(3):
             await submit(device, world, 0, (product, 4))
-    shutil.copyfile(original, copy)
+    copy_device(original, copy)
     async with (
         await open_over_http(world, original, endpoint_for) as first,
         await open_over_http(world, copy, endpoint_for) as second,
@@ -101,7 +103,7 @@ async def test_a_draft_that_was_copied_is_ordered_once(world: World, endpoint_fo
         await device.sync()
         draft = await device.draft_order(world.company.customers[0].id)
         await draft.add_line(world.company.products[0].id, 2)
-    shutil.copyfile(original, copy)
+    copy_device(original, copy)
     outcomes = []
     for path in (original, copy):
         async with await open_over_http(world, path, endpoint_for) as device:
@@ -113,17 +115,18 @@ async def test_a_draft_that_was_copied_is_ordered_once(world: World, endpoint_fo
     assert await numbers(world) == ["R1-000001"]
 
 
+@pytest.mark.parametrize("restore", [shutil.copyfile, copy_device], ids=["its own file alone", "all its files"])
 async def test_a_device_restored_from_an_older_copy_loses_nothing_though_it_uses_its_numbers_again(
-    world: World, endpoint_for: EndpointFor, tmp_path: Path
+    world: World, endpoint_for: EndpointFor, tmp_path: Path, restore: Callable[[Path, Path], object]
 ) -> None:
     path, backup = tmp_path / "device.db", tmp_path / "backup.db"
     async with await enrol_over_http(world, "rep0", path, endpoint_for) as device:
         await device.sync()
-    shutil.copyfile(path, backup)
+    copy_device(path, backup)
     async with await open_over_http(world, path, endpoint_for) as device:
         before = [await submit(device, world, 0, (product, 1)) for product in range(3)]
         await device.sync()
-    shutil.copyfile(backup, path)
+    restore(backup, path)
     async with await open_over_http(world, path, endpoint_for) as device:
         after = [await submit(device, world, 1, (product, 1)) for product in range(2)]
         assert after == before[:2]
