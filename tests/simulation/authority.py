@@ -10,7 +10,7 @@ from typing import Any
 
 import aiosqlite
 
-_STATEMENTS = frozenset({"execute", "executemany", "executescript", "commit"})
+_STATEMENTS = frozenset({"execute", "executemany", "executescript", "commit", "_execute_fetchall"})
 _GIVING_UP = frozenset({"rollback", "close"})
 _BUSY_SECONDS_MAX = 10.0
 
@@ -52,6 +52,7 @@ class Process:
         self.dies_after: int | None = None
         self.committed: Callable[[], None] = lambda: None
         self.pause: Callable[[], float] | None = None
+        self.fuse: Callable[[], str] | None = None
         self._raw: list[sqlite3.Connection] = []
 
     def connector(self) -> sqlite3.Connection:
@@ -63,15 +64,18 @@ class Process:
     def connect(self) -> "InlineConnection":
         return InlineConnection(self)
 
-    def before(self) -> None:
+    def before(self) -> str:
+        """A statement is to be carried out; what the fuse says of it is given to `after`."""
         if self.dead:
             raise ServerKilledError
         self.statements += 1
-        if self.dies_before is not None and self.statements >= self.dies_before:
+        ends = self.fuse() if self.fuse is not None else ""
+        if ends == "before" or (self.dies_before is not None and self.statements >= self.dies_before):
             self.die()
+        return ends
 
-    def after(self) -> None:
-        if self.dies_after is not None and self.statements >= self.dies_after:
+    def after(self, ends: str) -> None:
+        if ends == "after" or (self.dies_after is not None and self.statements >= self.dies_after):
             self.die()
 
     def die(self) -> None:
@@ -122,13 +126,13 @@ class InlineConnection(aiosqlite.Connection):
         process = self._process
         if process.pause is not None and (seconds := process.pause()):
             await asyncio.sleep(seconds)
-        process.before()
+        ends = process.before()
         if args and args[0].startswith("PRAGMA busy_timeout"):
             args = ("PRAGMA busy_timeout=0",)
         result = await self._patiently(fn, args, kwargs)
         if fn.__name__ == "commit":
             process.committed()
-        process.after()
+        process.after(ends)
         return result
 
     async def _patiently(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
 NEVER: Final = 1 << 60
+Fuse = Callable[[], str]
+"""Asked at each statement: dies the process before it, or after it, or not at all ("")?"""
 
 
 class DeviceKilledError(BaseException):
@@ -28,7 +30,8 @@ class Life:
         self.statements = 0
         self.dies_at = NEVER
         self.dies_after_commits = NEVER
-        self._is_committing = False
+        self.fuse: Fuse | None = None
+        self._is_carrying_out = False
         self.is_looked_at = False
         self._note = note
         self._connections: list[apsw.Connection] = []
@@ -52,24 +55,31 @@ class Life:
         if self.dead:
             raise DeviceKilledError
 
-    def _trace(self, cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
-        if self._is_committing or self.is_looked_at:
+    def _trace(self, cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+        if self._is_carrying_out or self.is_looked_at:
             return True
         self.check()
         self.statements += 1
         connection = cursor.connection
         if sql.startswith("BEGIN"):
             connection.set_busy_timeout(0)  # nobody could let go of a lock while this thread waits for it
-        if self.statements >= self.dies_at:
+        ends = self.fuse() if self.fuse is not None else ""
+        if self.statements >= self.dies_at or ends == "before":
             self.die(f"before {sql.split(None, 1)[0]}")
         if sql == "COMMIT":
             self.dies_after_commits -= 1
-            if self.dies_after_commits <= 0:
-                self._is_committing = True
-                connection.execute("COMMIT")
-                self._is_committing = False
-                self.die("after COMMIT")
+        if self.dies_after_commits <= 0 or ends == "after":
+            self._carry_out(connection, sql, bindings)
+            self.die(f"after {sql.split(None, 1)[0]}")
         return True
+
+    def _carry_out(self, connection: apsw.Connection, sql: str, bindings: Any) -> None:
+        """The statement itself, here and now, for whoever asked for it is not to live on when it is done."""
+        self._is_carrying_out = True
+        try:
+            connection.execute(sql, bindings).fetchall()
+        finally:
+            self._is_carrying_out = False
 
     def die(self, where: str) -> None:
         self.dead = True

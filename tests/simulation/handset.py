@@ -18,7 +18,7 @@ from client_sdk.errors import DeviceRevokedError, DeviceWipedError, RoadbookErro
 from client_sdk.events import CheckpointReached, Event, ReplicaRebuilt, ScopeChanged, VerdictArrived
 from client_sdk.transport import HttpEndpoint
 from sync_protocol.wire.messages import ResyncReason
-from tests.simulation.device import NEVER, DeviceKilledError, begin_life, end_life
+from tests.simulation.device import NEVER, DeviceKilledError, Fuse, begin_life, end_life
 from tests.simulation.network import Network, Wire
 from tests.simulation.trace import require
 from tests.support.world import SERVER_URL
@@ -65,6 +65,7 @@ class Handset:
         self.ids = IdSource(self.clock, world.chance(f"ids/{place}"))
         self.network = Network(world.server, world.chance(f"network/{place}"), world.plan.rates, world.trace)
         self._client: OrderClient | None = None
+        self.fuse: Fuse | None = None
         self.holds: dict[bytes, bytes] = {}
         self.told: dict[bytes, Told] = {}
         self.epoch: UUID | None = None
@@ -93,6 +94,7 @@ class Handset:
         self._client = None
         for _ in range(20):
             self.life = begin_life(self.folder, self._died)
+            self.life.fuse = self.fuse
             try:
                 self._client = client = await self._open()
             except DeviceKilledError:

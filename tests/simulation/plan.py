@@ -80,6 +80,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     poison_rate: float
     rates: dict[str, float]
     steps: tuple[Step, ...]
+    states: tuple[str, ...] = ()
+    """What each device begins as; drawn where it is not said."""
 
 
 class Swarm(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,7 +40,7 @@ def run_seed(seed: int, swarm: Swarm | None = None, *, keep_trace: bool = False)
 
 def run_plan(plan: Plan, *, keep_trace: bool = False) -> Outcome:
     """Run it to its end, or to the first thing that does not hold."""
-    _prepare()
+    prepare()
     logging.disable(logging.CRITICAL)  # the server logs each planted failure with its traceback
     gc.disable()  # a run makes little garbage in cycles, and looking for it takes a tenth of the time
     try:
@@ -51,7 +51,7 @@ def run_plan(plan: Plan, *, keep_trace: bool = False) -> Outcome:
 
 
 @cache
-def _prepare() -> None:
+def prepare() -> None:
     """What is made once in a process, outside of any loop."""
     made = template()
     run_virtually(warm_up(made.folder / "server.db", lambda: 0))

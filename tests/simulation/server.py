@@ -80,6 +80,7 @@ class SimulatedServer:
         self.history = History(columns)
         self.poison_rate = 0.0
         self.pause: Callable[[], float] | None = None
+        self.fuse: Callable[[], str] | None = None
         self._through_app = through_app
         self._handlers = self._poisoned(intent_handlers())
         self._oracle: sqlite3.Connection | None = None
@@ -91,7 +92,7 @@ class SimulatedServer:
 
     async def start(self) -> None:
         self.process = _Slot.process = Process(str(self.path), self.clock.now_ms)
-        self.process.pause = self.pause
+        self.process.pause, self.process.fuse = self.pause, self.fuse
         self.database = Database(f"sqlite:///{self.path}", before_commit=seal_before_commit, engine=shared_engine())
         if self._oracle is None:
             self._oracle = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)

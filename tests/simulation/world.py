@@ -81,6 +81,8 @@ class SimulatedWorld:
             handset = self.add_handset(drawn.choice(REPS) if place > 1 else (0, 1)[place])
             original = REPS.index(handset.rep) + (1 if place > 1 else 0)
             state = drawn.choice((*STATES, "synced", "synced"))
+            if self.plan.states:
+                state = self.plan.states[place]
             if place > 1 and any(each.original == original for each in self.handsets[:-1]):
                 state = "fresh"
             handset.original = original
