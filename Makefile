@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint bench soak chaos lock
+.PHONY: help install demo serve test lint bench soak chaos simulate crashes lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ chaos: $(INSTALLED) ## Kill, freeze and cut off real servers and devices: RUNS=5
 
 simulate: $(INSTALLED) ## Run many worlds of the simulation on all processors, and go on where it stopped: SEEDS=50000
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+crashes: $(INSTALLED) ## Kill a server and its devices before and after every statement of every core scenario, one by one
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.crashes
 
 lock: $(INSTALLED) ## Write the lock files anew, after a change of the dependencies in pyproject.toml
 	$(COMPILE) --output-file packaging/requirements.lock

@@ -5,7 +5,6 @@ and must end as it ends where nothing crashes.
 """
 
 import argparse
-import asyncio
 import gc
 import logging
 import sys
@@ -130,10 +129,16 @@ def _state(world: SimulatedWorld) -> Any:
     return {
         "orders": sorted(_orders(now)),
         "customers": sorted((row[now.columns.place["customer"]["name"]], *row[3:5]) for row in now.tables["customer"]),
-        **{table: [row for row in now.tables[table] if row[0] in _founded(world)] for table in kept},
+        **{table: _rows(now, table, _founded(world)) for table in kept},
         "intents": sorted((record.kind, record.outcome) for record in world.server.history.records.values()),
         "devices": [_device(handset) for handset in world.handsets],
     }
+
+
+def _rows(now: Snapshot, table: str, ids: set[bytes]) -> list[tuple[Any, ...]]:
+    """Rows with these ids, without their times."""
+    timeless = [place for name, place in now.columns.place[table].items() if not name.endswith("_ms")]
+    return [tuple(row[place] for place in timeless) for row in now.tables[table] if row[0] in ids]
 
 
 def _founded(world: SimulatedWorld) -> set[bytes]:
@@ -171,11 +176,13 @@ class Failure(NamedTuple):
     where: str
 
     def __str__(self) -> str:
-        return f"{self.scenario}: {self.site.process} {self.site.side} its statement {self.site.statement}: {self.what}\n{self.where}"
+        return (
+            f"{self.scenario}: {self.site.process} {self.site.side} its statement {self.site.statement}: {self.what}\n{self.where}"
+        )
 
 
-def sites_of(scenario: Scenario, statements: dict[int | str, int]) -> list[Site]:
-    """Every place of a scenario where one of its processes can die."""
+def sites_of(statements: dict[int | str, int]) -> list[Site]:
+    """Every place where one of its processes can die."""
     return [
         Site(process, number, side) for process, count in statements.items() for number in range(1, count + 1) for side in SIDES
     ]
@@ -187,7 +194,7 @@ def run_scenario(place: int, every: int = 1, first: int = 0) -> tuple[str, int, 
     calm = crash(scenario, None)
     if calm.failure:
         raise AssertionError(f"{scenario.name}, without a crash: {calm.failure}\n{calm.where}")
-    sites = sites_of(scenario, calm.statements)
+    sites = sites_of(calm.statements)
     tried = sites[first % every :: every]
     failures = []
     for site in tried:
@@ -200,7 +207,14 @@ def run_scenario(place: int, every: int = 1, first: int = 0) -> tuple[str, int, 
 
 
 def _difference(calm: dict[str, Any], crashed: dict[str, Any]) -> str:
-    return "; ".join(f"{key} {calm[key]} became {crashed[key]}" for key in calm if calm[key] != crashed[key])
+    """What there is without the crash alone, and with it alone."""
+    told = []
+    for key, before in calm.items():
+        after = crashed[key]
+        lacking, further = [each for each in before if each not in after], [each for each in after if each not in before]
+        if before != after:
+            told.append(f"{key}: lacks {lacking[:2]}, has beyond {further[:2]}, {len(before)} became {len(after)}")
+    return "; ".join(told)
 
 
 def main() -> int:

@@ -212,9 +212,10 @@ class Handset:
         self.told[intent_id] = Told(verdict, outcome, self.world.clock.now_ms())
 
     def _read_journal(self) -> None:
-        """After a start: what the journal shows was told, even if the process died before it could say so."""
-        for (intent_id,) in self.query("SELECT intent_id FROM journal"):
-            if intent_id not in self.told:
+        """After a start: what the journal shows is told, even if the process died before it could say so."""
+        for intent_id, verdict in self.query("SELECT intent_id, verdict FROM journal"):
+            told = self.told.get(intent_id)
+            if told is None or told.verdict != verdict:
                 self._read_verdict(intent_id)
 
     # What must hold
