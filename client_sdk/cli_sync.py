@@ -17,7 +17,7 @@ from client_sdk.journal import JournalEntry
 from client_sdk.status import DeviceStatus
 from sync_protocol.intents import CreateCustomer
 
-_PHASES: Final = {"push": "sending", "pull": "receiving"}
+_PHASES: Final = {"push": "sending", "image": "downloading", "pull": "receiving"}
 
 
 @command(

@@ -86,7 +86,7 @@ Listener = Callable[[Event], None]
 
 
 class SyncProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a sync is: `phase` is `push` or `pull`; `expected` is 0 where it is not known."""
+    """How far a sync is: `phase` is `push` (intents), `image` (bytes) or `pull` (rows); `expected` is 0 where it is not known."""
 
     phase: str
     done: int

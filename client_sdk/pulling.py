@@ -15,6 +15,7 @@ from client_sdk.clock import Surroundings
 from client_sdk.errors import BadReplyError, StoreBusyError
 from client_sdk.events import CheckpointReached, Event, Listener, ReplicaRebuilt, ScopeChanged, SyncProgress
 from client_sdk.flow import Flow
+from client_sdk.images import ImageLane
 from client_sdk.pages import Page, read_page
 from client_sdk.state import Identity, Incarnation, Staging
 from client_sdk.store import Store
@@ -48,13 +49,16 @@ class Puller:
         self._surroundings = surroundings
         self._listener = listener
         self._flow = flow
+        self._images = ImageLane(store, server, flow)
+        self._progress: ProgressListener = _nobody
+        self._rows = 0
         self.has_offered_again = False
 
     async def pull(self, progress: ProgressListener) -> int:
         """Page after page, each staged as it comes, until a checkpoint is whole; then move to it. Returns the rows that came."""
         self.has_offered_again = False
+        self._progress, self._rows = progress, 0
         staging = await self._begin()
-        rows = 0
         ahead: Page | None = None
         for _ in range(PASSES_MAX):
             page = ahead or await self._fetch(staging)
@@ -71,12 +75,12 @@ class Puller:
                 progress(SyncProgress(phase="pull", done=done, expected=max(done, expected)))
 
             staging = msgspec.structs.replace(staging, rows_expected=expected)
-            rows += page.trailer.rows
+            self._rows += page.trailer.rows
             if page.trailer.complete and not staging.gained_later:
                 await self._move(staging, page, tell)
                 if page.trailer.rows:
                     self._flow.moved()
-                return rows
+                return self._rows
             staging, ahead = await self._stage(staging, page, tell)
             self._flow.moved()
         raise BadReplyError("the server never comes to an end")
@@ -92,7 +96,18 @@ class Puller:
 
     async def _begin_afresh(self, *, anew: bool) -> Staging | None:
         await self._store.begin_building(anew=anew)
-        return await self._store.build(replica.begin_afresh)
+        staging = await self._store.build(replica.begin_afresh)
+        if staging is not None and staging == replica.NOTHING_STAGED:
+            rows = await self._images.begin(
+                lambda done, size: self._progress(SyncProgress(phase="image", done=done, expected=size))
+            )
+            if rows:
+                self._rows += rows
+                return await self._store.build(replica.begin_afresh)
+        return staging
+
+    def _tell_bytes(self, done: int, expected: int) -> None:
+        self._progress(SyncProgress(phase="image", done=done, expected=expected))
 
     def _act_on(self, staging: Staging) -> Act:
         """How to act on the file that a pull fills: the replica that is shown, or the one that is being built."""
@@ -134,6 +149,7 @@ class Puller:
         restored = reason is not ResyncReason.BELOW_RETENTION
         # An act of its own, which may be repeated: where a kill comes now, the next pull is told to start anew, too.
         offered = await self._store.write(_offer_again, server_time_ms) if restored else 0
+        await self._images.refuse()  # where there was one, the server could not go on from it
         staging = await self._begin_afresh(anew=True)
         assert staging is not None, "it was begun just now"
         self.has_offered_again = restored
@@ -154,7 +170,9 @@ class Puller:
         """Let the replica that was built take the place of the one that is shown."""
         built = await self._store.build(replica.held)
         before = await self._store.write(replica.note_lost, built)
-        await self._tell(await self._store.show_built(replica.show, before))
+        applied = await self._store.show_built(replica.show, built[0], before)
+        await self._images.forget()
+        await self._tell(applied)
 
     async def _tell(self, applied: replica.Applied) -> None:
         await self._erase()
@@ -169,6 +187,10 @@ class Puller:
         """Let the bytes of what was purged go from the write-ahead log too, so that its receipts may be handed in (I-5)."""
         if await self._store.read(receipts.has_unerased) and await self._store.empty_log():
             await self._store.write(receipts.note_erased)
+
+
+def _nobody(_step: SyncProgress) -> None:
+    """Hears of progress while no pull runs."""
 
 
 def _move(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress, now_ms: int) -> replica.Applied:

@@ -7,7 +7,7 @@ is pulled afresh goes straight into the tables of a file that nobody reads yet, 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import apsw
 import msgspec
@@ -34,6 +34,9 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[str, ...] = ()
 
 
+NOTHING_STAGED: Final = Staging(epoch=None, cursor=0, afresh=True, digest=None)
+
+
 def begin_staging(connection: apsw.Connection) -> Staging | None:
     """Go on where a pull was interrupted, or begin one from the replica's checkpoint; None where it must be built afresh."""
     files = load(connection, ReplicaFiles)
@@ -53,7 +56,7 @@ def begin_afresh(connection: apsw.Connection) -> Staging | None:
     """Go on with the replica that is being built, or begin it from nothing; None where it is whole and waits to be shown."""
     if connection.execute("SELECT count(*) FROM sqlite_master").get == 0:
         create_tables(connection)
-        save(connection, Staging(epoch=None, cursor=0, afresh=True, digest=None))
+        save(connection, NOTHING_STAGED)
     return load(connection, Staging)
 
 
@@ -229,8 +232,13 @@ def _buckets(scope: ScopeHeld | None) -> set[str]:
     return set(scope.buckets) if scope is not None else set()
 
 
-def show(connection: apsw.Connection, before: ScopeHeld | None) -> Applied:
-    """Lay the overlay on the replica that was built, in the act that shows it; `before` is what the one before it held."""
+def show(connection: apsw.Connection, built: Checkpoint, before: ScopeHeld | None) -> Applied:
+    """Lay the overlay on the replica that was built, in the act that shows it; `before` is what the one before it held.
+
+    Raises StoreBusyError where the file is not the one that was built, because another program builds, too.
+    """
+    if checkpoint(connection) != built:
+        raise StoreBusyError
     overlay.rebuild(connection)
     counts = {synced.name: connection.execute(f"SELECT count(*) FROM {synced.name}").get for synced in SYNCED}  # noqa: S608  # names of the registry
     return _applied(connection, before, Counter({name: count for name, count in counts.items() if count}))

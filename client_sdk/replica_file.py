@@ -12,6 +12,7 @@ import apsw
 
 from client_sdk.connection import CACHE_KIBIBYTES, connect, transaction
 from client_sdk.errors import StoreForeignError
+from client_sdk.image_file import unlink_parts
 from client_sdk.state import ReplicaFiles, load
 from sync_protocol.replica_schema import REPLICA_APPLICATION_ID, create_sql, finish_sql, image_format
 from sync_protocol.wire.codec import encode
@@ -73,11 +74,39 @@ def settle(connection: apsw.Connection) -> None:
     """Everything that was written is in the file itself and on the disk, and so is the file's name."""
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    folder = os.open(Path(connection.filename).parent, os.O_RDONLY)
+    sync_folder(Path(connection.filename).parent)
+
+
+def open_unpacked(path: str) -> apsw.Connection:
+    """A connection to a file that is thrown away where anything fails before `put_in_place`."""
+    connection = apsw.Connection(path)
+    for pragma in ("journal_mode=MEMORY", "synchronous=OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def put_in_place(file: Path, path: str) -> None:
+    """Let a file be found under another name, after a power cut too, with all that is in it."""
+    descriptor = os.open(file, os.O_RDWR)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
+    for left in (f"{path}-wal", f"{path}-shm"):
+        Path(left).unlink(missing_ok=True)
+    file.replace(path)
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder survive a power cut; where folders cannot be opened, the system sees to it itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def is_usable(path: str) -> bool:
@@ -113,12 +142,14 @@ def detach(connection: apsw.Connection) -> None:
 
 
 def unlink_others(store_path: str, files: ReplicaFiles) -> None:
-    """Remove the replica files that are neither shown nor being built, with what SQLite left beside them.
+    """Remove the replica files that are neither shown nor being built, with what SQLite left beside them, and parts of images.
 
     Where a system refuses to remove a file that somebody has open, a later call does it.
     """
     kept = {path_of(store_path, number) for number in (files.shown, files.building) if number is not None}
     beside = Path(store_path)
+    if files.building is None:
+        unlink_parts(store_path)
     for path in beside.parent.glob(f"{beside.name}-replica-*"):
         if str(path.with_name(path.name.removesuffix("-wal").removesuffix("-shm").removesuffix("-journal"))) not in kept:
             try:

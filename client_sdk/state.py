@@ -8,7 +8,7 @@ import msgspec
 
 from client_sdk.errors import NotEnrolledError
 from sync_protocol.wire.codec import encode
-from sync_protocol.wire.messages import PullPosition
+from sync_protocol.wire.messages import ImageOffer, PullPosition
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -88,10 +88,23 @@ class Staging(msgspec.Struct, frozen=True, kw_only=True):
     rows_expected: int = 0
 
 
+class ImageDownload(msgspec.Struct, frozen=True, kw_only=True):
+    """The image that the replica under construction begins with, while it comes and until that is shown.
+
+    `refused` are the digests of images that something was wrong with. `fruitless_tries` were in a row, and brought nothing.
+    """
+
+    offer: ImageOffer | None = None
+    image_format: bytes = b""
+    refused: tuple[bytes, ...] = ()
+    fruitless_tries: int = 0
+
+
 _DURABLE_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Identity: "identity",
     Incarnation: "incarnation",
     ReplicaFiles: "replica_files",
+    ImageDownload: "image",
 }
 _REPLICA_KEYS: Final[dict[type[msgspec.Struct], str]] = {Checkpoint: "checkpoint", ScopeHeld: "scope", Staging: "staging"}
 _OVERLAY_KEY: Final = "overlay"
@@ -120,6 +133,11 @@ def save(connection: apsw.Connection, value: msgspec.Struct, key: str | None = N
 def forget_staging(connection: apsw.Connection) -> None:
     """Forget how far a pull has come."""
     connection.executemany("DELETE FROM replica_state WHERE key = ?", ((key,) for key in STAGING_KEYS))
+
+
+def forget_image(connection: apsw.Connection) -> None:
+    """Forget which image was taken, and which were refused."""
+    connection.execute("DELETE FROM meta WHERE key = ?", (_DURABLE_KEYS[ImageDownload],))
 
 
 def note_change(connection: apsw.Connection) -> None:

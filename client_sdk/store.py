@@ -233,6 +233,30 @@ class Store:
         if builder is not None:
             builder.close()
 
+    async def work(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something with files, in the thread of whoever builds."""
+        return await self._run("build", self._work, act, *args, **kwargs)
+
+    def _work(self, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        with translated(self.path):
+            return act(*args, **kwargs)
+
+    async def adopt(self, file: Path, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Let a file be the replica that is being built, with what `act` writes into it; whole and on the disk, or not at all."""
+        await self._run("build", self._adopt, file, act, *args, **kwargs)
+
+    def _adopt(self, file: Path, act: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        with translated(self.path):
+            self._close_builder()
+            connection = replica_file.open_unpacked(str(file))
+            try:
+                connection.exec_trace = self._tracer
+                with transaction(connection):
+                    act(connection, *args, **kwargs)
+            finally:
+                connection.close()
+            replica_file.put_in_place(file, replica_file.path_of(self.path, self._building))
+
     async def show_built(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Let the replica that was built take the place of the one that is shown, with `act`, all in one transaction.
 

@@ -129,7 +129,12 @@ class HttpEndpoint:
 
     async def image_file(self, device_id: UUID, incarnation: bytes, digest: bytes, offset: int) -> AsyncIterator[bytes]:
         """Raises ServerError, ServerUnreachableError, BadReplyError, the last where the answer begins at another byte."""
-        headers = {"accept": IMAGE_MEDIA_TYPE, INCARNATION_HEADER: incarnation.hex(), "range": f"bytes={offset}-"}
+        headers = {
+            "accept": IMAGE_MEDIA_TYPE,
+            INCARNATION_HEADER: incarnation.hex(),
+            "range": f"bytes={offset}-",
+            "if-range": f'"{digest.hex()}"',
+        }
         path = f"/sync/images/{digest.hex()}"
         request = self._client.build_request("GET", path, params={"device_id": str(device_id)}, headers=headers)
         async with self._answer(request, IMAGE_MEDIA_TYPE, httpx2.codes.PARTIAL_CONTENT) as response:

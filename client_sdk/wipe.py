@@ -15,6 +15,7 @@ import apsw
 import msgspec
 
 from client_sdk.errors import RoadbookError
+from client_sdk.replica_file import sync_folder
 from client_sdk.state import Identity, Incarnation, load, save
 from client_sdk.transport import HttpEndpoint
 from sync_protocol.values import Instant
@@ -71,7 +72,7 @@ def begin(path: str, order: WipeOrder) -> None:
     finally:
         os.close(descriptor)
     draft.replace(place)
-    _sync_folder(place.parent)
+    sync_folder(place.parent)
 
 
 def pending(path: str) -> WipeOrder | None:
@@ -86,7 +87,7 @@ def resume(path: str) -> None:
         return
     for each in _files(path):
         _erase(each)
-    _sync_folder(Path(path).parent)
+    sync_folder(Path(path).parent)
 
 
 def _files(path: str) -> Iterator[Path]:
@@ -105,17 +106,6 @@ def _erase(file: Path) -> None:
         opened.flush()
         os.fsync(opened.fileno())
     file.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let the names in a folder survive a power cut; where folders cannot be opened, the system sees to it itself."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 async def confirm(path: str, endpoint_for: Callable[[str, str], SyncEndpoint]) -> bool:
