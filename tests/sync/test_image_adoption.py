@@ -408,7 +408,7 @@ async def test_a_device_killed_at_any_statement_of_an_adoption_goes_on(sqlite_da
     await (await enrolled(world, link, fresh)).close()
     await images.builder().run()
     expected = await by_rows(world, tmp_path)
-    for countdown in itertools.chain(range(1, 24), itertools.count(24, 9)):
+    for countdown in itertools.chain(range(1, 20, 2), itertools.count(20, 14)):
         copy_device(fresh, path)
         device = await OrderClient.open(path, clock=world.clock, endpoint_for=link.endpoint_for, inline=True)
         kill_after_unpacking(device, countdown)
