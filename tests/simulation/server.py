@@ -53,6 +53,18 @@ def shared_engine() -> AsyncEngine:
     return sqlite_engine(engine_url("sqlite:///simulated"), 20, async_creator=_connect)
 
 
+def open_in_this_thread(process: Process) -> Database:
+    """The database of a process whose statements run in this thread; there is one such process at a time."""
+    _Slot.process = process
+    return Database(f"sqlite:///{process.path}", before_commit=seal_before_commit, engine=shared_engine())
+
+
+async def bury(process: Process) -> None:
+    """Let go of the process's connections, wherever they are."""
+    process.bury()
+    await shared_engine().dispose(close=False)
+
+
 @cache
 def shared_app() -> Litestar:
     return create_app(Settings(database_url="sqlite:///simulated"))
@@ -91,9 +103,9 @@ class SimulatedServer:
     # One process after the other
 
     async def start(self) -> None:
-        self.process = _Slot.process = Process(str(self.path), self.clock.now_ms)
+        self.process = Process(str(self.path), self.clock.now_ms)
         self.process.pause, self.process.fuse = self.pause, self.fuse
-        self.database = Database(f"sqlite:///{self.path}", before_commit=seal_before_commit, engine=shared_engine())
+        self.database = open_in_this_thread(self.process)
         if self._oracle is None:
             self._oracle = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         oracle = self._oracle
@@ -112,8 +124,7 @@ class SimulatedServer:
     async def stop(self) -> None:
         """The process ends, whatever it was doing; what it was doing finds out at its next statement."""
         self.is_up = False
-        self.process.bury()
-        await shared_engine().dispose(close=False)
+        await bury(self.process)
 
     async def close(self) -> None:
         await self.stop()

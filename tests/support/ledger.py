@@ -1,8 +1,10 @@
 """An oracle that shares no code with the product: plain SQL over the authoritative tables, and a ledger of what users were told."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import apsw
 import sqlalchemy as sa
@@ -39,11 +41,28 @@ SCOPE_OF_A_REP = {
 }
 
 
+_KEPT: WeakKeyDictionary[Database, sqlite3.Connection] = WeakKeyDictionary()
+
+
+@contextmanager
+def oracle_kept(database: Database) -> Iterator[None]:
+    """Let the oracle keep one connection: it reads the schema, triggers and all, once and not with each question."""
+    if not database.is_sqlite or database in _KEPT:
+        yield
+        return
+    with closing(sqlite3.connect(str(database.url.database), isolation_level=None)) as connection:
+        _KEPT[database] = connection
+        try:
+            yield
+        finally:
+            del _KEPT[database]
+
+
 async def _query(database: Database, statement: str, **bound: Any) -> list[tuple[Any, ...]]:
     """Rows of a statement: on SQLite by a connection of the oracle's own, in this thread."""
     if database.is_sqlite:
-        with closing(sqlite3.connect(str(database.url.database))) as connection:
-            return list(connection.execute(statement, bound))
+        with oracle_kept(database):
+            return list(_KEPT[database].execute(statement, bound))
     async with database.read() as session:
         return [tuple(row) for row in (await session.execute(sa.text(statement), bound)).all()]
 
@@ -56,12 +75,13 @@ async def server_view(database: Database, rep_id: Any) -> dict[str, list[tuple[A
     """What a rep's replica must equal, column by column (I-3)."""
     view = {}
     rep = rep_id.bytes if database.is_sqlite else rep_id
-    for synced in SYNCED:
-        names = ", ".join(synced.row.__struct_fields__)
-        condition = SCOPE_OF_A_REP[synced.name]
-        bound = {"rep": rep} if ":rep" in condition else {}
-        rows = await _query(database, f"SELECT {names} FROM {synced.name} WHERE {condition}", **bound)
-        view[synced.name] = sorted((tuple(_plain(value) for value in row) for row in rows), key=repr)
+    with oracle_kept(database):
+        for synced in SYNCED:
+            names = ", ".join(synced.row.__struct_fields__)
+            condition = SCOPE_OF_A_REP[synced.name]
+            bound = {"rep": rep} if ":rep" in condition else {}
+            rows = await _query(database, f"SELECT {names} FROM {synced.name} WHERE {condition}", **bound)
+            view[synced.name] = sorted((tuple(_plain(value) for value in row) for row in rows), key=repr)
     return view
 
 

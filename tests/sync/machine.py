@@ -9,7 +9,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
@@ -33,7 +33,7 @@ from sync_protocol.wire.codec import encode
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import PushRequest
 from tests.support.faults import Fault, FaultyEndpoint, KilledError, bury, kill_before_statement
-from tests.support.ledger import device_view, server_view, stock_faults, submissions_of, verdicts_of
+from tests.support.ledger import device_view, oracle_kept, server_view, stock_faults, submissions_of, verdicts_of
 from tests.support.world import World, small_company
 
 T = TypeVar("T")
@@ -116,6 +116,7 @@ class SyncMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = scratch_folder()
         self.runner = asyncio.Runner()
+        self.oracle = ExitStack()
         self.sent: list[PushRequest] = []
         self.verdicts: dict[bytes, bytes] = {}
         self.restless = False
@@ -131,6 +132,7 @@ class SyncMachine(RuleBasedStateMachine):
 
     async def _begin(self) -> None:
         self.database = type(self).open_server(self.folder)
+        self.oracle.enter_context(oracle_kept(self.database))
         self.world = World(self.database, small_company(products=4), seed=self.chance.randrange(2**32))
         self.handsets = [Handset(place, self.folder / f"device{place}.db") for place in range(len(REPS))]
         for handset in self.handsets:
@@ -348,6 +350,7 @@ class SyncMachine(RuleBasedStateMachine):
             if hasattr(self, "world"):
                 self.run(self._come_to_rest())
         finally:
+            self.oracle.close()
             if hasattr(self, "database"):
                 self.run(type(self).close_server(self.database))
             self.runner.close()

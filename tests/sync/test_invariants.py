@@ -15,6 +15,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy.engine import make_url
 
 from server.runtime.database import Database
+from tests.simulation.authority import Process
+from tests.simulation.server import bury, open_in_this_thread
 from tests.support.databases import admin, open_database
 from tests.support.world import World, small_company
 from tests.sync.machine import SyncMachine
@@ -43,10 +45,6 @@ async def _found(url: str) -> None:
     await database.close()
 
 
-async def _close(database: Database) -> None:
-    await database.close()
-
-
 @pytest.fixture(scope="session")
 def founded_sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with the small company in it, to be copied for each run."""
@@ -58,15 +56,20 @@ def founded_sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_nothing_is_lost_doubled_or_shown_wrong_on_sqlite(founded_sqlite: Path, share: int) -> None:
+    processes: list[Process] = []
+
     class OnSqlite(SyncMachine):
         share_of_runs = share
 
         @staticmethod
         def open_server(folder: Path) -> Database:
             shutil.copyfile(founded_sqlite, folder / "server.db")
-            return open_database(f"sqlite:///{folder / 'server.db'}", pool_size=2)
+            processes.append(Process(str(folder / "server.db"), lambda: 0))
+            return open_in_this_thread(processes[-1])
 
-        close_server = staticmethod(_close)
+        @staticmethod
+        async def close_server(_database: Database) -> None:
+            await bury(processes.pop())
 
     soak = int(os.environ.get("ROADBOOK_SOAK_SECONDS", "0"))
     run_state_machine_as_test(OnSqlite, settings=settings_for(max(RUNS_ON_SQLITE, soak * RUNS_PER_SECOND // SHARES)))
