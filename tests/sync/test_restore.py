@@ -1,15 +1,15 @@
 """The server is restored from a backup: what it forgot comes back from the devices, under a new epoch."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from anyio import run_process
 
 from client_sdk import OrderClient
 from client_sdk.events import DeviceRenewed, Event, ReplicaRebuilt
-from server.changelog.log import rotate_epoch
+from server.changelog.log import read_head, rotate_epoch
 from server.identity.devices import forget_after_restore
 from server.runtime.database import Database
 from sync_protocol.entities.catalog import Product, ProductStatus
@@ -132,8 +132,12 @@ async def test_no_prefix_is_given_twice_after_a_restore(world: World, tmp_path: 
             assert ours.number_prefix != theirs.number_prefix
 
 
-def test_the_command_gives_the_log_another_epoch(database_url: str) -> None:
-    environment = {"ROADBOOK_DATABASE_URL": database_url, "PATH": "/usr/bin:/bin"}
+async def test_the_command_gives_the_log_another_epoch(database: Database, database_url: str) -> None:
+    async with database.read() as session:
+        before = (await read_head(session)).epoch
     command = [sys.executable, "-m", "server", "restored"]
-    told = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    assert told[0] != told[1]
+    done = await run_process(command, env={"ROADBOOK_DATABASE_URL": database_url, "PATH": "/usr/bin:/bin"})
+    async with database.read() as session:
+        after = (await read_head(session)).epoch
+    assert after != before
+    assert str(after) in done.stdout.decode()
