@@ -7,7 +7,13 @@ import msgspec
 
 from server.customers.handover import HandoverKind, HandoverState, LateOrders
 from server.customers.handover_preview import DeviceConcerned, Preview, Worth
-from server.customers.handover_progress import Acknowledged, DeviceProgress, HandoverProgress, PurgeState
+from server.customers.handover_progress import (
+    Acknowledged,
+    DeviceProgress,
+    HandoverProgress,
+    PurgeState,
+    SharedAcknowledged,
+)
 from server.runtime.instants import iso, iso_or_none
 
 ACCOUNTS_SHOWN = 200
@@ -152,8 +158,32 @@ class AccountPurge(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class BucketPurge(msgspec.Struct, frozen=True, kw_only=True):
+    """A price list or the stock of a location, which went with the accounts; the counts are of its receipt."""
+
+    bucket: str
+    state: PurgeState
+    rows: int | None
+    checksum: int | None
+    purged_at: str | None
+
+    @classmethod
+    def of(cls, found: SharedAcknowledged) -> Self:
+        receipt = found.receipt
+        return cls(
+            bucket=found.bucket,
+            state=found.state,
+            rows=receipt.rows if receipt else None,
+            checksum=receipt.checksum if receipt else None,
+            purged_at=iso(receipt.purged_at_ms) if receipt else None,
+        )
+
+
 class DeviceAcknowledgement(msgspec.Struct, frozen=True, kw_only=True):
-    """A device that must purge accounts: how many are in which state, and the accounts, those that wait first, up to 200."""
+    """A device that must purge accounts: how many are in which state, and the accounts, those that wait first, up to 200.
+
+    `buckets` are the price lists and stock that the rep lost with them; the counts are of accounts alone.
+    """
 
     device_id: UUID
     name: str
@@ -170,6 +200,7 @@ class DeviceAcknowledgement(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     rows_purged: int
     accounts: list[AccountPurge]
+    buckets: list[BucketPurge]
 
     @classmethod
     def of(cls, found: DeviceProgress) -> Self:
@@ -190,6 +221,7 @@ class DeviceAcknowledgement(msgspec.Struct, frozen=True, kw_only=True):
             waiting=found.count(PurgeState.WAITING),
             rows_purged=sum(each.receipt.rows for each in found.accounts if each.receipt),
             accounts=[AccountPurge.of(each) for each in ordered[:ACCOUNTS_SHOWN]],
+            buckets=[BucketPurge.of(each) for each in found.shared],
         )
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from server.changelog.log import Head, read_head
 from server.customers.errors import HandoverEndedError, HandoverNotFoundError
 from server.customers.handover import HandoverState
+from server.customers.handover_shared import shared_losses
 from server.customers.models import (
     CustomerModel,
     HandoverCustomerModel,
@@ -47,6 +48,14 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     receipt: PurgeReceiptModel | None
 
 
+class SharedAcknowledged(msgspec.Struct, frozen=True, kw_only=True):
+    """A price list or the stock of a location on one device."""
+
+    bucket: str
+    state: PurgeState
+    receipt: PurgeReceiptModel | None
+
+
 class DeviceProgress(msgspec.Struct, frozen=True, kw_only=True):
     """A device of a rep who lost customers. `seen_since` says whether it has been here after the handover."""
 
@@ -56,6 +65,7 @@ class DeviceProgress(msgspec.Struct, frozen=True, kw_only=True):
     report: DeviceReportModel | None
     seen_since: bool
     accounts: Sequence[Acknowledged]
+    shared: Sequence[SharedAcknowledged] = ()
 
     def count(self, state: PurgeState) -> int:
         return sum(each.state is state for each in self.accounts)
@@ -102,8 +112,8 @@ async def open_handover(session: ReadSession, handover_id: UUID) -> HandoverProg
     customers = (await session.execute(counted)).scalar_one() or await _today(session, handover)
     if handover.commit_seq is None or handover.ended_at_ms is None:
         return HandoverProgress(handover=handover, customers=customers)
-    losses = await _losses(session, handover_id)
-    devices = await _devices(session, handover, losses, await read_head(session))
+    losses, shared = await _losses(session, handover_id), await shared_losses(session, handover)
+    devices = await _devices(session, handover, losses, shared, await read_head(session))
     return HandoverProgress(handover=handover, customers=customers, devices=devices)
 
 
@@ -131,7 +141,7 @@ async def _losses(session: ReadSession, handover_id: UUID) -> dict[UUID, list[_L
 
 
 async def _devices(
-    session: ReadSession, handover: HandoverModel, losses: dict[UUID, list[_Loss]], head: Head
+    session: ReadSession, handover: HandoverModel, losses: dict[UUID, list[_Loss]], shared: dict[UUID, list[str]], head: Head
 ) -> list[DeviceProgress]:
     """The devices that could hold what was lost: those that were there, and copies of them that became devices since."""
     done_at_ms = handover.ended_at_ms or 0
@@ -160,16 +170,16 @@ async def _devices(
                 report=report,
                 seen_since=seen_ms is not None and seen_ms > done_at_ms,
                 accounts=accounts,
+                shared=[_shared(bucket, receipts.get(bucket), is_past) for bucket in shared.get(row.id, ())],
             )
         )
     return progress
 
 
 async def _receipts(session: ReadSession, device_id: UUID, commit_seq: int) -> dict[str, PurgeReceiptModel]:
-    """The first receipt for each account since a place in the log."""
+    """The first receipt for each bucket since a place in the log."""
     query = sa.select(PurgeReceiptModel).where(
         PurgeReceiptModel.device_id == device_id,
-        PurgeReceiptModel.bucket.startswith("account:"),
         PurgeReceiptModel.purged_at_cursor >= commit_seq,
     )
     newest_first = query.order_by(PurgeReceiptModel.purged_at_cursor.desc(), PurgeReceiptModel.id.desc())
@@ -184,6 +194,11 @@ def _acknowledged(loss: _Loss, receipt: PurgeReceiptModel | None, is_past: bool)
     else:
         state = PurgeState.CLEAR if is_past else PurgeState.WAITING
     return Acknowledged(customer_id=loss.customer_id, customer_code=loss.code, state=state, receipt=receipt)
+
+
+def _shared(bucket: str, receipt: PurgeReceiptModel | None, is_past: bool) -> SharedAcknowledged:
+    state = PurgeState.PURGED if receipt is not None else PurgeState.CLEAR if is_past else PurgeState.WAITING
+    return SharedAcknowledged(bucket=bucket, state=state, receipt=receipt)
 
 
 async def cancel(session: WriteSession, handover_id: UUID, *, user_id: UUID, reason: str, now_ms: int) -> None:

@@ -11,6 +11,7 @@ from client_sdk import OrderClient, receipts
 from client_sdk.errors import RoadbookError, ServerUnreachableError
 from client_sdk.state import Incarnation, load
 from server.runtime.database import Database
+from sync_protocol.entities.customers import Customer
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import (
     DeviceReport,
@@ -121,6 +122,7 @@ async def test_receipts_that_are_lost_on_the_way_come_again_and_count_once(
                 break
         (device,) = (await manager.open(url))["devices"]
         assert (device["expected"], device["purged"], device["waiting"], device["rows_purged"]) == (2, 2, 0, 6)
+        assert device["buckets"] == [], "its territory brings the list and the stock as before"
         assert await old._store.read(receipts.ready) == ()
         assert pending == []
     async with world.database.read() as session:
@@ -141,5 +143,26 @@ async def test_a_device_that_stays_away_is_what_a_handover_waits_for(world: Worl
         by_id = {each["device_id"]: each for each in (await manager.open(url))["devices"]}
         ids = [str(identity.device_id) for each in (here, away) if (identity := (await each.status()).identity)]
         assert [(by_id[each]["purged"], by_id[each]["waiting"]) for each in ids] == [(2, 0), (0, 2)]
+        lost = [f"pricelist:{world.company.price_lists[0].id.hex}", f"stock:{world.company.locations[0].id.hex}"]
+        assert [[each["bucket"] for each in by_id[device_id]["buckets"]] for device_id in ids] == [lost, lost]
+        assert [{each["state"] for each in by_id[device_id]["buckets"]} for device_id in ids] == [{"purged"}, {"waiting"}]
+        held = len([entry for entry in world.company.entries if entry.price_list_id == world.company.price_lists[0].id])
+        assert by_id[ids[0]]["buckets"][0]["rows"] == 1 + held
         await sync(away)
         assert [each["waiting"] for each in (await manager.open(url))["devices"]] == [0, 0]
+        assert {each["state"] for device in (await manager.open(url))["devices"] for each in device["buckets"]} == {"purged"}
+
+
+async def test_a_list_that_comes_with_an_account_goes_with_it_and_is_acknowledged(
+    world: World, manager: Manager, tmp_path: Path
+) -> None:
+    lists, customer = world.company.price_lists, world.company.customers[0]
+    await world.change(Customer, customer.id, price_list_id=lists[1].id)
+    async with await world.enrolled_device("rep0", tmp_path / "old.db") as old:
+        await old.sync()
+        url = f"/handovers/{(await manager.move(0, to=1))['handover']['id']}"
+        (device,) = (await manager.open(url))["devices"]
+        assert [(each["bucket"], each["state"]) for each in device["buckets"]] == [(f"pricelist:{lists[1].id.hex}", "waiting")]
+        await sync(old)
+        (device,) = (await manager.open(url))["devices"]
+        assert [each["state"] for each in device["buckets"]] == ["purged"]
