@@ -44,7 +44,8 @@ def event_text(event: Event) -> str:  # noqa: PLR0911  # one sentence for each k
         case VerdictArrived(entry):
             return f"{entry.order_number or entry.kind}: {entry.verdict.outcome}"
         case CheckpointReached():
-            return f"Up to date as of {instant_text(event.as_of_ms)}."
+            changed = ", ".join(f"{entity} {count:,}" for entity, count in event.changed.items())
+            return f"Up to date as of {instant_text(event.as_of_ms)}; changed: {changed or 'nothing'}."
         case ReplicaRebuilt(reason, offered):
             return f"Everything was fetched anew ({reason}); {counted(offered, 'act')} offered again."
         case SyncFailed(error, wait, since_ms):

@@ -24,11 +24,16 @@ class ScopeChanged(msgspec.Struct, frozen=True):
 
 
 class CheckpointReached(msgspec.Struct, frozen=True):
-    """The replica moved to a new checkpoint. `changed` counts the rows that came, changed or went, by the name of their entity."""
+    """The replica moved to a new checkpoint. `changed` counts the rows that came, changed or went, by the name of their entity.
+
+    `ids` says which rows, for the entities of which at most a hundred changed; what is in `changed` alone is to be looked at
+    as a whole. Rows of a bucket that came or went are among them.
+    """
 
     cursor: int
     as_of_ms: int
     changed: dict[str, int]
+    ids: dict[str, frozenset[UUID]]
 
 
 class ReplicaRebuilt(msgspec.Struct, frozen=True):

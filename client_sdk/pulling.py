@@ -177,7 +177,7 @@ class Puller:
     async def _tell(self, applied: replica.Applied) -> None:
         await self._erase()
         at = applied.checkpoint
-        events: list[Event] = [CheckpointReached(at.cursor, at.as_of_ms, applied.changed)]
+        events: list[Event] = [CheckpointReached(at.cursor, at.as_of_ms, applied.changed, applied.ids)]
         if applied.gained or applied.lost:
             events.append(ScopeChanged(applied.gained, applied.lost))
         for event in events:

@@ -4,15 +4,16 @@ Readers see the checkpoint before or the one after, never between. A row is writ
 is pulled afresh goes straight into the tables of a file that nobody reads yet, which takes the replica's place as a whole.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, Final
+from uuid import UUID
 
 import apsw
 import msgspec
 
 from client_sdk import overlay, receipts
+from client_sdk.changes import Changes
 from client_sdk.errors import BadReplyError, StoreBusyError
 from client_sdk.replica_file import create_tables, finish
 from client_sdk.state import STAGED_SCOPE, Checkpoint, ReplicaFiles, ScopeHeld, Staging, checkpoint, forget_staging, load, save
@@ -26,10 +27,11 @@ Progress = Callable[[int], None]
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """What a move to a checkpoint did: the rows that it changed, by entity, and the scope."""
+    """What a move to a checkpoint did: the rows that it changed, by entity, and the scope. `ids` has those that are few."""
 
     checkpoint: Checkpoint
     changed: dict[str, int]
+    ids: dict[str, frozenset[UUID]]
     gained: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
 
@@ -89,7 +91,7 @@ def stage_scope(connection: apsw.Connection, staging: Staging, chunk: ScopeChunk
     before = load(connection, ScopeHeld, STAGED_SCOPE) or load(connection, ScopeHeld)
     known, new = set(before.buckets) if before is not None else set(), set(chunk.buckets)
     lost = known - new
-    _purge(connection, lost, _table_of(staging))
+    _purge(connection, lost, _table_of(staging), Changes())
     begins_at_nothing = staging.cursor == 0 and staging.position is None
     gained = set() if begins_at_nothing else new - known
     moved = msgspec.structs.replace(staging, digest=chunk.digest, lost=tuple(sorted({*staging.lost, *lost})))
@@ -197,11 +199,12 @@ def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTra
     assert staging.epoch != trailer.epoch or trailer.cursor >= checkpoint(connection).cursor
     at = _reach(connection, trailer, clock_skew_ms)
     receipts.write(connection, _lost(before, load(connection, ScopeHeld)), at)
-    changed = _purge(connection, staging.lost, _replica_table)
-    changed.update(_merge_tables(connection))
+    changes = Changes()
+    _purge(connection, staging.lost, _replica_table, changes)
+    _merge_tables(connection, changes)
     clear_staging(connection)
     overlay.rebuild(connection)
-    return _applied(connection, before, changed)
+    return _applied(connection, before, changes)
 
 
 def complete(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> None:
@@ -240,8 +243,10 @@ def show(connection: apsw.Connection, built: Checkpoint, before: ScopeHeld | Non
     if checkpoint(connection) != built:
         raise StoreBusyError
     overlay.rebuild(connection)
-    counts = {synced.name: connection.execute(f"SELECT count(*) FROM {synced.name}").get for synced in SYNCED}  # noqa: S608  # names of the registry
-    return _applied(connection, before, Counter({name: count for name, count in counts.items() if count}))
+    changes = Changes()
+    for synced in SYNCED:
+        changes.add_unnamed(synced.name, connection.execute(f"SELECT count(*) FROM {synced.name}").get)  # noqa: S608  # names of the registry
+    return _applied(connection, before, changes)
 
 
 def _reach(connection: apsw.Connection, trailer: PageTrailer, clock_skew_ms: int) -> Checkpoint:
@@ -253,47 +258,41 @@ def _reach(connection: apsw.Connection, trailer: PageTrailer, clock_skew_ms: int
     return at
 
 
-def _applied(connection: apsw.Connection, before: ScopeHeld | None, changed: Counter[str]) -> Applied:
+def _applied(connection: apsw.Connection, before: ScopeHeld | None, changes: Changes) -> Applied:
     now = load(connection, ScopeHeld)
     return Applied(
         checkpoint=checkpoint(connection),
-        changed=dict(+changed),
+        changed=dict(+changes.counts),
+        ids=changes.ids(),
         gained=tuple(_lost(now, before)),
         lost=tuple(_lost(before, now)),
     )
 
 
-def _merge_tables(connection: apsw.Connection) -> Counter[str]:
-    changed = Counter[str]()
+def _merge_tables(connection: apsw.Connection, changes: Changes) -> None:
     for synced in SYNCED:
-        connection.execute(
-            f"""
+        delete = f"""
             DELETE FROM {synced.name} WHERE rowid IN (
                 SELECT held.rowid FROM staged_gone gone CROSS JOIN {synced.name} held ON held.id = gone.id
                  WHERE gone.entity = ? AND gone.commit_seq > held.commit_seq)
-            """,  # noqa: S608  # names of the registry
-            (synced.name,),
-        )
-        changed[synced.name] += connection.changes()
-        names = ", ".join(columns(synced, PROTOCOL_VERSION))
-        connection.execute(_upsert_sql(synced, synced.name, f"SELECT {names} FROM {staged(synced)} WHERE true"))  # noqa: S608  # as above
-        changed[synced.name] += connection.changes()
-    return changed
+            """  # noqa: S608  # names of the registry
+        changes.make(connection, synced, delete, "staged_gone WHERE entity = ?", (synced.name,))
+        names, table = ", ".join(columns(synced, PROTOCOL_VERSION)), staged(synced)
+        upsert = _upsert_sql(synced, synced.name, f"SELECT {names} FROM {table} WHERE true")  # noqa: S608  # as above
+        changes.make(connection, synced, upsert, table)
 
 
 def _replica_table(synced: Synced) -> str:
     return synced.name
 
 
-def _purge(connection: apsw.Connection, lost: Iterable[str], table_of: Callable[[Synced], str]) -> Counter[str]:
-    """Delete the rows of buckets that are not held any more (I-5); `secure_delete` overwrites their bytes. Returns how many."""
-    purged = Counter[str]()
+def _purge(connection: apsw.Connection, lost: Iterable[str], table_of: Callable[[Synced], str], changes: Changes) -> None:
+    """Delete the rows of buckets that are not held any more (I-5); `secure_delete` overwrites their bytes."""
     for bucket in lost:
         kind, _, key = bucket.partition(":")
         for synced in SYNCED:
             if synced.bucket.kind == kind:
                 where, bindings = (f"{synced.bucket.key} = ?", (bytes.fromhex(key),)) if synced.bucket.key else ("true", ())
-                connection.execute(f"DELETE FROM {table_of(synced)} WHERE {where}", bindings)  # noqa: S608  # names of the registry
-                purged[synced.name] += connection.changes()
+                source = f"{table_of(synced)} WHERE {where}"
+                changes.make(connection, synced, f"DELETE FROM {source}", source, bindings)  # noqa: S608  # names of the registry
         connection.execute("DELETE FROM range_sum WHERE bucket = ? AND rows = 0", (bucket,))
-    return purged

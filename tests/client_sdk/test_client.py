@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from client_sdk import NewCustomer, OrderClient
+from client_sdk import NewCustomer, OrderClient, changes
 from client_sdk.errors import (
     EnrolmentRefusedError,
     InvalidEntryError,
@@ -17,7 +18,9 @@ from client_sdk.events import CheckpointReached, Event, ReplicaRebuilt, ScopeCha
 from server.changelog.log import rotate_epoch
 from server.runtime.database import Database
 from server.runtime.errors import ProblemError
-from sync_protocol.entities.customers import Customer
+from server.runtime.rows import table_of
+from sync_protocol.entities.catalog import Product
+from sync_protocol.entities.customers import Contact, Customer
 from sync_protocol.entities.inventory import StockLevel
 from sync_protocol.verdicts import Outcome
 from sync_protocol.wire.messages import ResyncReason
@@ -100,8 +103,10 @@ async def test_an_application_is_told_of_verdicts_checkpoints_and_scope(world: W
         verdict, reached = events
         assert isinstance(verdict, VerdictArrived)
         assert verdict.entry == (await device.journal())[0]
-        changed = {"stock_level": 1, "sales_order": 1, "sales_order_line": 1}
-        assert reached == CheckpointReached((await device.status()).cursor, (await device.status()).as_of_ms, changed)
+        assert isinstance(reached, CheckpointReached)
+        assert (reached.cursor, reached.as_of_ms) == ((await device.status()).cursor, (await device.status()).as_of_ms)
+        assert reached.changed == {"stock_level": 1, "sales_order": 1, "sales_order_line": 1}
+        assert reached.ids["sales_order"] == {verdict.entry.subject_id}
         events.clear()
         moved = world.company.customers[0]
         await world.change(Customer, moved.id, territory_id=world.company.territories[1].id)
@@ -111,6 +116,32 @@ async def test_an_application_is_told_of_verdicts_checkpoints_and_scope(world: W
         events.clear()
         await device.sync()
         assert events == []
+
+
+async def test_an_application_is_told_which_rows_changed_where_they_are_few(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "NAMED_MAX", 3)
+    products, contacts, gone = world.company.products, world.company.contacts, world.company.customers[1]
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        reached: list[CheckpointReached] = []
+        device.subscribe(lambda event: reached.append(event) if isinstance(event, CheckpointReached) else None)
+        await device.sync()
+        assert reached.pop().ids == {}, "all is new"
+        await world.change(Product, products[0].id, name="Renamed")
+        async with world.database.write() as session:
+            await session.execute(sa.delete(table_of(Contact)).where(table_of(Contact).c.id == contacts[0].id))
+        await device.sync()
+        told = reached.pop()
+        assert told.changed == {"product": 1, "contact": 1}
+        assert told.ids == {"product": {products[0].id}, "contact": {contacts[0].id}}
+        async with world.database.write() as session:
+            await session.execute(sa.update(table_of(Product)).values(description="New for all"))
+        await world.change(Customer, gone.id, territory_id=world.company.territories[1].id)
+        await device.sync()
+        told = reached.pop()
+        assert told.changed == {"product": len(products), "customer": 1, "address": 1, "contact": 1}
+        assert told.ids == {"customer": {gone.id}, "address": {world.company.addresses[1].id}, "contact": {contacts[1].id}}
 
 
 async def test_a_rebuilt_replica_is_told_with_what_is_offered_again(world: World, tmp_path: Path) -> None:
