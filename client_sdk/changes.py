@@ -30,9 +30,9 @@ class Changes:
             connection.execute(statement, bindings)
             self.add_unnamed(synced.name, connection.changes())
         elif found:
-            for (row_id,) in connection.execute(f"{statement} RETURNING id", bindings).fetchall():
-                self.counts[synced.name] += 1
-                self._ids[synced.name].add(UUID(bytes=row_id))
+            ids: list[Any] = connection.execute(f"{statement} RETURNING id", bindings).fetchall()
+            self.counts[synced.name] += len(ids)
+            self._ids[synced.name].update(UUID(bytes=row_id) for (row_id,) in ids)
 
     def add_unnamed(self, entity: str, count: int) -> None:
         """So many rows of an entity changed, too many to be named."""
@@ -41,4 +41,4 @@ class Changes:
 
     def ids(self) -> dict[str, frozenset[UUID]]:
         """Which rows changed, for the entities of which few did."""
-        return {entity: frozenset(ids) for entity, ids in self._ids.items() if entity not in self._unnamed}
+        return {entity: frozenset(ids) for entity, ids in self._ids.items() if ids and entity not in self._unnamed}
