@@ -166,7 +166,7 @@ class Follower:
         return delay
 
     async def _came_through(self) -> None:
-        self._retry.progressed()
+        self._retry.came_through(self._started_seconds, self._timer.now_seconds())
         self._through.set()
         since_ms, self._error, self._since_ms, self._stalled = self._since_ms, None, None, None
         if since_ms is not None:

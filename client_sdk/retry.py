@@ -16,6 +16,10 @@ JITTER_SECONDS_MIN: Final = 10.0
 """Over how long devices that were all told the same second spread, at least."""
 SYNCS_PER_MINUTE: Final = 60.0
 SYNCS_AT_ONCE: Final = 20.0
+COSTLY_SYNC_SECONDS: Final = 0.2
+"""A sync that came through costs as much of a token as it took of this: where it is quick, hints are followed at once, and a
+server that is slow because everybody asks is asked less by everybody."""
+SYNC_COST_MIN: Final = 0.05
 REFUSED_REQUEST_COST: Final = 30.0
 """A request that a server answered with "not now" costs half a minute, so that there are two a minute at most."""
 LOST_REQUEST_COST: Final = 5.0
@@ -76,6 +80,11 @@ class Budget:
         self._fill(now_seconds)
         self._tokens -= 1
 
+    def give_back(self, now_seconds: float, tokens: float) -> None:
+        """A sync cost so much less than was taken for it."""
+        self._fill(now_seconds)
+        self._tokens = min(self._at_once, self._tokens + tokens)
+
     def charge_failure(self, now_seconds: float, cost: float) -> None:
         """Pay for a failure: what was saved up is gone, too."""
         self._fill(now_seconds)
@@ -124,6 +133,12 @@ class Retry:
     def progressed(self) -> None:
         """Something came through: the next failure is the first again."""
         self._backoff.progressed()
+
+    def came_through(self, started_seconds: float, now_seconds: float) -> None:
+        """A sync ended well, which was begun so."""
+        self._backoff.progressed()
+        cost = max(SYNC_COST_MIN, (now_seconds - started_seconds) / COSTLY_SYNC_SECONDS)
+        self._budget.give_back(now_seconds, max(0.0, 1.0 - cost))
 
 
 def _cost(error: RoadbookError) -> float:

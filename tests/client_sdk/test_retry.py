@@ -52,6 +52,22 @@ def test_a_storm_of_hints_costs_no_more_than_the_budget(seed: int, gaps: list[fl
     assert most_in_a_minute(synced) <= 60 + 20
 
 
+@given(SEEDS, st.floats(0.001, 2.0))
+@settings(max_examples=50)
+def test_hints_are_followed_at_once_where_syncs_are_quick_and_seldom_where_they_are_slow(seed: int, sync_seconds: float) -> None:
+    retry = Retry(random.Random(seed), 0.0)
+    now, synced = 0.0, []
+    while now < 300:
+        now += retry.wait_seconds(now)
+        synced.append(now)
+        retry.started(now)
+        now += sync_seconds
+        retry.came_through(synced[-1], now)
+    cost = min(1.0, max(0.05, sync_seconds / 0.2))
+    assert most_in_a_minute(synced) <= (60 + 20) / cost + 2
+    assert most_in_a_minute(synced) >= min(60 / cost, 60 / sync_seconds) - 2
+
+
 @given(SEEDS, st.integers(1, 60))
 def test_the_delay_is_anything_up_to_a_ceiling_that_doubles_and_ends_at_five_minutes(seed: int, failures: int) -> None:
     backoff = Backoff(random.Random(seed))
