@@ -26,6 +26,8 @@ from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import (
     DeviceReport,
     GoneChunk,
+    ImageReply,
+    ImageRequest,
     PageHeader,
     PageTrailer,
     PullRequest,
@@ -51,6 +53,9 @@ class Script:
 
     async def pull(self, _request: PullRequest) -> AsyncIterator[bytes]:
         yield self.pages.pop(0)
+
+    async def image(self, request: ImageRequest) -> ImageReply:
+        return ImageReply(audience=request.device_id, epoch=EPOCH)
 
     async def report(self, report: DeviceReport) -> ReportReply:
         return ReportReply(audience=report.device_id, epoch=EPOCH)
