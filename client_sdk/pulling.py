@@ -88,7 +88,7 @@ class Puller:
     async def _begin(self) -> Staging:
         """Go on with the pull that is under way, or begin one: beside the replica where there is none to go on from."""
         for _ in range(2):
-            staging = await self._store.write(replica.begin_staging) or await self._begin_afresh(anew=False)
+            staging = await self._store.read(replica.begin_staging) or await self._begin_afresh(anew=False)
             if staging is not None:
                 return staging
             await self._show()  # a kill came between its last page and this

@@ -40,18 +40,20 @@ NOTHING_STAGED: Final = Staging(epoch=None, cursor=0, afresh=True, digest=None)
 
 
 def begin_staging(connection: apsw.Connection) -> Staging | None:
-    """Go on where a pull was interrupted, or begin one from the replica's checkpoint; None where it must be built afresh."""
+    """Go on where a pull was interrupted, or begin one from the replica's checkpoint; None where it must be built afresh.
+
+    It only reads: what was begun is written down with the first of its rows, since each act waits for the disk.
+    """
     files = load(connection, ReplicaFiles)
     at = load(connection, Checkpoint)
     if at is None or at.cursor == 0 or (files is not None and files.building is not None):
         return None
-    under_way = load(connection, Staging)
-    if under_way is not None:
-        return under_way
+    return load(connection, Staging) or _staging_from(connection, at)
+
+
+def _staging_from(connection: apsw.Connection, at: Checkpoint) -> Staging:
     scope = load(connection, ScopeHeld)
-    staging = Staging(epoch=at.epoch, cursor=at.cursor, afresh=False, digest=scope.digest if scope else None)
-    save(connection, staging)
-    return staging
+    return Staging(epoch=at.epoch, cursor=at.cursor, afresh=False, digest=scope.digest if scope else None)
 
 
 def begin_afresh(connection: apsw.Connection) -> Staging | None:
@@ -64,8 +66,8 @@ def begin_afresh(connection: apsw.Connection) -> Staging | None:
 
 def _require_unmoved(connection: apsw.Connection, staging: Staging) -> None:
     """Refuse to go on where another program on this file has moved the staging: what we would build on is not there."""
-    stored = load(connection, Staging)
-    if stored is None or msgspec.structs.replace(stored, rows_expected=staging.rows_expected) != staging:
+    stored = load(connection, Staging) or _staging_from(connection, checkpoint(connection))
+    if msgspec.structs.replace(stored, rows_expected=staging.rows_expected) != staging:
         raise StoreBusyError
 
 
@@ -270,13 +272,15 @@ def _applied(connection: apsw.Connection, before: ScopeHeld | None, changes: Cha
 
 
 def _merge_tables(connection: apsw.Connection, changes: Changes) -> None:
+    gone = {entity for (entity,) in connection.execute("SELECT DISTINCT entity FROM staged_gone")}
     for synced in SYNCED:
         delete = f"""
             DELETE FROM {synced.name} WHERE rowid IN (
                 SELECT held.rowid FROM staged_gone gone CROSS JOIN {synced.name} held ON held.id = gone.id
                  WHERE gone.entity = ? AND gone.commit_seq > held.commit_seq)
             """  # noqa: S608  # names of the registry
-        changes.make(connection, synced, delete, "staged_gone WHERE entity = ?", (synced.name,))
+        if synced.name in gone:
+            changes.make(connection, synced, delete, "staged_gone WHERE entity = ?", (synced.name,))
         names, table = ", ".join(columns(synced, PROTOCOL_VERSION)), staged(synced)
         upsert = _upsert_sql(synced, synced.name, f"SELECT {names} FROM {table} WHERE true")  # noqa: S608  # as above
         changes.make(connection, synced, upsert, table)
