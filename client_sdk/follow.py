@@ -26,7 +26,7 @@ from client_sdk.errors import (
 from client_sdk.events import Listener, SyncFailed, SyncReport, SyncResumed, SyncStalled
 from client_sdk.flow import Flow
 from client_sdk.live import SILENCE_SECONDS_MAX, EventReader, Hint, hint_of
-from client_sdk.retry import Backoff, Retry, fraction
+from client_sdk.retry import DELAY_SECONDS_MAX, Backoff, Retry, fraction
 from client_sdk.store import Store
 from client_sdk.watchdog import INTERVALS_MAX
 
@@ -82,6 +82,7 @@ class Follower:
         self._poll_seconds = poll_seconds
         self._retry = Retry(self._chance, self._timer.now_seconds())
         self._reconnect = Backoff(self._chance, RECONNECT_SECONDS)
+        self._return_seconds: float | None = None
         self._wake = asyncio.Event()
         self._through = asyncio.Event()
         self._is_asked = False
@@ -195,7 +196,7 @@ class Follower:
         """Open the stream after a sync came through, and anew after each loss: the sync finds out whether the server is back."""
         while True:
             await self._through.wait()
-            after = None
+            after = self._return_seconds = None
             try:
                 pieces = await self._ports.listen()
                 if pieces is not None:
@@ -206,9 +207,15 @@ class Follower:
                 after = error.retry_after_seconds if isinstance(error, ServerBusyError) else None
             finally:
                 self._is_live = False
-            await self._timer.wait(self._reconnect.failed(after))
+            await self._timer.wait(self._reconnect_seconds(after))
             self._through.clear()
             self._wake.set()
+
+    def _reconnect_seconds(self, retry_after_seconds: float | None) -> float:
+        """When to come back: as a stream that was open has said, which tells each device another time; else after a back-off."""
+        if self._return_seconds is None or retry_after_seconds is not None:
+            return self._reconnect.failed(retry_after_seconds)
+        return self._return_seconds * (0.5 + fraction(self._chance))
 
     async def _hear(self, pieces: AsyncIterator[bytes]) -> None:
         """Listen until the stream ends or is silent for two heartbeats."""
@@ -218,16 +225,15 @@ class Follower:
                 piece = await next_within(stream, SILENCE_SECONDS_MAX, self._timer)
                 if piece is None:
                     return
-                if not self._is_live:  # what was hinted while nobody listened is made up for by one look
-                    self._is_live = True
+                hints = [hint for event in reader.feed(piece) if (hint := hint_of(event)) is not None]
+                is_first, self._is_live = not self._is_live, True
+                if is_first:
                     self._reconnect.progressed()
+                # What was hinted while nobody listened is made up for by one look, where the server does not say how far it is.
+                if (is_first and not hints) or (hints and await self._ports.is_news(hints[-1])):
                     self._wake.set()
-                for event in reader.feed(piece):
-                    hint = hint_of(event)
-                    if hint is not None and await self._ports.is_news(hint):
-                        self._wake.set()
                 if reader.retry_ms is not None:
-                    self._reconnect.first_seconds = max(1.0, reader.retry_ms / 1000)
+                    self._return_seconds = min(max(1.0, reader.retry_ms / 1000), DELAY_SECONDS_MAX)
 
     async def _watch_on(self) -> None:
         while True:

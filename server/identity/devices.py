@@ -12,6 +12,7 @@ from server.identity.credentials import DEVICE_PREFIX, token_digest
 from server.identity.errors import DeviceAlreadyRevokedError, DeviceNotFoundError
 from server.identity.models import DeviceModel, NumberPrefixModel, UserModel
 from server.runtime.clock import IdSource
+from server.runtime.commits import announce
 from server.runtime.database import ReadSession, WriteSession
 from sync_protocol.values import normal_text
 
@@ -115,6 +116,7 @@ async def revoke_device(session: WriteSession, device_id: UUID, reason: Revocati
     device.revoked_at_ms = now_ms
     device.revoked_reason = str(reason)
     await _revoke_forks(session, device_id, reason, now_ms)
+    await announce(session)
     return device
 
 
@@ -132,3 +134,4 @@ async def revoke_devices_of(session: WriteSession, user_id: UUID, now_ms: int) -
     """Revoke every device of a user who left."""
     theirs = sa.update(DeviceModel).where(DeviceModel.user_id == user_id, DeviceModel.revoked_at_ms.is_(None))
     await session.execute(theirs.values(revoked_at_ms=now_ms, revoked_reason=str(RevocationReason.LEFT)))
+    await announce(session)

@@ -2,7 +2,8 @@
 
 A hint carries no row and promises nothing: a device that misses one finds the same at its next pull. One look at the log
 for each process and commit says which buckets were touched, and only devices that hold one of them, or whose scope may be
-another now, are told. A device that reads slowly has one hint waiting at most, the newest.
+another now, are told; where they are many, not all at once. A device that reads slowly has one hint waiting at most, the
+newest.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from server.runtime.commits import hear_commits
 from server.runtime.database import Database
 from server.runtime.errors import BusyError
 from server.sync.arrivals import Arrival
+from server.sync.pacing import Pace
 from server.sync.reader import Reader, snapshot_of
 from server.sync.scope import Holder, Scope, cache_of
 from server.sync.touched import Touched, read_position, read_touched
@@ -31,12 +33,15 @@ LOOK_SECONDS: Final = 5.0
 LOOK_SECONDS_MIN: Final = 0.02
 """The least time between two looks: commits that come faster share one."""
 CHECK_SECONDS: Final = 2.0
-"""How often it is checked that those who listen still may."""
+"""How often it is checked that those who listen still may, where no commit says that something else than rows has changed."""
+CHECK_SECONDS_MIN: Final = 0.1
 STREAMS_PER_DEVICE_MAX: Final = 2
 STREAMS_MAX: Final = 10_000
 REFRESHED_SCOPES_MAX: Final = 50
 RETRY_MS_MIN: Final = 1_000
 RETRY_MS_MAX: Final = 15_000
+RETRY_MS_PER_STREAM: Final = 20
+"""All that listen come back over a time in which fifty a second do, where that is longer."""
 _HEARTBEAT: Final = b": still here\n\n"
 _log = logging.getLogger(__name__)
 
@@ -46,18 +51,21 @@ def encode_hint(head: Head) -> bytes:
     return b"event: changed\ndata: " + msgspec.json.encode({"epoch": str(head.epoch), "head": head.head}) + b"\n\n"
 
 
-def _retry() -> bytes:
-    """When to come back after the stream ends: each device at another moment, for when all lose theirs at once."""
-    return f"retry: {RETRY_MS_MIN + secrets.randbelow(RETRY_MS_MAX - RETRY_MS_MIN)}\n\n".encode()
+def encode_retry(streams: int) -> bytes:
+    """When to come back after the stream ends: each device at another moment, for when so many lose theirs at once."""
+    latest_ms = max(RETRY_MS_MAX, RETRY_MS_PER_STREAM * streams)
+    return f"retry: {RETRY_MS_MIN + secrets.randbelow(latest_ms - RETRY_MS_MIN)}\n\n".encode()
 
 
 class Listener:
     """One open stream of a device."""
 
-    def __init__(self, device_id: UUID, holder: Holder, head: Head) -> None:
+    def __init__(self, device_id: UUID, holder: Holder, head: Head, streams: Callable[[], int]) -> None:
         self.device_id = device_id
         self.holder = holder
         self.head = head
+        self._streams = streams
+        self._last = b""
         self._waiting: bytes | None = None
         self._is_over = False
         self._ready = asyncio.Event()
@@ -67,26 +75,28 @@ class Listener:
         self._waiting = event
         self._ready.set()
 
-    def end(self) -> None:
-        """End the stream, once what waits has been read."""
-        self._is_over = True
+    def end(self, last: bytes = b"") -> None:
+        """End the stream, once what waits has been read, with these bytes."""
+        self._last, self._is_over = last, True
         self._ready.set()
 
     async def pieces(self, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> AsyncIterator[bytes]:
         """The bytes of the stream: where the log stands, then hints and heartbeats until it ends."""
-        yield _retry() + encode_hint(self.head)
+        yield encode_retry(self._streams()) + encode_hint(self.head)
         while True:
             try:
                 async with asyncio.timeout(heartbeat_seconds):
                     await self._ready.wait()
             except TimeoutError:
-                yield _HEARTBEAT
+                yield _HEARTBEAT + encode_retry(self._streams())
                 continue
             self._ready.clear()
             event, self._waiting = self._waiting, None
             if event is not None:
                 yield event
             if self._is_over:
+                if self._last:
+                    yield self._last
                 return
 
 
@@ -98,13 +108,13 @@ class _Group:
         self.is_stale = False
         self.listeners: list[Listener] = []
 
-    def hear(self, touched: Touched, event: bytes) -> None:
-        """Hint to the listeners what they may have to pull."""
+    def concerned(self, touched: Touched) -> list[Listener]:
+        """The listeners who may have something to pull."""
         is_other = touched.may_change(self.scope)
-        if is_other or self.is_stale or touched.concerns(self.scope):
-            self.is_stale |= is_other
-            for listener in self.listeners:
-                listener.hint(event)
+        if not (is_other or self.is_stale or touched.concerns(self.scope)):
+            return []
+        self.is_stale |= is_other
+        return self.listeners
 
 
 class Hub:
@@ -115,8 +125,10 @@ class Hub:
         self._groups: dict[Holder, _Group] = {}
         self._devices: dict[UUID, list[Listener]] = {}
         self._count = 0
+        self._pace = Pace()
         self._seen: Head | None = None
         self._wake = asyncio.Event()
+        self._suspicion = asyncio.Event()
         self._is_closed = False
 
     @property
@@ -128,9 +140,10 @@ class Hub:
     async def running(self) -> AsyncIterator[None]:
         """Hear of commits and tell of them until the block ends; then every stream ends."""
         tasks = [
-            asyncio.create_task(hear_commits(self._database, self._wake.set)),
+            asyncio.create_task(hear_commits(self._database, self._wake.set, lambda: self._count > 0)),
+            asyncio.create_task(self._pace.run()),
             asyncio.create_task(_again(self._look, self._wait_for_commits)),
-            asyncio.create_task(_again(self._check, lambda: asyncio.sleep(CHECK_SECONDS))),
+            asyncio.create_task(_again(self._check, self._wait_for_suspicion)),
         ]
         try:
             yield
@@ -145,7 +158,7 @@ class Hub:
         self._is_closed = True
         for listeners in self._devices.values():
             for listener in listeners:
-                listener.end()
+                listener.end(encode_retry(self._count))
 
     def require_room(self) -> None:
         """Raises BusyError where this process takes no more streams."""
@@ -157,7 +170,7 @@ class Hub:
     @asynccontextmanager
     async def listening(self, arrival: Arrival, scope: Scope) -> AsyncIterator[Listener]:
         """A stream for a device that was let in; of too many streams of one device the oldest ends."""
-        listener = Listener(arrival.asker.device_id, arrival.holder, arrival.head)
+        listener = Listener(arrival.asker.device_id, arrival.holder, arrival.head, lambda: self._count)
         group = self._groups.setdefault(listener.holder, _Group(scope))
         group.listeners.append(listener)
         of_device = self._devices.setdefault(listener.device_id, [])
@@ -179,6 +192,7 @@ class Hub:
 
     def _forget(self, listener: Listener) -> None:
         self._count -= 1
+        self._pace.forget(listener)
         group, of_device = self._groups[listener.holder], self._devices[listener.device_id]
         group.listeners.remove(listener)
         of_device.remove(listener)
@@ -189,11 +203,12 @@ class Hub:
 
     async def _wait_for_commits(self) -> None:
         await asyncio.sleep(LOOK_SECONDS_MIN)
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        await _wait_for(self._wake, LOOK_SECONDS)
+
+    async def _wait_for_suspicion(self) -> None:
+        await asyncio.sleep(CHECK_SECONDS_MIN)
+        await _wait_for(self._suspicion, CHECK_SECONDS)
+        self._suspicion.clear()
 
     async def _look(self) -> None:
         """Tell everybody concerned what happened since the last look."""
@@ -211,11 +226,12 @@ class Hub:
 
     async def _tell(self, reader: Reader, head: Head) -> None:
         seen = self._seen or head
-        if seen != head:
+        if seen == head:
+            self._suspicion.set()  # a commit that is none of the log's: a device may have been revoked
+        else:
             touched, event = await read_touched(reader, seen, head), encode_hint(head)
             self._seen = head
-            for group in self._groups.values():
-                group.hear(touched, event)
+            self._pace.hint([each for group in self._groups.values() for each in group.concerned(touched)], event)
         stale = [(holder, group) for holder, group in self._groups.items() if group.is_stale]
         for holder, group in stale[:REFRESHED_SCOPES_MAX]:
             group.is_stale = False
@@ -243,6 +259,14 @@ class Hub:
             for listener in self._devices.get(device_id, ()):
                 if holders.get(device_id) != listener.holder:
                     listener.end()
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
 
 
 async def _again(act: Callable[[], Awaitable[None]], wait: Callable[[], Awaitable[None]]) -> None:

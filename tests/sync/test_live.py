@@ -1,5 +1,6 @@
 """Live hints reach those concerned and no others, whoever writes, on both engines; on PostgreSQL across processes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -12,8 +13,8 @@ from server.identity.devices import RevocationReason, revoke_device
 from server.identity.service import deactivate_user
 from server.runtime.database import Database
 from server.runtime.errors import BusyError
-from server.sync import live, touched
-from server.sync.live import RETRY_MS_MAX, RETRY_MS_MIN, Hub
+from server.sync import live, pacing, touched
+from server.sync.live import RETRY_MS_MAX, RETRY_MS_MIN, Hub, encode_retry
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Contact, Customer
 from tests.support.change_log import connect_foreign, write_past_the_server
@@ -165,7 +166,12 @@ async def test_another_epoch_is_hinted_to_all(world: World, hub: Hub) -> None:
         assert hint.epoch == make_id(77)
 
 
-async def test_the_stream_of_a_device_that_is_revoked_or_whose_user_left_ends(world: World, hub: Hub) -> None:
+async def test_the_stream_of_a_device_that_is_revoked_or_whose_user_left_ends_at_once(
+    world: World, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "CHECK_SECONDS", 3600.0)  # so that nothing but the commit tells
+    monkeypatch.setattr(live, "LOOK_SECONDS", 3600.0)
+    await asyncio.sleep(0.2)  # what waits already still has the seconds of before
     lost, left, kept = await tuned(world, "REP0"), await tuned(world, "REP1"), await tuned(world, "REP0")
     async with lost.listening(hub) as first, left.listening(hub) as second, kept.listening(hub) as third:
         async with world.database.write() as session:
@@ -216,10 +222,45 @@ async def test_a_process_that_stops_ends_its_streams_and_opens_none(world: World
             assert await late.hear() is None
 
 
+async def test_all_come_back_over_the_longer_a_time_the_more_they_are(world: World, hub: Hub) -> None:
+    device = await tuned(world, "REP0")
+    async with device.listening(hub) as ear:
+        hub._count, kept = 10_000, hub._count
+        hub.close()
+        assert await ear.hear() is None
+        hub._count = kept
+        last = ear.retry_ms
+    assert last is not None
+    moments = [int(encode_retry(10_000).split()[1]) for _ in range(200)]
+    assert RETRY_MS_MIN <= min(moments) < 20_000
+    assert 180_000 < max(moments) <= 200_000
+    assert RETRY_MS_MIN <= last <= 200_000
+
+
+async def test_a_change_for_all_is_hinted_to_a_group_at_a_time_and_one_for_few_at_once(
+    world: World, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "AT_ONCE_MAX", 2)
+    monkeypatch.setattr(pacing, "HINTS_PER_SECOND", 4)
+    async with AsyncExitStack() as stack:
+        many = [await stack.enter_async_context((await tuned(world, "REP0")).listening(hub)) for _ in range(6)]
+        single = await stack.enter_async_context((await tuned(world, "REP1")).listening(hub))
+        await rename(world, "For all")
+        head = await seen(world, hub)
+        told = [*many, single]
+        await until(lambda: sum(not ear.is_quiet for ear in told) == 2)
+        await world.change(Contact, world.company.contacts[-1].id, name="For one")
+        await single.hear_of(await seen(world, hub))
+        assert sum(not ear.is_quiet for ear in many) <= 4, "who waits is not told with who does not"
+        assert single.is_quiet, "it is not told twice"
+        for ear in many:
+            await ear.hear_of(head)
+
+
 async def test_a_silent_stream_has_heartbeats(world: World, hub: Hub) -> None:
     async with (await tuned(world, "REP0")).listening(hub, heartbeat_seconds=0.01) as ear:
         for _ in range(3):
-            assert await ear.piece() == b": still here\n\n"
+            assert (await ear.piece() or b"").startswith(b": still here\n\nretry: ")
 
 
 async def test_devices_are_told_to_come_back_at_moments_of_their_own(world: World, hub: Hub) -> None:
