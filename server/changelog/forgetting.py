@@ -17,12 +17,16 @@ CHUNK_INTENTS: Final = 5_000
 _DAY_MS: Final = 86_400_000
 _CLOCKS_MS: Final = 3_600_000
 """How far the clocks of the server's processes and of its database may be apart."""
+_SKEW_MS_MAX: Final = 2**60
+"""What a clock may be off by in SQL, whose numbers end at 2⁶³: beyond it nothing becomes younger or older."""
 
 
 async def forget_intents(session: WriteSession, *, now_ms: int) -> int:
     """Forget verdicts that are older than 180 days, some thousands at once. Returns how many; none are left where it is 0."""
     cutoff = now_ms - INTENT_DAYS * _DAY_MS
-    said = IntentRecordModel.captured_at_ms - sa.func.coalesce(IntentRecordModel.clock_skew_ms, 0)
+    skew_ms = sa.func.coalesce(IntentRecordModel.clock_skew_ms, 0)
+    bounded_ms = sa.case((skew_ms > _SKEW_MS_MAX, _SKEW_MS_MAX), (skew_ms < -_SKEW_MS_MAX, -_SKEW_MS_MAX), else_=skew_ms)
+    said = IntentRecordModel.captured_at_ms - bounded_ms
     old = (
         sa.select(IntentRecordModel.id, IntentRecordModel.received_at_ms, said.label("said_ms"))
         .where(IntentRecordModel.received_at_ms < cutoff, said < cutoff)

@@ -13,6 +13,7 @@ from server.orders.models import OrderModel
 from server.runtime.database import Database
 from server.runtime.slices import JobContext
 from server.settings import Settings
+from sync_protocol.values import INT64_MAX
 from sync_protocol.verdicts import Code, Outcome
 from sync_protocol.wire.codec import decode_verdict
 from sync_protocol.wire.messages import IntentEnvelope
@@ -101,6 +102,14 @@ async def test_a_verdict_on_what_says_that_it_is_of_the_future_is_kept_until_tha
     assert await forget(world) == 1
     assert (await device.push(envelope))[0].verdict == first.verdict
     assert await orders(world) == 2
+
+
+@pytest.mark.parametrize(("skew_ms", "left"), [(INT64_MAX, 0), (-INT64_MAX, 1)])
+async def test_a_clock_that_is_off_by_all_there_is_keeps_no_other_verdict(world: World, skew_ms: int, left: int) -> None:
+    device = await Handmade.of(world)
+    await device.push(captured(device.envelope(device.order(1)), START_MS, skew_ms=skew_ms), device.envelope(device.order(2)))
+    world.clock.advance(200 * DAY_MS)
+    assert await forget(world) == left
 
 
 async def test_an_order_that_came_too_late_is_a_draft_again(world: World, tmp_path: Path) -> None:
