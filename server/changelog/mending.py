@@ -3,7 +3,8 @@
 What a recount finds is logged as changed now, so that it travels to every device like any other change.
 """
 
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -13,6 +14,10 @@ from server.runtime.database import WriteSession
 from sync_protocol.entities import SYNCED, Synced
 
 _INTO: Final = "INSERT INTO bucket_sum (bucket, range, change, rows, checksum)"
+_NAMED_MAX: Final = 10_000
+"""How many ids or buckets one statement names; both engines end at some thirty thousand parameters."""
+
+T = TypeVar("T")
 
 
 async def mend(session: WriteSession, buckets: list[str], now_ms: int) -> int:
@@ -45,11 +50,13 @@ class _Mender:
         if not suspected:
             return 0
         if not self._is_sqlite:
-            await self._run(f"SELECT 1 FROM {synced.name} WHERE id IN :ids FOR UPDATE", ids=suspected)
-        wrong = [each for each in await self._wrong(synced) if each in set(suspected)]
-        if wrong:
+            for some in _portions(suspected):
+                await self._run(f"SELECT 1 FROM {synced.name} WHERE id IN :ids FOR UPDATE", ids=some)
+        known = set(suspected)
+        wrong = [each for each in await self._wrong(synced) if each in known]
+        for some in _portions(wrong):
             for statement in self._statements(synced):
-                await self._run(statement, ids=wrong, change=self._change)
+                await self._run(statement, ids=some, change=self._change)
         return len(wrong)
 
     async def _wrong(self, synced: Synced) -> list[Any]:
@@ -104,8 +111,14 @@ class _Mender:
                 SELECT bucket, range, -rows, -checksum FROM bucket_sum WHERE bucket IN :ids
             ) AS lacking GROUP BY bucket, range HAVING sum(rows) <> 0 OR sum(checksum) <> 0 {ADD_UP}
         """
-        await self._run(sql, ids=buckets, change=self._change)
+        for some in _portions(buckets):
+            await self._run(sql, ids=some, change=self._change)
 
     async def _run(self, sql: str, **parameters: Any) -> None:
         named = {name: parameters[name] for name in parameters if f":{name}" in sql}
         await self._session.execute(sa.text(sql).bindparams(sa.bindparam("ids", expanding=True)), named)
+
+
+def _portions(named: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(named), _NAMED_MAX):
+        yield named[start : start + _NAMED_MAX]

@@ -275,6 +275,20 @@ async def test_a_recount_finds_and_mends_what_the_log_missed(world: World, devic
     assert (await device.pull()).cursor == trailer.cursor, "and nothing is mended twice"
 
 
+async def test_a_log_that_missed_more_than_a_statement_can_name_is_mended(world: World, device: Device) -> None:
+    await device.pull()
+    before = await device.ranges("catalog")
+    made = "substr('000000000000018f' || printf('%032x', 1000000 + n), -32)"
+    numbers = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 33000)"
+    rows = f"{numbers} SELECT unhex({made}), 'U-' || n, 'Unseen' FROM numbers"
+    if not world.database.is_sqlite:
+        rows = "SELECT lpad(to_hex(1000000 + n), 32, '0')::uuid, 'U-' || n, 'Unseen' FROM generate_series(1, 33000) AS n"
+    await pass_by_the_triggers(world, f"INSERT INTO category (id, code, name) {rows}")
+    counted = await device.ranges("catalog", recount=True)
+    assert sum(each.rows for each in counted.ranges) == sum(each.rows for each in before.ranges) + 33_000
+    assert (await device.ranges("catalog")).ranges == counted.ranges
+
+
 async def test_sums_that_are_wrong_are_mended_too(world: World, device: Device) -> None:
     await device.pull()
     before = await device.ranges()
