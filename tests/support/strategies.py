@@ -1,5 +1,6 @@
 """Hypothesis strategies made of a struct's own types and limits, so that a new field is drawn without being listed."""
 
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +17,12 @@ _ENTERED = st.characters(codec="utf-8", exclude_categories=["Cc"])
 
 def instances(struct: type[S]) -> st.SearchStrategy[S]:
     """Every instance that the types and limits of `struct` allow."""
+    return _instances(struct)
+
+
+@cache
+def _instances(struct: type[S]) -> st.SearchStrategy[S]:
+    """Made once: a strategy of a regular expression takes a hundred times as long to make as to draw from."""
     described = inspect.type_info(struct)
     assert isinstance(described, inspect.StructType)
     return _struct(described)
