@@ -19,8 +19,10 @@ from server.settings import Settings
 from sync_protocol.entities import SYNCED
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer
+from sync_protocol.replica_schema import image_format
 from tests.strangers import client as stranger
 from tests.strangers.client import Device, RefusedError
+from tests.support.images import Images
 from tests.support.ledger import server_view
 from tests.support.processes import ServerProcess
 from tests.support.world import SERVER_URL, World
@@ -34,8 +36,9 @@ async def world(database: Database) -> World:
 
 
 @pytest.fixture
-async def device(world: World) -> AsyncIterator[Device]:
-    app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
+async def device(world: World, tmp_path: Path) -> AsyncIterator[Device]:
+    settings = Settings(jobs=False, images_url=str(tmp_path / "images"))
+    app = create_app(settings, clock=world.clock, database=world.database)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=SERVER_URL) as http:
         made = Device(http, world.clock.now_ms)
         await made.enrol((await world.code_for("rep0")).lower())
@@ -68,6 +71,16 @@ async def test_it_pulls_pages_and_follows_changes(world: World, device: Device, 
     await device.pull(page_rows)
     await assert_equal(world, device)
     assert device.rows["product", world.company.products[0].id.bytes][2]["name"] == "Elbow, näw"
+
+
+async def test_it_begins_with_an_image_and_goes_on_from_there(world: World, device: Device, tmp_path: Path) -> None:
+    await Images(world, str(tmp_path / "images")).builder().run()
+    await world.change(Product, world.company.products[0].id, name="Changed since")
+    count = await device.begin_with_image(image_format(), tmp_path)
+    assert count > len(world.company.products)
+    await device.pull(2)
+    assert len(device.rows) > count
+    await assert_equal(world, device)
 
 
 async def test_its_order_is_accepted_at_the_price_that_it_found_and_comes_home(world: World, device: Device) -> None:
