@@ -11,17 +11,20 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import apsw
 import msgspec
+from backports import zstd
 
 from benchmarks.figures import resident_megabytes
 from client_sdk import OrderClient
 from client_sdk.replica_file import shown_path
 from client_sdk.transport import HttpEndpoint
 from sync_protocol.entities import SYNCED
-from sync_protocol.replica_schema import index_sql, table_sql
-from sync_protocol.wire.messages import PullRequest
+from sync_protocol.replica_schema import image_format, index_sql, table_sql
+from sync_protocol.wire.messages import EnrolRequest, ImageRequest, PullRequest
+from sync_protocol.wire.version import PROTOCOL_VERSION
 
 
 class CountingEndpoint(HttpEndpoint):
@@ -33,6 +36,11 @@ class CountingEndpoint(HttpEndpoint):
     async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         CountingEndpoint.pages += 1
         async for piece in super().pull(request):
+            CountingEndpoint.received += len(piece)
+            yield piece
+
+    async def image_file(self, device_id: UUID, incarnation: bytes, digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        async for piece in super().image_file(device_id, incarnation, digest, offset):
             CountingEndpoint.received += len(piece)
             yield piece
 
@@ -61,6 +69,36 @@ async def _first_sync(path: str, server_url: str, code: str) -> dict[str, Any]:
         "peak_megabytes": resident_megabytes(os.getpid(), peak=True),
         "file_megabytes": sum(each.stat().st_size for each in Path(path).parent.glob(Path(path).name + "*")) / 1024 / 1024,
     }
+
+
+def bare_image(path: str, server_url: str, code: str) -> dict[str, Any]:
+    """Download the image that is offered, decompress it, write it and force it to the disk: nothing else."""
+    return asyncio.run(_bare_image(path, server_url, code))
+
+
+async def _bare_image(path: str, server_url: str, code: str) -> dict[str, Any]:
+    entering = HttpEndpoint(server_url)
+    device = await entering.enrol(EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name="bare"))
+    await entering.close()
+    endpoint = HttpEndpoint(server_url, device.token)
+    asked = ImageRequest(
+        protocol_version=PROTOCOL_VERSION,
+        device_id=device.device_id,
+        incarnation=device.incarnation,
+        image_format=image_format(),
+    )
+    began, used = time.perf_counter(), time.process_time()
+    offer = (await endpoint.image(asked)).image
+    assert offer is not None
+    decompressor = zstd.ZstdDecompressor()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    async for piece in endpoint.image_file(device.device_id, device.incarnation, offer.digest, 0):
+        os.write(descriptor, decompressor.decompress(piece))
+    os.fsync(descriptor)
+    os.close(descriptor)
+    seconds, processor = time.perf_counter() - began, time.process_time() - used
+    await endpoint.close()
+    return {"rows": offer.rows, "seconds": seconds, "processor": processor}
 
 
 def bare_insert(source: str, path: str) -> dict[str, Any]:
@@ -97,7 +135,11 @@ def connect(path: str) -> apsw.Connection:
     return connection
 
 
-COMMANDS: Final[dict[str, Callable[..., dict[str, Any]]]] = {"first_sync": first_sync, "bare_insert": bare_insert}
+COMMANDS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
+    "first_sync": first_sync,
+    "bare_insert": bare_insert,
+    "bare_image": bare_image,
+}
 
 
 def main() -> None:

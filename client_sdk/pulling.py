@@ -17,6 +17,7 @@ from client_sdk.events import CheckpointReached, Event, Listener, ReplicaRebuilt
 from client_sdk.flow import Flow
 from client_sdk.images import ImageLane
 from client_sdk.pages import Page, read_page
+from client_sdk.range_sums import RangeSums
 from client_sdk.state import Identity, Incarnation, Staging
 from client_sdk.store import Store
 from sync_protocol.wire.endpoint import SyncEndpoint
@@ -50,6 +51,7 @@ class Puller:
         self._listener = listener
         self._flow = flow
         self._images = ImageLane(store, server, flow)
+        self._sums = RangeSums()
         self._progress: ProgressListener = _nobody
         self._rows = 0
         self.has_offered_again = False
@@ -97,10 +99,10 @@ class Puller:
     async def _begin_afresh(self, *, anew: bool) -> Staging | None:
         await self._store.begin_building(anew=anew)
         staging = await self._store.build(replica.begin_afresh)
-        if staging is not None and staging == replica.NOTHING_STAGED:
-            rows = await self._images.begin(
-                lambda done, size: self._progress(SyncProgress(phase="image", done=done, expected=size))
-            )
+        is_untouched = staging == replica.NOTHING_STAGED
+        self._sums.begin(sees_all=is_untouched)
+        if is_untouched:
+            rows = await self._images.begin(self._tell_bytes)
             if rows:
                 self._rows += rows
                 return await self._store.build(replica.begin_afresh)
@@ -115,7 +117,7 @@ class Puller:
 
     async def _stage(self, staging: Staging, page: Page, tell: replica.Progress) -> tuple[Staging, Page | None]:
         """Stage a page and fetch the one that follows it in its pass meanwhile; the server is as slow as the disk is."""
-        staged = self._act_on(staging)(replica.stage_page, staging, page.chunks, page.trailer, tell)
+        staged = self._act_on(staging)(replica.stage_page, staging, page, tell, self._sums)
         if page.trailer.position is None:
             return await staged, None
         following = msgspec.structs.replace(staging, epoch=page.trailer.epoch, position=page.trailer.position)
@@ -157,10 +159,11 @@ class Puller:
         return staging
 
     async def _move(self, staging: Staging, page: Page, tell: replica.Progress) -> None:
-        """Move to the checkpoint that this page completes. One act: each act waits for the disk."""
+        """Move to the checkpoint that this page completes. One act where the replica is shown: each such act waits for the disk."""
         now_ms = self._surroundings.clock.now_ms()
         if staging.afresh:
-            await self._store.build(_complete, staging, page, tell, now_ms)
+            staged = await self._store.build(replica.stage_page, staging, page, tell, self._sums)
+            await self._store.build(replica.complete, staged, page.trailer, now_ms - page.trailer.server_time_ms)
             await self._show()
         else:
             await self._tell(await self._store.write(_move, staging, page, tell, now_ms))
@@ -194,13 +197,8 @@ def _nobody(_step: SyncProgress) -> None:
 
 
 def _move(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress, now_ms: int) -> replica.Applied:
-    staged = replica.stage_page(connection, staging, page.chunks, page.trailer, tell)
+    staged = replica.stage_page(connection, staging, page, tell, RangeSums())
     return replica.apply_staged(connection, staged, page.trailer, now_ms - page.trailer.server_time_ms)
-
-
-def _complete(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress, now_ms: int) -> None:
-    staged = replica.stage_page(connection, staging, page.chunks, page.trailer, tell)
-    replica.complete(connection, staged, page.trailer, now_ms - page.trailer.server_time_ms)
 
 
 def _offer_again(connection: apsw.Connection, now_ms: int) -> int:

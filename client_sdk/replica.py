@@ -15,6 +15,8 @@ import msgspec
 from client_sdk import overlay, receipts
 from client_sdk.changes import Changes
 from client_sdk.errors import BadReplyError, StoreBusyError
+from client_sdk.pages import Page
+from client_sdk.range_sums import RangeSums
 from client_sdk.replica_file import create_tables, finish
 from client_sdk.state import STAGED_SCOPE, Checkpoint, ReplicaFiles, ScopeHeld, Staging, checkpoint, forget_staging, load, save
 from sync_protocol.entities import BY_NAME, SYNCED, Synced
@@ -104,20 +106,20 @@ def stage_scope(connection: apsw.Connection, staging: Staging, chunk: ScopeChunk
     return moved
 
 
-def stage_page(
-    connection: apsw.Connection, staging: Staging, chunks: Iterable[RowChunk | GoneChunk], trailer: PageTrailer, progress: Progress
-) -> Staging:
+def stage_page(connection: apsw.Connection, staging: Staging, page: Page, progress: Progress, sums: RangeSums) -> Staging:
     """Stage a page whose trailer fits, and move the staging behind it. Raises BadReplyError; then nothing was staged."""
     _require_unmoved(connection, staging)
-    counted = 0
-    for chunk in chunks:
-        counted += _stage_chunk(connection, chunk, _table_of(staging))
+    counting = sums if staging.afresh and not staging.is_finished else None
+    trailer, counted = page.trailer, 0
+    for chunk in page.chunks:
+        counted += _stage_chunk(connection, chunk, _table_of(staging), counting)
         progress(staging.rows + counted)
     if counted != trailer.rows:
         raise BadReplyError(f"{counted} rows came, {trailer.rows} were announced")
     ended = trailer.position is None
-    if ended and staging.afresh and not staging.is_finished:
-        finish(connection)
+    if counting is not None:
+        # An entity is whole where the walk has come to the next one: what is derived of it is made while that comes.
+        finish(connection, counting, trailer.position.stage // 2 if trailer.position is not None else None)
     moved = msgspec.structs.replace(
         staging,
         is_finished=staging.is_finished or (ended and staging.afresh),
@@ -132,20 +134,30 @@ def stage_page(
     return moved
 
 
-def _stage_chunk(connection: apsw.Connection, chunk: RowChunk | GoneChunk, table_of: Callable[[Synced], str]) -> int:
+def _stage_chunk(
+    connection: apsw.Connection, chunk: RowChunk | GoneChunk, table_of: Callable[[Synced], str], counting: RangeSums | None
+) -> int:
     synced = BY_NAME.get(chunk.entity)
     if isinstance(chunk, RowChunk):
-        return _stage_rows(connection, synced, chunk, table_of)
+        return _stage_rows(connection, synced, chunk, table_of, counting)
     return _stage_gone(connection, synced, chunk, table_of)
 
 
-def _stage_rows(connection: apsw.Connection, synced: Synced | None, chunk: RowChunk, table_of: Callable[[Synced], str]) -> int:
+def _stage_rows(
+    connection: apsw.Connection,
+    synced: Synced | None,
+    chunk: RowChunk,
+    table_of: Callable[[Synced], str],
+    counting: RangeSums | None,
+) -> int:
     try:
         rows = _decoded(synced, chunk)
     except (WireError, msgspec.DecodeError, IndexError) as error:
         raise BadReplyError(str(error)) from error
     if synced is not None:
         connection.executemany(_upsert_sql(synced, table_of(synced)), rows)
+        if counting is not None:
+            counting.count(synced, rows)
     return len(rows)
 
 
