@@ -22,6 +22,7 @@ from sync_protocol.wire.codec import encode
 SCHEMA: Final = "replica"
 """What the shown file is attached as; names without a schema are found in it."""
 _LOG_PAGES_MAX: Final = 8_192
+_CACHE_KIBIBYTES: Final = 12_288
 _FORMAT_KEY: Final = "image_format"
 
 
@@ -43,10 +44,12 @@ def shown_path(store_path: Path | str) -> Path | None:
 def open_builder(path: str) -> apsw.Connection:
     """A connection to a file that nobody shows yet. A power cut may take its last pages again: they are asked for again.
 
-    The disk is waited for at every 32 MiB, not at every four.
+    The disk is waited for at every 32 MiB, not at every four. What is built is written once, so a small cache costs little, and
+    is what a small device has.
     """
     connection = connect(path, REPLICA_APPLICATION_ID, synchronous="NORMAL")
-    connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES_MAX}")
+    for pragma in (f"wal_autocheckpoint={_LOG_PAGES_MAX}", f"cache_size=-{_CACHE_KIBIBYTES}"):
+        connection.execute(f"PRAGMA {pragma}")
     return connection
 
 
