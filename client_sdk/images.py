@@ -118,7 +118,8 @@ class ImageLane:
             except (ServerError, BadReplyError):
                 return False
             else:
-                await self._store.work(unpacking.part.unlink)
+                await self._store.work(unpacking.drop)
+                self._flow.moved()
                 return True
             finally:
                 await self._store.work(unpacking.close)

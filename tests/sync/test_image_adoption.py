@@ -36,6 +36,9 @@ from tests.support.world import SERVER_URL, World, make_id
 
 PIECE_BYTES = 4_096
 
+# What the device alone does has nothing to do with the server's engine.
+ON_ONE_ENGINE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 class Link:
     """What the devices of a test did with images over HTTP, and what happens to the next download."""
@@ -200,6 +203,7 @@ async def large_world(database: Database) -> World:
     return world
 
 
+@ON_ONE_ENGINE
 @pytest.mark.parametrize("death", ["kill", "broken link"])
 async def test_nine_tenths_of_what_came_before_a_break_is_not_sent_again(database: Database, tmp_path: Path, death: str) -> None:
     world = await large_world(database)
@@ -229,6 +233,7 @@ async def test_nine_tenths_of_what_came_before_a_break_is_not_sent_again(databas
     assert contents(path) == await by_rows(world, tmp_path)
 
 
+@ON_ONE_ENGINE
 async def test_what_a_power_cut_left_of_a_part_is_fetched_anew(world: World, images: Images, link: Link, tmp_path: Path) -> None:
     path = tmp_path / "device.db"
     async with await enrolled(world, link, path) as device:
@@ -244,6 +249,7 @@ async def test_what_a_power_cut_left_of_a_part_is_fetched_anew(world: World, ima
     assert contents(path) == await by_rows(world, tmp_path)
 
 
+@ON_ONE_ENGINE
 @pytest.mark.parametrize("place", [0, 30, -1, "middle"])
 async def test_a_garbled_image_is_refused_and_the_rows_come(
     world: World, images: Images, link: Link, tmp_path: Path, place: int | str
@@ -258,6 +264,7 @@ async def test_a_garbled_image_is_refused_and_the_rows_come(
     assert contents(path) == await by_rows(world, tmp_path)
 
 
+@ON_ONE_ENGINE
 async def test_a_refused_image_is_not_tried_again_though_the_rows_do_not_come_through(
     world: World, images: Images, link: Link, tmp_path: Path
 ) -> None:
@@ -287,6 +294,7 @@ def kill_where(device: OrderClient, statement: str) -> None:
     device._store.trace(trace)
 
 
+@ON_ONE_ENGINE
 async def test_a_link_that_never_lets_an_image_through_lets_rows_through(
     world: World, images: Images, link: Link, tmp_path: Path
 ) -> None:
@@ -353,6 +361,7 @@ async def test_an_image_of_a_log_that_was_rotated_after_its_download_is_not_gone
     assert contents(path) == await by_rows(world, tmp_path)
 
 
+@ON_ONE_ENGINE
 async def test_a_file_system_that_refuses_the_image_leaves_the_rows(
     world: World, images: Images, link: Link, tmp_path: Path
 ) -> None:
