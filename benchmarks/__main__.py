@@ -28,6 +28,7 @@ BUDGETS: Final = (
     "drain",
     "order_entry",
     "search",
+    "integrity",
     "capture",
     "convergence",
     "images",

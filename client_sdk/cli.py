@@ -12,11 +12,13 @@ from client_sdk.cli_command import Device, examples
 from client_sdk.cli_follow import follow
 from client_sdk.cli_orders import amend, cancel, drafts, mend, order, orders
 from client_sdk.cli_sync import enrol, journal, outbox, status, sync
+from client_sdk.cli_verify import verify
 
 COMMANDS: Final = (
     enrol,
     sync,
     follow,
+    verify,
     search,
     customers,
     price,
@@ -85,7 +87,7 @@ class DeviceCommands(click.Group):
 def device(context: click.Context, store: Path, time_zone: str) -> None:
     """Act as the app on a rep's device.
 
-    The device is one file. Every command works without a network, except enrol, sync and follow.
+    The device is one file. Every command works without a network, except enrol, sync, follow and verify.
 
     Exit codes: 0 done; 1 refused, and the message says what to do; 2 not understood; 3 not enrolled yet; 4 no answer:
     try again later, nothing is lost.

@@ -10,7 +10,9 @@ from client_sdk.events import (
     CheckpointReached,
     Event,
     IntentTooLarge,
+    ReplicaDiffers,
     ReplicaRebuilt,
+    ReplicaRepaired,
     SyncFailed,
     SyncResumed,
     SyncStalled,
@@ -28,7 +30,7 @@ async def follow(client: OrderClient, screen: Screen) -> None:
         if screen.as_json:
             screen.data({"event": type(event).__name__, "text": text})
         elif text:
-            screen.say(text, "yellow" if isinstance(event, SyncFailed | SyncStalled | IntentTooLarge) else "")
+            screen.say(text, "yellow" if isinstance(event, SyncFailed | SyncStalled | IntentTooLarge | ReplicaDiffers) else "")
 
     stop = client.subscribe(tell)
     try:
@@ -48,6 +50,10 @@ def event_text(event: Event) -> str:  # noqa: PLR0911  # one sentence for each k
             return f"Up to date as of {instant_text(event.as_of_ms)}; changed: {changed or 'nothing'}."
         case ReplicaRebuilt(reason, offered):
             return f"Everything was fetched anew ({reason}); {counted(offered, 'act')} offered again."
+        case ReplicaRepaired():
+            return f"{counted(sum(event.changed.values()), 'row')} were not as the server has them, and came anew."
+        case ReplicaDiffers(error):
+            return f"{error}."
         case SyncFailed(error, wait, since_ms):
             return f"{error}. Next try in {wait:.0f} s; it fails since {instant_text(since_ms)}."
         case SyncStalled(error):

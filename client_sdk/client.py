@@ -19,7 +19,7 @@ from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock, SystemT
 from client_sdk.drafts import DraftLine, DraftView
 from client_sdk.engine import Engine, take_identity
 from client_sdk.errors import DeviceWipedError, InvalidEntryError, RoadbookError, StoreError, SyncStalledError
-from client_sdk.events import Event, Listener, SyncProgress, SyncReport
+from client_sdk.events import Event, Listener, SyncProgress, SyncReport, Verification
 from client_sdk.follow import POLL_SECONDS, Follower, Ports
 from client_sdk.journal import JournalEntry
 from client_sdk.live import Hint, LiveEndpoint
@@ -213,6 +213,14 @@ class OrderClient:
         if await self._store.read(health.current) is not None:
             await self._store.write(health.note_success)
         return report
+
+    async def verify(self) -> Verification:
+        """Sync, compare all that is here with the server's own rows, and repair what differs: some seconds on a large device.
+
+        Raises what `sync` raises, ReplicaDiffersError and BeyondAppError.
+        """
+        await self.sync()
+        return await self._engine.verify()
 
     async def _sync_or_erase(self, progress: Callable[[SyncProgress], None]) -> SyncReport:
         if wipe.pending(self._store.path) is not None:

@@ -29,6 +29,7 @@ from client_sdk.events import (
     SyncProgress,
     SyncReport,
     VerdictArrived,
+    Verification,
 )
 from client_sdk.flow import Flow
 from client_sdk.journal import JournalEntry
@@ -37,11 +38,13 @@ from client_sdk.pulling import Puller
 from client_sdk.reporting import Reporter, stall_report
 from client_sdk.state import Identity, Incarnation, checkpoint, load, require_identity, save
 from client_sdk.store import Store
+from client_sdk.verifying import Ports, Verifier
 from sync_protocol.wire.codec import WireError
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import (
     PAGE_ROWS_MAX,
     ForkRequest,
+    PageTrailer,
     PushReply,
     PushRequest,
     PushResult,
@@ -74,6 +77,7 @@ class Engine:
         self._running = asyncio.Lock()
         self._push_again = False
         self._puller = Puller(store, self._answering, surroundings, listener, self.flow)
+        self._verifier = Verifier(Ports(self._answering, self._pull_on, listener), store, surroundings, self.flow)
         self._shown: tuple[Identity, Incarnation] | None = None
 
     async def sync(self, progress: ProgressListener) -> SyncReport:
@@ -125,15 +129,35 @@ class Engine:
         if self._push_again or self._puller.has_offered_again:
             await self._push(verdicts, progress)
             rows += await self._puller.pull(progress)
+        if self._puller.trailer is not None:
+            await self._verifier.look(self._puller.trailer)
         await self._tell_server(self.problem)
         self.flow.moved()
         return await self._store.read(_report, rows, tuple(verdicts))
 
+    async def verify(self) -> Verification:
+        """Compare everything with the server, after a sync, and repair what differs. Raises what `Verifier.verify` raises."""
+        async with self._running:
+            verification = await self._verifier.verify()
+            await self._tell_server(self.problem)
+        return verification
+
+    async def _pull_on(self) -> PageTrailer:
+        """Pull to the checkpoint that the server is at now."""
+        await self._puller.pull(lambda _: None)
+        assert self._puller.trailer is not None, "a pull ends at a checkpoint"
+        return self._puller.trailer
+
     async def _tell_server(self, problem: StallReport | None) -> None:
         """How this device is, after rows came through: the server hears of what went wrong as soon as it hears anything."""
         identity, _ = await self._store.read(_who)
-        if await self._reporter.report(self._endpoint_for(identity), problem) and problem is self.problem:
+        proof = self._verifier.proof
+        if not await self._reporter.report(self._endpoint_for(identity), problem or self._verifier.problem, proof):
+            return
+        if problem is self.problem:
             self.problem = None  # it is told; the next report takes it back
+        if proof is not None:
+            self._verifier.proof = None
 
     async def _answering(self) -> tuple[Identity, Incarnation, SyncEndpoint]:
         """As whom to ask the server, and where; a refusal as a copy is about this pair."""

@@ -14,6 +14,8 @@ RoadbookError
 ├── ServerUnreachableError       no network, no server, or not our server
 │   └── LinkTooSlowError         it took too long; less is asked for next time
 ├── SyncStalledError             a device that follows its server got nowhere for three intervals
+├── ReplicaDiffersError          rows here are not the server's and could not be repaired yet
+├── BeyondAppError               the server has kinds of rows that this app does not know, so nothing can be compared
 ├── BadReplyError                an answer that is cut off, garbled or somebody else's; nothing of it was kept
 ├── StoreError                   the device's own file
 │   ├── StoreForeignError        the file is some other database; it was left as it is
@@ -150,6 +152,28 @@ class SyncStalledError(RoadbookError):
         super().__init__(f"syncing gets nowhere: {why}; everything is kept, and it is tried on")
         self.since_ms = since_ms
         self.cause = cause
+
+
+class ReplicaDiffersError(RoadbookError):
+    """What the device holds is not what the server has, and repairing it did not work yet. `cause` is what stopped it, if known."""
+
+    retry = True
+
+    def __init__(self, cause: RoadbookError | None, buckets: tuple[str, ...] = ()) -> None:
+        named = ", ".join(buckets[:3]) + (", …" if len(buckets) > 3 else "")
+        why = str(cause) if cause is not None else f"the server changes faster than it can be compared, in {named}"
+        super().__init__(
+            f"what is here may not be what the server has, and was not repaired yet ({why}); the next sync tries again"
+        )
+        self.cause = cause
+        self.buckets = buckets
+
+
+class BeyondAppError(RoadbookError):
+    """The server has kinds of rows that this app does not know."""
+
+    def __init__(self) -> None:
+        super().__init__("the server has kinds of rows that this app does not know, so it cannot be compared: update the app")
 
 
 class BadReplyError(RoadbookError):

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import msgspec
 
-from client_sdk.errors import RoadbookError, SyncStalledError
+from client_sdk.errors import BeyondAppError, ReplicaDiffersError, RoadbookError, SyncStalledError
 from client_sdk.journal import JournalEntry
-from sync_protocol.wire.messages import ResyncReason
+from sync_protocol.wire.messages import BucketRange, ResyncReason
 
 
 class VerdictArrived(msgspec.Struct, frozen=True):
@@ -41,6 +41,19 @@ class ReplicaRebuilt(msgspec.Struct, frozen=True):
 
     reason: ResyncReason
     offered_again: int
+
+
+class ReplicaRepaired(msgspec.Struct, frozen=True):
+    """Rows that were not as the server has them were put right: these ranges came anew. `changed` is as in CheckpointReached."""
+
+    ranges: tuple[BucketRange, ...]
+    changed: dict[str, int]
+
+
+class ReplicaDiffers(msgspec.Struct, frozen=True):
+    """What this device holds is not what the server has, or cannot be compared with it; every sync looks again."""
+
+    error: ReplicaDiffersError | BeyondAppError
 
 
 class DeviceRenewed(msgspec.Struct, frozen=True):
@@ -81,6 +94,8 @@ Event = (
     | ScopeChanged
     | CheckpointReached
     | ReplicaRebuilt
+    | ReplicaRepaired
+    | ReplicaDiffers
     | DeviceRenewed
     | IntentTooLarge
     | SyncFailed
@@ -106,3 +121,20 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     deferred: int
     cursor: int
     as_of_ms: int
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What comparing everything with the server at `cursor` found. `is_equal` is as it was found; it is equal now.
+
+    `rows` of `buckets` were computed anew; `differing` were not the server's and `repaired_ranges` of them are now.
+    `changed` counts the rows that this changed here, by the name of their entity.
+    """
+
+    cursor: int
+    as_of_ms: int
+    is_equal: bool
+    buckets: int
+    rows: int
+    differing: tuple[BucketRange, ...]
+    repaired_ranges: int
+    changed: dict[str, int]

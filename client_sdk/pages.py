@@ -1,14 +1,24 @@
 """A page of rows as it comes in: read to its end, checked as a whole, or refused as a whole (rule 6)."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
 from client_sdk.errors import BadReplyError
 from sync_protocol.wire.codec import PageReader, WireError
 from sync_protocol.wire.endpoint import SyncEndpoint
-from sync_protocol.wire.messages import GoneChunk, PageHeader, PageMessage, PageTrailer, PullRequest, RowChunk, ScopeChunk
+from sync_protocol.wire.messages import (
+    GoneChunk,
+    PageHeader,
+    PageMessage,
+    PageTrailer,
+    PullRequest,
+    RepairRequest,
+    RowChunk,
+    ScopeChunk,
+)
 
 PAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -27,11 +37,20 @@ async def read_page(endpoint: SyncEndpoint, request: PullRequest, hear: Callable
 
     Raises BadReplyError where it is cut off, garbled, too large, or meant for somebody else (rule 6).
     """
+    return await _read(endpoint.pull(request), request.device_id, hear)
+
+
+async def read_repair(endpoint: SyncEndpoint, request: RepairRequest, hear: Callable[[int], None]) -> Page:
+    """All rows of some ranges, as a whole page. Raises BadReplyError as `read_page`."""
+    return await _read(endpoint.repair(request), request.device_id, hear)
+
+
+async def _read(pieces: AsyncIterator[bytes], device_id: UUID, hear: Callable[[int], None]) -> Page:
     reader = PageReader()
     messages: list[PageMessage] = []
     try:
         size = 0
-        async for piece in endpoint.pull(request):
+        async for piece in pieces:
             size += len(piece)
             hear(size)
             for message in reader.feed(piece):
@@ -42,10 +61,10 @@ async def read_page(endpoint: SyncEndpoint, request: PullRequest, hear: Callable
         raise BadReplyError(str(error)) from error
     if not reader.ended:
         raise BadReplyError("it was cut off")
-    return _whole(messages, reader.digest, request)
+    return _whole(messages, reader.digest, device_id)
 
 
-def _whole(messages: list[PageMessage], digest: bytes, request: PullRequest) -> Page:
+def _whole(messages: list[PageMessage], digest: bytes, device_id: UUID) -> Page:
     """The page that these messages are. Raises BadReplyError."""
     match messages:
         case [PageHeader() as header, *between, PageTrailer() as trailer]:
@@ -54,7 +73,7 @@ def _whole(messages: list[PageMessage], digest: bytes, request: PullRequest) -> 
             raise BadReplyError("it was cut off")
     if trailer.digest != digest:
         raise BadReplyError("its digest does not fit")
-    if {header.audience, trailer.audience} != {request.device_id} or header.epoch != trailer.epoch:
+    if {header.audience, trailer.audience} != {device_id} or header.epoch != trailer.epoch:
         raise BadReplyError("it is meant for another device")
     scope = next((message for message in between if isinstance(message, ScopeChunk)), None)
     return Page(header, trailer, scope, tuple(message for message in between if isinstance(message, RowChunk | GoneChunk)))

@@ -21,7 +21,7 @@ from client_sdk.range_sums import RangeSums
 from client_sdk.state import Identity, Incarnation, Staging
 from client_sdk.store import Store
 from sync_protocol.wire.endpoint import SyncEndpoint
-from sync_protocol.wire.messages import PullRequest, ResyncReason
+from sync_protocol.wire.messages import PageTrailer, PullRequest, ResyncReason
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
 PASSES_MAX: Final = 10_000
@@ -34,7 +34,7 @@ ProgressListener = Callable[[SyncProgress], None]
 class Puller:
     """Pulls into one store. `server` says as whom to ask, and where.
 
-    `has_offered_again` says whether the last pull put intents back into the outbox.
+    `has_offered_again` says whether the last pull put intents back into the outbox, `trailer` what completed its checkpoint.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Puller:
         self._progress: ProgressListener = _nobody
         self._rows = 0
         self.has_offered_again = False
+        self.trailer: PageTrailer | None = None
 
     async def pull(self, progress: ProgressListener) -> int:
         """Page after page, each staged as it comes, until a checkpoint is whole; then move to it. Returns the rows that came."""
@@ -80,6 +81,7 @@ class Puller:
             self._rows += page.trailer.rows
             if page.trailer.complete and not staging.gained_later:
                 await self._move(staging, page, tell)
+                self.trailer = page.trailer
                 if page.trailer.rows:
                     self._flow.moved()
                 return self._rows

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import apsw
 
+from client_sdk import integrity
 from client_sdk.rows import fetch_tuples, stored_id
 from client_sdk.state import Checkpoint, Identity, checkpoint, load
-from sync_protocol.entities import SYNCED
 from sync_protocol.wire.messages import RECEIPTS_MAX, PurgeReceipt
 
 _NAMESPACE: Final = UUID("6f0d7f3c-5a51-5b0e-9d0a-52424456a001")
@@ -29,22 +29,12 @@ def write(connection: apsw.Connection, lost: Iterable[str], at: Checkpoint) -> N
     of_whom = identity.device_id.hex if identity is not None else ""
     now_ms = max(0, at.as_of_ms + (at.clock_skew_ms or 0))
     for bucket in lost:
+        held = integrity.total(connection, bucket)
         receipt_id = uuid.uuid5(_NAMESPACE, f"{of_whom} {at.epoch} {at.cursor} {bucket}")
         connection.execute(
-            "INSERT OR IGNORE INTO receipt (id, bucket, rows, checksum, epoch, cursor, purged_at_ms) VALUES (?, ?, ?, 0, ?, ?, ?)",
-            (receipt_id.bytes, bucket, _count(connection, bucket), at.epoch.bytes if at.epoch else b"", at.cursor, now_ms),
+            "INSERT OR IGNORE INTO receipt (id, bucket, rows, checksum, epoch, cursor, purged_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (receipt_id.bytes, bucket, *held, at.epoch.bytes if at.epoch else b"", at.cursor, now_ms),
         )
-
-
-def _count(connection: apsw.Connection, bucket: str) -> int:
-    """How many rows of a bucket the replica has."""
-    kind, _, key = bucket.partition(":")
-    counted = 0
-    for synced in SYNCED:
-        if synced.bucket.kind == kind:
-            where, bindings = (f"{synced.bucket.key} = ?", (bytes.fromhex(key),)) if synced.bucket.key else ("true", ())
-            counted += connection.execute(f"SELECT count(*) FROM {synced.name} WHERE {where}", bindings).get  # noqa: S608  # names of the registry
-    return counted
 
 
 def has_unerased(connection: apsw.Connection) -> bool:

@@ -18,7 +18,18 @@ from client_sdk.errors import BadReplyError, StoreBusyError
 from client_sdk.pages import Page
 from client_sdk.range_sums import RangeSums
 from client_sdk.replica_file import create_tables, finish
-from client_sdk.state import STAGED_SCOPE, Checkpoint, ReplicaFiles, ScopeHeld, Staging, checkpoint, forget_staging, load, save
+from client_sdk.state import (
+    STAGED_SCOPE,
+    Beyond,
+    Checkpoint,
+    ReplicaFiles,
+    ScopeHeld,
+    Staging,
+    checkpoint,
+    forget_staging,
+    load,
+    save,
+)
 from sync_protocol.entities import BY_NAME, SYNCED, Synced
 from sync_protocol.replica_schema import staged
 from sync_protocol.wire.codec import WireError, columns, decode_rows
@@ -151,7 +162,8 @@ def _stage_rows(
     counting: RangeSums | None,
 ) -> int:
     try:
-        rows = _decoded(synced, chunk)
+        rows = decoded_rows(synced, chunk)
+        _note_beyond(connection, synced, chunk)
     except (WireError, msgspec.DecodeError, IndexError) as error:
         raise BadReplyError(str(error)) from error
     if synced is not None:
@@ -161,7 +173,18 @@ def _stage_rows(
     return len(rows)
 
 
-def _decoded(synced: Synced | None, chunk: RowChunk) -> list[tuple[Any, ...]]:
+def _note_beyond(connection: apsw.Connection, synced: Synced | None, chunk: RowChunk) -> None:
+    """Remember what this app cannot keep as it came: it is in the server's checksums, and in no sum of ours."""
+    if synced is not None and chunk.columns == columns(synced, PROTOCOL_VERSION):
+        return
+    before = load(connection, Beyond) or Beyond()
+    place = "partial" if synced is not None else "unknown"
+    now = msgspec.structs.replace(before, **{place: tuple(sorted({*getattr(before, place), chunk.entity}))})
+    if now != before:
+        save(connection, now)
+
+
+def decoded_rows(synced: Synced | None, chunk: RowChunk) -> list[tuple[Any, ...]]:
     """The rows of a chunk; those of an entity that this app does not know are only counted."""
     if synced is None:
         return msgspec.msgpack.decode(chunk.rows, type=list[tuple[Any, ...]])

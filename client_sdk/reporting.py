@@ -1,4 +1,4 @@
-"""What a device tells its server of itself after a sync: what waits on it, what it erased, and what is in its way.
+"""What a device tells its server of itself after a sync: what waits on it, what it erased and proved, and what is in its way.
 
 A report is sent where it says something that the last one did not. It changes nothing on the device but that receipts
 which are stored need not be sent again, so one that fails is sent another time and fails no sync.
@@ -14,7 +14,7 @@ from client_sdk.errors import RoadbookError, StoreError, code_of
 from client_sdk.state import Identity, Incarnation, checkpoint, load, require_identity
 from client_sdk.store import Store
 from sync_protocol.wire.endpoint import SyncEndpoint
-from sync_protocol.wire.messages import RECEIPTS_MAX, DeviceReport, ReportReply, StallReport
+from sync_protocol.wire.messages import RECEIPTS_MAX, DeviceReport, Proof, ReportReply, StallReport
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
 DETAIL_CHARACTERS_MAX: Final = 1_000
@@ -34,10 +34,10 @@ class Reporter:
         self._store = store
         self._said: DeviceReport | None = None
 
-    async def report(self, endpoint: SyncEndpoint, problem: StallReport | None) -> bool:
+    async def report(self, endpoint: SyncEndpoint, problem: StallReport | None, proof: Proof | None = None) -> bool:
         """Tell the server what it does not know; whether it knows now. Raises StoreError alone."""
         while True:
-            message = await self._store.read(_gather, problem)
+            message = await self._store.read(_gather, problem, proof)
             if self._said is not None and _same(message, self._said):
                 return True
             try:
@@ -63,12 +63,12 @@ def _take_reply(connection: apsw.Connection, reply: ReportReply) -> None:
 def _same(message: DeviceReport, said: DeviceReport) -> bool:
     """Whether a report says nothing new. That the device has moved on since is no news: the server saw it pull."""
     moved_on = msgspec.structs.replace(
-        said, cursor=message.cursor, epoch=message.epoch, incarnation=message.incarnation, receipts=()
+        said, cursor=message.cursor, epoch=message.epoch, incarnation=message.incarnation, receipts=(), proof=None
     )
     return message == moved_on
 
 
-def _gather(connection: apsw.Connection, problem: StallReport | None) -> DeviceReport:
+def _gather(connection: apsw.Connection, problem: StallReport | None, proof: Proof | None) -> DeviceReport:
     identity: Identity = require_identity(connection)
     incarnation = load(connection, Incarnation)
     assert incarnation is not None, "an identity always comes with an incarnation"
@@ -82,5 +82,6 @@ def _gather(connection: apsw.Connection, problem: StallReport | None) -> DeviceR
         outbox_count=outbox.count(connection),
         oldest_unsent_ms=outbox.oldest_unsent_ms(connection),
         receipts=receipts.ready(connection),
+        proof=proof,
         problem=problem,
     )

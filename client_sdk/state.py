@@ -100,13 +100,44 @@ class ImageDownload(msgspec.Struct, frozen=True, kw_only=True):
     fruitless_tries: int = 0
 
 
+class ScrubPosition(msgspec.Struct, frozen=True):
+    """Where rows are computed anew next: behind this one of this entity."""
+
+    entity: str
+    rowid: int
+
+
+class Suspects(msgspec.Struct, frozen=True):
+    """What may not be as the server has it: buckets whose sums differ, and kinds of bucket in which a row is not as it came."""
+
+    buckets: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.buckets or self.kinds)
+
+
+class Beyond(msgspec.Struct, frozen=True):
+    """What came of a newer server: entities that this app does not know, and those of which it does not know all fields."""
+
+    unknown: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
+
+
 _DURABLE_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Identity: "identity",
     Incarnation: "incarnation",
     ReplicaFiles: "replica_files",
     ImageDownload: "image",
 }
-_REPLICA_KEYS: Final[dict[type[msgspec.Struct], str]] = {Checkpoint: "checkpoint", ScopeHeld: "scope", Staging: "staging"}
+_REPLICA_KEYS: Final[dict[type[msgspec.Struct], str]] = {
+    Checkpoint: "checkpoint",
+    ScopeHeld: "scope",
+    Staging: "staging",
+    ScrubPosition: "scrub",
+    Suspects: "suspects",
+    Beyond: "beyond",
+}
 _OVERLAY_KEY: Final = "overlay"
 STAGED_SCOPE: Final = "staged_scope"
 STAGING_KEYS: Final = (_REPLICA_KEYS[Staging], STAGED_SCOPE)
@@ -128,6 +159,12 @@ def save(connection: apsw.Connection, value: msgspec.Struct, key: str | None = N
     """Store a value of its kind."""
     table, usual = _place(type(value))
     connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (key or usual, encode(value)))  # noqa: S608  # one of two names
+
+
+def forget(connection: apsw.Connection, kind: type[msgspec.Struct]) -> None:
+    """Store no value of this kind."""
+    table, key = _place(kind)
+    connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))  # noqa: S608  # one of two names
 
 
 def forget_staging(connection: apsw.Connection) -> None:

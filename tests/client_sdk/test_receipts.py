@@ -10,7 +10,10 @@ from client_sdk.replica_file import attach, shown_path
 from client_sdk.store import Store
 from server.customers.models import RepTerritoryModel
 from server.runtime.database import Database
+from sync_protocol.checksums import row_checksum
+from sync_protocol.entities import BY_ROW
 from sync_protocol.entities.customers import Address, Contact, Customer
+from sync_protocol.wire.codec import stored_values
 from sync_protocol.wire.messages import PurgeReceipt
 from tests.support.device_files import copy_device
 from tests.support.faults import KilledError, UnreportedEndpoint, bury, kill_before_statement
@@ -55,10 +58,13 @@ async def test_a_lost_account_is_gone_from_every_file_and_has_a_receipt(world: W
         await device.sync()
         assert files_with(path, CANARY)
         assert ready(device) == ()
-        await world.change(Customer, world.company.customers[0].id, territory_id=world.company.territories[1].id)
+        moving = await device.customer("C0")
+        held = (moving, *await device.addresses(moving.id), *await device.contacts(moving.id))
+        await world.change(Customer, moving.id, territory_id=world.company.territories[1].id)
         await device.sync()
         (receipt,) = ready(device)
-        assert receipt.bucket == f"account:{world.company.customers[0].id.hex}"
+        assert receipt.bucket == f"account:{moving.id.hex}"
+        assert receipt.checksum == sum(row_checksum(BY_ROW[type(row)], stored_values(row)) for row in held)
         assert (receipt.rows, receipt.purged_at_cursor) == (3, (await device.status()).cursor)
         assert receipt.purged_at_ms == world.clock.now_ms()
         assert files_with(path, CANARY), "the other account stays"
