@@ -8,8 +8,8 @@ SQLite: one writer at a time. Row triggers write under position head + 1; `chang
 foreign program wrote is sealed by whoever comes next, before anything is read.
 
 Beside the log go the sums that replicas are compared by: a transaction notes what it adds to and takes from each range of
-each bucket. PostgreSQL's triggers know a row's checksum by themselves; SQLite's take away what the row counted for, and
-sealing adds what it counts for now.
+each bucket. PostgreSQL's triggers know a row's checksum by themselves; on SQLite sealing takes away what the rows of a change
+counted for and adds what they count for now, range by range.
 
 A row whose synced columns stay the same is not a change. Ids never change and synced tables are never truncated: the
 triggers refuse both. SQLite's OR REPLACE removes rows without telling delete triggers unless the connection has
@@ -206,15 +206,18 @@ def _sqlite_statements(connection: sa.Connection) -> Iterator[str]:
 
 
 def _sqlite_log(synced: Synced, row: str, *, deleted: int) -> str:
+    """Log a row. What it counted for stays beside it until sealing takes that away, but for a row that leaves its bucket."""
+    bucket = bucket_sql(synced, row, is_sqlite=True)
     return f"""
         {_SQLITE_COMMIT}
         INSERT INTO bucket_sum (bucket, range, change, rows, checksum)
         SELECT bucket, {range_sql(synced, "row_id", is_sqlite=True)}, head + 1, -1, -checksum FROM change_log, change_head
-         WHERE entity = {synced.number} AND row_id = {row}.id AND checksum IS NOT NULL {ADD_UP};
+         WHERE entity = {synced.number} AND row_id = {row}.id AND checksum IS NOT NULL AND bucket <> {bucket} {ADD_UP};
         INSERT INTO change_log (entity, row_id, bucket, change, deleted)
-        VALUES ({synced.number}, {row}.id, {bucket_sql(synced, row, is_sqlite=True)}, (SELECT head + 1 FROM change_head), {deleted})
+        VALUES ({synced.number}, {row}.id, {bucket}, (SELECT head + 1 FROM change_head), {deleted})
         ON CONFLICT (entity, row_id) DO UPDATE
-           SET bucket = excluded.bucket, change = excluded.change, deleted = excluded.deleted, checksum = NULL;
+           SET bucket = excluded.bucket, change = excluded.change, deleted = excluded.deleted,
+               checksum = CASE WHEN bucket = excluded.bucket THEN checksum END;
     """  # noqa: S608  # made of the registry, not of input
 
 

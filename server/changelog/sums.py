@@ -55,17 +55,19 @@ def bucket_sql(synced: Synced, row: str, *, is_sqlite: bool) -> str:
     return f"'{synced.bucket.kind}:' || {digits}"
 
 
-def seal_sums_sql(synced: Synced) -> tuple[str, str]:
-    """On SQLite, give the rows of an unsealed change their checksums, then add them to the sums. Parameter: the change."""
-    rows = f"entity = {synced.number} AND change = ? AND deleted = 0"
+def seal_sums_sql(synced: Synced) -> tuple[str, str, str]:
+    """On SQLite, let the rows of an unsealed change count for what they are now, and no more for what they were.
+
+    Parameter of each: the change.
+    """
+    rows = f"entity = {synced.number} AND change = ?"
     checksum, place = checksum_sql(synced, "t", is_sqlite=True), range_sql(synced, "row_id", is_sqlite=True)
-    fill = f"UPDATE change_log SET checksum = (SELECT {checksum} FROM {synced.name} t WHERE t.id = row_id) WHERE {rows}"
+    now = f"SELECT {checksum} FROM {synced.name} t WHERE t.id = row_id"
+    counted = f"FROM change_log WHERE {rows} AND checksum IS NOT NULL GROUP BY 1, 2 {ADD_UP}"
     return (
-        fill,
-        f"""
-        {_INTO} SELECT bucket, {place}, change, count(*), sum(checksum) FROM change_log
-         WHERE {rows} AND checksum IS NOT NULL GROUP BY 1, 2 {ADD_UP}
-    """,
+        f"{_INTO} SELECT bucket, {place}, change, -count(*), -sum(checksum) {counted}",
+        f"UPDATE change_log SET checksum = CASE deleted WHEN 0 THEN ({now}) END WHERE {rows}",
+        f"{_INTO} SELECT bucket, {place}, change, count(*), sum(checksum) {counted}",
     )
 
 
