@@ -21,10 +21,12 @@ def canonical_text(number: int, stored_values: Iterable[Any]) -> str:
     for value in stored_values:
         if value is None:
             parts.append("-,")
-            continue
-        text = value.hex() if isinstance(value, bytes) else str(value)
-        length = len(text) if text.isascii() else len(text.encode())
-        parts.append(f"{length}:{text},")
+        elif isinstance(value, bytes):
+            parts.append(f"{2 * len(value)}:{value.hex()},")
+        else:
+            text = str(value)
+            length = len(text) if text.isascii() else len(text.encode())
+            parts.append(f"{length}:{text},")
     return "".join(parts)
 
 
