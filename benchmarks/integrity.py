@@ -19,9 +19,10 @@ from benchmarks.premises import Premises
 from client_sdk import integrity
 from client_sdk.integrity import Recount
 from client_sdk.replica import _upsert_sql
-from client_sdk.replica_file import create_tables, finish
+from client_sdk.replica_file import create_tables
 from client_sdk.state import Checkpoint, ScopeHeld, load, save
 from sync_protocol.entities import BY_NAME, SYNCED
+from sync_protocol.replica_schema import finish_sql
 from sync_protocol.wire.codec import columns
 from sync_protocol.wire.messages import BucketCheck
 from sync_protocol.wire.version import PROTOCOL_VERSION
@@ -63,7 +64,8 @@ def _copied(place: Premises, name: str, rows_max: int | None) -> apsw.Connection
         held = source.execute(f"SELECT {names} FROM {synced.name}{limit}")
         marks = ", ".join("?" * (2 + len(synced.row.__struct_fields__)))
         target.executemany(f"INSERT INTO {synced.name} VALUES ({marks})", held)
-    finish(target)
+    for statement in finish_sql():
+        target.execute(statement)
     scope = load(source, ScopeHeld)
     assert scope is not None
     save(target, scope)

@@ -11,11 +11,12 @@ from client_sdk import OrderClient, integrity, overlay
 from client_sdk.errors import ServerUnreachableError
 from client_sdk.events import ReplicaDiffers, ReplicaRepaired
 from client_sdk.integrity import Recount
-from client_sdk.replica_file import create_tables, finish, shown_path
+from client_sdk.replica_file import create_tables, shown_path
 from client_sdk.state import Checkpoint, ScopeHeld, save
 from server.runtime.database import Database
 from sync_protocol.entities import SYNCED
 from sync_protocol.entities.customers import Contact
+from sync_protocol.replica_schema import finish_sql
 from tests.support.change_log import write_past_the_server
 from tests.support.damage import FAKE, PRODUCT, UNSEEN, WRITTEN, Log, damage, enrolled, file_of, pricelist, reopened, rows_of
 from tests.support.device_files import look_into
@@ -258,7 +259,8 @@ def test_a_recount_is_done_in_slices_and_begins_anew_where_the_replica_moves(
     connection.execute("BEGIN")
     connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
     create_tables(connection)
-    finish(connection)
+    for statement in finish_sql():
+        connection.execute(statement)
     save(connection, ScopeHeld(b"d" * 16, ("catalog",)))
     for number in range(10):
         connection.execute("INSERT INTO unit VALUES (1, 0, ?, ?, 'Unit')", (make_id(number).bytes, f"U{number}"))
