@@ -4,13 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from uuid import UUID
 
 from client_sdk.live import EventReader, Hint, hint_of
 from server.sync.endpoint import ServerEndpoint
 from server.sync.live import HEARTBEAT_SECONDS, Hub, Listener
-from sync_protocol.wire.messages import EnrolRequest
+from sync_protocol.wire.messages import Enrolment, EnrolRequest
 from sync_protocol.wire.version import PROTOCOL_VERSION
+from tests.support.listeners import Member
 from tests.support.world import World
 
 PATIENCE_SECONDS = 20.0
@@ -56,10 +56,23 @@ class Ear:
 class Tuned:
     """A device of a user that can open streams."""
 
-    def __init__(self, endpoint: ServerEndpoint, device_id: UUID, token: str) -> None:
+    def __init__(self, endpoint: ServerEndpoint, enrolment: Enrolment) -> None:
         self.endpoint = endpoint
-        self.device_id = device_id
-        self.token = token
+        self.device_id = enrolment.device_id
+        self.token = enrolment.token
+        self._incarnation = enrolment.incarnation
+
+    async def up_to_date(self) -> Member:
+        """A simulated listener that has everything by now."""
+        arrival, scope = await self.endpoint.arrive(self.device_id)
+        return Member(
+            device_id=self.device_id,
+            token=self.token,
+            incarnation=self._incarnation,
+            epoch=arrival.head.epoch,
+            cursor=arrival.head.head,
+            scope_digest=scope.digest,
+        )
 
     @asynccontextmanager
     async def listening(self, hub: Hub, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> AsyncIterator[Ear]:
@@ -78,7 +91,7 @@ async def tuned(world: World, login: str) -> Tuned:
     made = await world.endpoint().enrol(EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name=f"of {login}"))
     endpoint = world.endpoint(made.token)
     assert isinstance(endpoint, ServerEndpoint)
-    return Tuned(endpoint, made.device_id, made.token)
+    return Tuned(endpoint, made)
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -95,6 +95,13 @@ class ServerProcess:
         if self._process is not None:
             self.kill()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it as an operator does, and wait until it answers."""
         with self.log.open("ab") as output:
