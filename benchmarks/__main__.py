@@ -31,6 +31,7 @@ BUDGETS: Final = (
     "integrity",
     "capture",
     "convergence",
+    "listeners",
     "images",
 )
 ENGINES: Final = ("sqlite", "postgresql")
