@@ -41,7 +41,7 @@ class PostgresElection:
 
     def __init__(self, database: Database, number: int) -> None:
         self._database = database
-        self._number = number
+        self.number = number
         self._connection: AsyncConnection | None = None
         self._held = False
 
@@ -54,7 +54,7 @@ class PostgresElection:
                 await self._connection.execute(sa.text("SELECT 1"))
             else:
                 asked = sa.text("SELECT pg_try_advisory_lock(:number)")
-                self._held = bool((await self._connection.execute(asked, {"number": self._number})).scalar_one())
+                self._held = bool((await self._connection.execute(asked, {"number": self.number})).scalar_one())
         except (SQLAlchemyError, OSError) as error:
             _log.warning("the lock for jobs is lost: %s", error)
             await self.resign()
