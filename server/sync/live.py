@@ -34,7 +34,7 @@ LOOK_SECONDS_MIN: Final = 0.02
 """The least time between two looks: commits that come faster share one."""
 CHECK_SECONDS: Final = 2.0
 """How often it is checked that those who listen still may, where no commit says that something else than rows has changed."""
-CHECK_SECONDS_MIN: Final = 0.1
+CHECK_SECONDS_MIN: Final = 0.5
 STREAMS_PER_DEVICE_MAX: Final = 2
 STREAMS_MAX: Final = 10_000
 REFRESHED_SCOPES_MAX: Final = 50
