@@ -12,7 +12,7 @@ import msgspec
 
 from server.changelog.log import Head
 from server.sync.checks import checks_of, sample
-from server.sync.reader import Reader
+from server.sync.reader import CHUNK_ROWS, Reader
 from server.sync.scope import Scope
 from server.sync.walk import FIRST_ID, STAGES, Begin, Stage, begins_of, position_after, rows_expected, stage_sql
 from sync_protocol.wire.codec import PageWriter, columns, encode, rows_for
@@ -145,6 +145,8 @@ async def build_page(
         page.open(expected=await rows_expected(reader, scope) if is_first_of_all else 0)
         if position.pass_from > 0:
             begins = await begins_of(reader, position.pass_from, position.pass_to)
+            if not request.gained and sum(begin.rows for begin in begins.values()) <= CHUNK_ROWS:
+                await reader.plan_once()
         rest = await _fill(page, reader, request, position, scope, begins=begins)
     if rest is not None or position.pass_to != head.head:
         return page.close(cursor=position.pass_to, complete=False, position=rest)
