@@ -47,6 +47,7 @@ simulate: $(INSTALLED) ## Run many worlds of the simulation on all processors, a
 
 crashes: $(INSTALLED) ## Kill a server and its devices before and after every statement of every core scenario, one by one
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.crashes
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.crashes --power
 
 lock: $(INSTALLED) ## Write the lock files anew, after a change of the dependencies in pyproject.toml
 	$(COMPILE) --output-file packaging/requirements.lock

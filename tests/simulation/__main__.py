@@ -21,7 +21,7 @@ import server  # noqa: F401  # first of all, so that its SQLite takes the place 
 from tests.simulation.plan import draw
 from tests.simulation.run import run_seed
 from tests.simulation.shrink import shrink, told
-from tests.simulation.sometimes import SOMETIMES
+from tests.simulation.sometimes import never
 
 SHARE: Final = 100
 
@@ -72,9 +72,11 @@ def run_many(first: int, seeds: int, state: Path, processes: int) -> int:
             for failure in share.failed:
                 print(failure, flush=True)
     seen = sum((Counter(counts) for counts in done.values()), Counter[str]())
-    never = [what for what in SOMETIMES if not seen[what]]
-    print(f"{sum(seen.values())} events of {len(seen)} kinds; never: {', '.join(never) or 'nothing'}")
-    return 1 if failed or never else 0
+    lacking = never(seen, seeds)
+    for what, times in sorted(seen.items()):
+        print(f"{times:>9} {what}")
+    print(f"{sum(seen.values())} events of {len(seen)} kinds; never: {', '.join(lacking) or 'nothing'}")
+    return 1 if failed or lacking else 0
 
 
 def _share(start: int, last: int) -> Share:

@@ -7,10 +7,11 @@ and must end as it ends where nothing crashes.
 import argparse
 import gc
 import logging
+import random
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -22,11 +23,13 @@ from tests.simulation.handset import Handset
 from tests.simulation.loop import run_virtually
 from tests.simulation.oracle import Snapshot
 from tests.simulation.plan import Plan
+from tests.simulation.power import plugged_in
 from tests.simulation.run import prepare
 from tests.simulation.scenarios import SCENARIOS, Scenario
 from tests.simulation.world import SimulatedWorld
 
 SIDES: Final = ("before", "after")
+Spoil = Callable[[SimulatedWorld], None]
 
 
 class Site(NamedTuple):
@@ -76,24 +79,25 @@ def plan_of(scenario: Scenario) -> Plan:
     )
 
 
-def crash(scenario: Scenario, site: Site | None) -> Ended:
-    """Run a scenario with a crash at `site`, or with none."""
+def crash(scenario: Scenario, site: Site | None, spoil: Spoil | None = None) -> Ended:
+    """Run a scenario with a crash at `site`, or with none. `spoil` is done to the world before the scenario begins."""
     prepare()
     logging.disable(logging.CRITICAL)
     gc.disable()
     try:
-        return run_virtually(_crash(scenario, site))
+        return run_virtually(_crash(scenario, site, spoil or (lambda _: None)))
     finally:
         gc.enable()
         logging.disable(logging.NOTSET)
 
 
-async def _crash(scenario: Scenario, site: Site | None) -> Ended:
+async def _crash(scenario: Scenario, site: Site | None, spoil: Spoil) -> Ended:
     world = SimulatedWorld(plan_of(scenario))
     fuses: dict[int | str, Fuse] = {}
     state, failure, where = None, "", ""
     try:
         await world.begin()
+        spoil(world)
         await scenario.prepare(world)
         fuses = {process: Fuse(site if site is not None and site.process == process else None) for process in scenario.processes}
         _lay(world, fuses)
@@ -117,6 +121,22 @@ def _lay(world: SimulatedWorld, fuses: dict[int | str, Any]) -> None:
             world.handsets[process].fuse = world.handsets[process].life.fuse = fuse
         else:
             world.server.fuse = world.server.process.fuse = fuse
+
+
+def cut(scenario: Scenario, site: Site, synchronous: str = "") -> Ended:
+    """Run a scenario whose device loses its power at `site`, with what was not synced; it syncs as it does, or as it is told."""
+    chance = random.Random(f"{scenario.name}/{site}")
+    with plugged_in() as disk:
+
+        def prepare_devices(world: SimulatedWorld) -> None:
+            for handset in world.handsets:
+                handset.cut = handset.life.cut = partial(disk.after_a_cut, handset.folder, chance)
+                handset.synchronous = synchronous
+                handset.be_careless()
+
+        ended = crash(scenario, site, prepare_devices)
+        assert disk.syncs, "no file of a device is on this disk"
+        return ended
 
 
 # How it ended
@@ -188,17 +208,20 @@ def sites_of(statements: dict[int | str, int]) -> list[Site]:
     ]
 
 
-def run_scenario(place: int, every: int = 1, first: int = 0) -> tuple[str, int, int, list[Failure]]:
-    """Crash a scenario at all its sites, or at every n-th from one on. Its name, its sites, those tried, what failed."""
+def run_scenario(place: int, every: int = 1, first: int = 0, *, power: bool = False) -> tuple[str, int, int, list[Failure]]:
+    """Crash a scenario at all its sites, or at every n-th from one on. Its name, its sites, those tried, what failed.
+
+    With `power` the devices' power is cut there.
+    """
     scenario = SCENARIOS[place]
     calm = crash(scenario, None)
     if calm.failure:
         raise AssertionError(f"{scenario.name}, without a crash: {calm.failure}\n{calm.where}")
-    sites = sites_of(calm.statements)
+    sites = [site for site in sites_of(calm.statements) if not power or site.process != "server"]
     tried = sites[first % every :: every]
     failures = []
     for site in tried:
-        ended = crash(scenario, site)
+        ended = cut(scenario, site) if power else crash(scenario, site)
         if ended.failure:
             failures.append(Failure(scenario.name, site, ended.failure, ended.where))
         elif ended.state != calm.state:
@@ -222,11 +245,13 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="only every n-th place")
     parser.add_argument("--first", type=int, default=0, help="which of the n")
     parser.add_argument("--only", type=int, nargs="*", default=range(len(SCENARIOS)), help="these scenarios")
+    parser.add_argument("--power", action="store_true", help="cut the power of devices, in place of killing processes")
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
     begun, places, through, failed = time.monotonic(), 0, 0, 0
     with ProcessPoolExecutor(given.processes) as pool:
-        for name, sites, tried, failures in pool.map(partial(run_scenario, every=given.every, first=given.first), given.only):
+        run = partial(run_scenario, every=given.every, first=given.first, power=given.power)
+        for name, sites, tried, failures in pool.map(run, given.only):
             places, through, failed = places + sites, through + tried, failed + len(failures)
             print(f"{name}: {tried} of {sites} crashes, {len(failures)} failed", flush=True)
             for failure in failures[:5]:

@@ -31,6 +31,8 @@ class Life:
         self.dies_at = NEVER
         self.dies_after_commits = NEVER
         self.fuse: Fuse | None = None
+        self.cut: Callable[[], dict[Path, bytes]] | None = None
+        self._left: dict[Path, bytes] | None = None
         self._is_carrying_out = False
         self.is_looked_at = False
         self._note = note
@@ -83,6 +85,7 @@ class Life:
 
     def die(self, where: str) -> None:
         self.dead = True
+        self._left = self.cut() if self.cut is not None else None
         self._note(where)
         raise DeviceKilledError
 
@@ -95,6 +98,9 @@ class Life:
                 connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 connection.close(True)
         self._connections.clear()
+        if self._left is not None:
+            put_files(Path(self.folder), self._left)
+            self._left = None
 
     def limit_pages(self, further: int | None) -> None:
         """Let the disk be full after so many more pages, or let it have room again."""
@@ -136,6 +142,14 @@ def begin_life(folder: Path, note: Callable[[str], None]) -> Life:
 def end_life(life: Life) -> None:
     life.bury()
     _LIVES.pop(life.folder, None)
+
+
+def put_files(folder: Path, files: dict[Path, bytes]) -> None:
+    """Let these files, with this content, be all that there is in a folder."""
+    for old in folder.iterdir():
+        old.unlink()
+    for file, content in files.items():
+        file.write_bytes(content)
 
 
 def copy_files(source: Path, target: Path) -> None:

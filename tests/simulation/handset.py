@@ -66,6 +66,8 @@ class Handset:
         self.network = Network(world.server, world.chance(f"network/{place}"), world.plan.rates, world.trace)
         self._client: OrderClient | None = None
         self.fuse: Fuse | None = None
+        self.cut: Callable[[], dict[Path, bytes]] | None = None
+        self.synchronous = ""
         self.holds: dict[bytes, bytes] = {}
         self.told: dict[bytes, Told] = {}
         self.epoch: UUID | None = None
@@ -94,7 +96,7 @@ class Handset:
         self._client = None
         for _ in range(20):
             self.life = begin_life(self.folder, self._died)
-            self.life.fuse = self.fuse
+            self.life.fuse, self.life.cut = self.fuse, self.cut
             try:
                 self._client = client = await self._open()
             except DeviceKilledError:
@@ -105,6 +107,7 @@ class Handset:
                 await asyncio.sleep(30)
                 continue
             client.subscribe(self._hear)
+            self.be_careless()
             self._read_journal()
             return
         raise AssertionError("a device that does not begin")
@@ -152,6 +155,12 @@ class Handset:
             self.world.trace.note("error", self.place, type(error).__name__, aside=error)
             self.world.trace.saw(f"error: {type(error).__name__}")
         return None
+
+    def be_careless(self) -> None:
+        """Sync its files less than the product does, where a test wants to see what that costs."""
+        if self.client is not None and self.synchronous:
+            with self.life.looked_at():
+                self.client._store.writer.execute(f"PRAGMA synchronous={self.synchronous}")
 
     def fold_logs(self) -> None:
         """Let SQLite fold its logs into its files, as it does by itself in time."""

@@ -13,6 +13,8 @@ from tests.simulation.device import Life
 from tests.simulation.trace import Trace
 
 DAY_SECONDS = 86_400.0
+_BYTES_LET_THROUGH = 1_200
+"""What the narrowest thing on the way takes: an order alone, but not two."""
 
 
 class Answer(NamedTuple):
@@ -33,11 +35,24 @@ def html(status: int) -> Answer:
     return Answer(status, [(b"content-type", b"text/html; charset=utf-8")], b"<html><body>Please sign in</body></html>")
 
 
+TOO_LARGE = Answer(413, [(b"content-type", b"text/plain")], b"")
+
+
+def not_served(oldest: int, newest: int) -> Answer:
+    """The answer of a server that speaks other versions of the protocol."""
+    body = f'{{"code": "protocol_not_served", "detail": "others are", "fields": {{"oldest": "{oldest}", "newest": "{newest}"}}}}'
+    return Answer(426, [(b"content-type", b"application/problem+json")], body.encode())
+
+
 SHED = Answer(
     503,
     [(b"content-type", b"application/problem+json"), (b"retry-after", b"7")],
     b'{"code": "busy", "detail": "the server is busy"}',
 )
+
+
+_IN_PLACE = {"captive_portal": html(200), "bad_gateway": html(502), "shed": SHED}
+_IN_PLACE |= {"newer_server": not_served(7, 9), "older_server": not_served(0, 0)}
 
 
 class Network:
@@ -78,21 +93,19 @@ class Network:
         if "lost_request" in faults:
             await asyncio.sleep(30)
             raise httpx2.ConnectTimeout("lost on its way")
-        answer = self._instead(faults, path) or await self._deliver(request, body, twice="duplicated" in faults)
+        answer = self._instead(faults, path, len(body)) or await self._deliver(request, body, twice="duplicated" in faults)
         await asyncio.sleep(0.005 + wait * 0.1)
         life.check()
         if "lost_reply" in faults or self.is_offline:
             raise httpx2.ReadTimeout("lost on its way back")
         return self._damaged(answer, faults)
 
-    def _instead(self, faults: set[str], path: str) -> Answer | None:
+    def _instead(self, faults: set[str], path: str, size: int) -> Answer | None:
         """What answers in the server's place: a sign-in page, a gateway, the server's own guard, somebody else's answer."""
-        if "captive_portal" in faults:
-            return html(200)
-        if "bad_gateway" in faults:
-            return html(502)
-        if "shed" in faults:
-            return SHED
+        for fault in sorted(faults & _IN_PLACE.keys()):
+            return _IN_PLACE[fault]
+        if "too_large" in faults and size > _BYTES_LET_THROUGH:
+            return TOO_LARGE
         if "another_user" in faults and path != "/sync/enrol":
             others = [each.last[path] for each in self.neighbours if path in each.last]
             return others[self._chance.randrange(len(others))] if others else None

@@ -13,7 +13,19 @@ MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
 
-USER_STEPS: Final = {"order": 10, "sync": 14, "amend": 4, "cancel": 3, "prospect": 2, "draft": 2, "mend": 3, "look": 3}
+USER_STEPS: Final = {
+    "order": 10,
+    "sync": 14,
+    "amend": 4,
+    "cancel": 3,
+    "prospect": 2,
+    "draft": 2,
+    "mend": 3,
+    "look": 3,
+    "blunder": 1,
+    "finish": 2,
+    "contend": 1,
+}
 OFFICE_STEPS: Final = {
     "price": 4,
     "stock": 4,
@@ -29,6 +41,10 @@ OFFICE_STEPS: Final = {
     "delete_address": 1,
     "currency": 1,
     "foreign_write": 2,
+    "hand_over": 2,
+    "assign": 1,
+    "fad": 1,
+    "inflate": 1,
 }
 DEVICE_FAULTS: Final = {
     "device_kill": 8,
@@ -52,7 +68,7 @@ SERVER_FAULTS: Final = {
 }
 NETWORK_FAULTS: Final = (
     *("lost_request", "lost_reply", "duplicated", "late_copy", "slow", "cut_off", "garbled"),
-    *("another_user", "captive_portal", "bad_gateway", "shed"),
+    *("another_user", "captive_portal", "bad_gateway", "shed", "newer_server", "older_server", "too_large"),
 )
 
 

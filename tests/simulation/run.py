@@ -8,10 +8,10 @@ from functools import cache
 
 import msgspec
 
+from tests.simulation.acts import take
 from tests.simulation.loop import run_virtually
 from tests.simulation.plan import Plan, Swarm, draw
 from tests.simulation.server import warm_up
-from tests.simulation.steps import take
 from tests.simulation.template import template
 from tests.simulation.world import SimulatedWorld
 

@@ -2,20 +2,47 @@
 
 from typing import Final
 
+from sync_protocol.verdicts import Code
+from sync_protocol.wire.messages import ResyncReason
 from tests.simulation.plan import NETWORK_FAULTS
+
+SEEDS_ENOUGH: Final = 2_000
+SEEDS_MANY: Final = 20_000
+
+_RARE_VERDICTS: Final = (
+    *(Code.QUARANTINED, Code.ORDER_EXISTS, Code.UNKNOWN_ORDER, Code.UNKNOWN_ADDRESS),
+    *(Code.ORDER_STATE_FORBIDS, Code.ORDER_CHANGED_MEANWHILE, Code.NO_PRICE),
+)
+_NEVER_HERE: Final = (Code.MALFORMED, Code.TOO_OLD, Code.CUSTOMER_EXISTS)
+"""The SDK makes no intent that is malformed, and no customer twice; verdicts are forgotten in tests of their own alone."""
 
 SOMETIMES: Final = (
     *(f"network: {fault}" for fault in NETWORK_FAULTS),
-    *(f"resync: {reason}" for reason in ("epoch_changed", "cursor_ahead", "below_retention")),
+    *(f"resync: {reason.value}" for reason in ResyncReason),
     *(f"scope: {change}" for change in ("gained", "lost")),
+    *(f"verdict: {code.value}" for code in Code if code not in {*_RARE_VERDICTS, *_NEVER_HERE}),
     *(f"server: {fault}" for fault in ("killed", "restored", "restored by hand", "poison", "disk full", "locked", "foreign write")),
     *(
         f"device: {fault}"
         for fault in ("killed before", "killed after", "restored", "cloned", "clock jumped", "disk full", "locked")
     ),
-    *(f"device: {fault}" for fault in ("revoked", "wiped", "offline 91 days", "offline 400 days")),
-    *(f"office: {act}" for act in ("released", "refused")),
+    *(f"device: {fault}" for fault in ("revoked", "offline 91 days", "offline 400 days")),
+    *(f"office: {act}" for act in ("released", "handed over", "assigned", "a fad")),
     "server: tombstones collected",
-    *(f"error: {name}Error" for name in ("BadReply", "DeviceRevoked", "EnrolmentRefused", "NoPrice", "OrderState", "UnknownRow")),
-    *(f"error: {name}Error" for name in ("ServerBusy", "ServerUnreachable", "StoreBusy", "StoreFull")),
+    *(f"error: {name}Error" for name in ("BadReply", "DeviceRevoked", "NoPrice", "OrderState", "UnknownRow", "NotEnrolled")),
+    *(f"error: {name}Error" for name in ("ServerBusy", "ServerUnreachable", "StoreBusy", "StoreFull", "LinkTooSlow")),
+    *(f"error: {name}Error" for name in ("AppTooOld", "ServerTooOld", "EmptyOrder", "InvalidEntry", "DraftClosed")),
 )
+"""In each run of so many seeds as `make test` has."""
+
+RARELY: Final = (
+    *(f"verdict: {code.value}" for code in _RARE_VERDICTS),
+    *("office: refused", "device: wiped", "error: EnrolmentRefusedError"),
+)
+"""In each run of ten times as many."""
+
+
+def never(seen: dict[str, int], seeds: int) -> list[str]:
+    """What should have happened in so many seeds and did not."""
+    wanted = (*(SOMETIMES if seeds >= SEEDS_ENOUGH else ()), *(RARELY if seeds >= SEEDS_MANY else ()))
+    return [what for what in wanted if not seen.get(what)]

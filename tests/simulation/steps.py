@@ -31,11 +31,6 @@ Act = Callable[[SimulatedWorld, Handset, Step], Coroutine[Any, Any, None]]
 RETENTION_DAYS: Final = 90
 
 
-async def take(world: SimulatedWorld, step: Step) -> None:
-    """Take one step."""
-    await ACTS[step.kind](world, world.handsets[step.device % len(world.handsets)], step)
-
-
 # What users do
 
 
@@ -157,7 +152,7 @@ async def sync(_world: SimulatedWorld, handset: Handset, _step: Step) -> None:
 # What the office does
 
 
-def _change(row: type[Row], row_id: UUID, **values: object) -> Callable[[WriteSession], Awaitable[None]]:
+def change(row: type[Row], row_id: UUID, **values: object) -> Callable[[WriteSession], Awaitable[None]]:
     async def act(session: WriteSession) -> None:
         table = table_of(row)
         await session.execute(sa.update(table).where(table.c.id == row_id).values(**values))
@@ -165,7 +160,7 @@ def _change(row: type[Row], row_id: UUID, **values: object) -> Callable[[WriteSe
     return act
 
 
-def _delete(row: type[Row], row_id: UUID) -> Callable[[WriteSession], Awaitable[None]]:
+def delete(row: type[Row], row_id: UUID) -> Callable[[WriteSession], Awaitable[None]]:
     async def act(session: WriteSession) -> None:
         table = table_of(row)
         await session.execute(sa.delete(table).where(table.c.id == row_id))
@@ -176,59 +171,59 @@ def _delete(row: type[Row], row_id: UUID) -> Callable[[WriteSession], Awaitable[
 async def price(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     entries = world.company.entries
     unit_price = (step.pick(1, 50_000), 10**12)[step.pick(2, 12) == 0]
-    await world.server.work(_change(PriceEntry, entries[step.pick(0, len(entries))].id, unit_price=unit_price))
+    await world.server.work(change(PriceEntry, entries[step.pick(0, len(entries))].id, unit_price=unit_price))
 
 
 async def stock(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     levels = world.company.levels
-    await world.server.work(_change(StockLevel, levels[step.pick(0, len(levels))].id, on_hand=step.pick(1, 40)))
+    await world.server.work(change(StockLevel, levels[step.pick(0, len(levels))].id, on_hand=step.pick(1, 40)))
 
 
 async def product(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     values: dict[str, object] = {"status": ("active", "discontinued")[step.pick(1, 2)], "name": f"Product {step.pick(2, 1000)}"}
-    await world.server.work(_change(Product, world.product(step.numbers[0]), **values))
+    await world.server.work(change(Product, world.product(step.numbers[0]), **values))
 
 
 async def move_customer(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     target = world.company.territories[step.pick(1, 2)].id
-    await world.server.work(_change(Customer, world.customer(step.numbers[0]), territory_id=target))
+    await world.server.work(change(Customer, world.customer(step.numbers[0]), territory_id=target))
 
 
 async def customer_status(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     status = ("active", "active", "on_hold", "closed", "prospect")[step.pick(1, 5)]
-    await world.server.work(_change(Customer, world.customer(step.numbers[0]), status=status))
+    await world.server.work(change(Customer, world.customer(step.numbers[0]), status=status))
 
 
 async def review_limit(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     limit = (None, 500, 2_000)[step.pick(1, 3)]
-    await world.server.work(_change(Customer, world.customer(step.numbers[0]), review_above_minor=limit))
+    await world.server.work(change(Customer, world.customer(step.numbers[0]), review_above_minor=limit))
 
 
 async def delete_contact(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     contacts = world.company.contacts
-    await world.server.work(_delete(Contact, contacts[step.pick(0, len(contacts))].id))
+    await world.server.work(delete(Contact, contacts[step.pick(0, len(contacts))].id))
 
 
 async def move_contact(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     contacts = world.company.contacts
     chosen = contacts[step.pick(0, len(contacts))].id
-    await world.server.work(_change(Contact, chosen, customer_id=world.customer(step.numbers[1])))
+    await world.server.work(change(Contact, chosen, customer_id=world.customer(step.numbers[1])))
 
 
 async def delete_address(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     addresses = world.company.addresses
-    await world.server.work(_delete(Address, addresses[step.pick(0, len(addresses))].id))
+    await world.server.work(delete(Address, addresses[step.pick(0, len(addresses))].id))
 
 
 async def delete_price(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     """A price goes; put back later it is a new row under the same key."""
     entries = world.company.entries
-    await world.server.work(_delete(PriceEntry, entries[step.pick(0, len(entries))].id))
+    await world.server.work(delete(PriceEntry, entries[step.pick(0, len(entries))].id))
 
 
 async def currency(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     price_list = world.company.price_lists[step.pick(0, 2)].id
-    await world.server.work(_change(PriceList, price_list, currency=("EUR", "GBP")[step.pick(1, 2)]))
+    await world.server.work(change(PriceList, price_list, currency=("EUR", "GBP")[step.pick(1, 2)]))
 
 
 async def _decide(world: SimulatedWorld, step: Step, *, releases: bool) -> None:
@@ -287,9 +282,13 @@ async def device_backup(world: SimulatedWorld, handset: Handset, _step: Step) ->
 
 async def device_restore(world: SimulatedWorld, handset: Handset, step: Step) -> None:
     theirs = [backup for place, backup in world.device_backups if place == handset.place]
-    if theirs:
-        await world.restore_device(handset, theirs[step.pick(0, len(theirs))])
-        world.trace.saw("device: restored")
+    if not theirs:
+        world.back_up_device(handset)
+        theirs = [world.device_backups[-1][1]]
+        await order(world, handset, step)
+        await sync(world, handset, step)
+    await world.restore_device(handset, theirs[step.pick(0, len(theirs))])
+    world.trace.saw("device: restored")
 
 
 async def device_clone(world: SimulatedWorld, handset: Handset, _step: Step) -> None:

@@ -1,0 +1,15 @@
+"""All kinds of steps, by name."""
+
+from typing import Final
+
+from tests.simulation import rarer, steps
+from tests.simulation.plan import Step
+from tests.simulation.world import SimulatedWorld
+
+_RARER: Final = (rarer.blunder, rarer.finish, rarer.contend, rarer.hand_over, rarer.assign, rarer.fad, rarer.inflate)
+ACTS: Final[dict[str, steps.Act]] = steps.ACTS | {act.__name__: act for act in _RARER}
+
+
+async def take(world: SimulatedWorld, step: Step) -> None:
+    """Take one step."""
+    await ACTS[step.kind](world, world.handsets[step.device % len(world.handsets)], step)
