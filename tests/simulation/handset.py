@@ -247,7 +247,8 @@ class Handset:
             SELECT subject_id FROM outbox WHERE kind = 'SubmitOrder'
             UNION SELECT subject_id FROM journal WHERE kind = 'SubmitOrder' AND outcome <> 'rejected' AND commit_seq > ?
         """
-        for (order_id,) in self.query(pending, self.cursor):
+        shown_at = self.look(self.client.status()).cursor  # it may have died before it could say that it has come so far
+        for (order_id,) in self.query(pending, shown_at):
             try:
                 self.look(self.client.order(UUID(bytes=order_id)))
             except UnknownRowError:

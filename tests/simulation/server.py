@@ -26,14 +26,20 @@ from server.settings import Settings
 from server.sync.endpoint import ServerEndpoint
 from sync_protocol.intents import Intent
 from sync_protocol.wire.codec import DIGEST_HEADER, MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, digest, encode
-from sync_protocol.wire.messages import DeviceReport, EnrolRequest, ForkRequest, PullRequest, PushRequest
+from sync_protocol.wire.messages import DeviceReport, EnrolRequest, ForkRequest, ImageRequest, PullRequest, PushRequest
 from tests.simulation.authority import InlineConnection, Process, ServerKilledError
 from tests.simulation.network import Answer
 from tests.simulation.oracle import Columns, History
 from tests.simulation.trace import Trace, ViolationError
 
 T = TypeVar("T")
-_MESSAGES: Final = {"/sync/enrol": EnrolRequest, "/sync/fork": ForkRequest, "/sync/push": PushRequest, "/sync/report": DeviceReport}
+_MESSAGES: Final = {
+    "/sync/enrol": EnrolRequest,
+    "/sync/fork": ForkRequest,
+    "/sync/push": PushRequest,
+    "/sync/report": DeviceReport,
+    "/sync/image": ImageRequest,
+}
 _PROBLEM: Final = "application/problem+json"
 
 
