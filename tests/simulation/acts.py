@@ -6,7 +6,10 @@ from tests.simulation import rarer, steps
 from tests.simulation.plan import Step
 from tests.simulation.world import SimulatedWorld
 
-_RARER: Final = (rarer.blunder, rarer.finish, rarer.contend, rarer.hand_over, rarer.assign, rarer.fad, rarer.inflate)
+_RARER: Final = (
+    *(rarer.blunder, rarer.finish, rarer.contend, rarer.roll_back),
+    *(rarer.hand_over, rarer.assign, rarer.fad, rarer.inflate),
+)
 ACTS: Final[dict[str, steps.Act]] = steps.ACTS | {act.__name__: act for act in _RARER}
 
 

@@ -22,9 +22,6 @@ USER_STEPS: Final = {
     "draft": 2,
     "mend": 3,
     "look": 3,
-    "blunder": 1,
-    "finish": 2,
-    "contend": 1,
 }
 OFFICE_STEPS: Final = {
     "price": 4,
@@ -41,10 +38,6 @@ OFFICE_STEPS: Final = {
     "delete_address": 1,
     "currency": 1,
     "foreign_write": 2,
-    "hand_over": 2,
-    "assign": 1,
-    "fad": 1,
-    "inflate": 1,
 }
 DEVICE_FAULTS: Final = {
     "device_kill": 8,
@@ -68,8 +61,20 @@ SERVER_FAULTS: Final = {
 }
 NETWORK_FAULTS: Final = (
     *("lost_request", "lost_reply", "duplicated", "late_copy", "slow", "cut_off", "garbled"),
-    *("another_user", "captive_portal", "bad_gateway", "shed", "newer_server", "older_server", "too_large"),
+    *("another_user", "captive_portal", "bad_gateway", "shed"),
 )
+
+RARER_STEPS: Final = {
+    "blunder": 2,
+    "finish": 2,
+    "contend": 2,
+    "roll_back": 2,
+    "hand_over": 4,
+    "assign": 2,
+    "fad": 2,
+    "inflate": 1,
+}
+RARER_FAULTS: Final = ("newer_server", "older_server", "too_large")
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -112,7 +117,20 @@ class Swarm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw(seed: int, swarm: Swarm | None = None) -> Plan:
-    """The plan of a seed."""
+    """The plan of a seed; without a tendency it has now and then what is rarer, which shifts nothing of the rest."""
+    plan = _draw(seed, swarm)
+    if swarm is not None:
+        return plan
+    chance = random.Random(f"{seed}/rarer")
+    rates = {fault: 0.04 for fault in RARER_FAULTS if plan.rates and chance.random() < 0.25}
+    count, until_ms = chance.choice((0, 1, 1, 2, 3)), plan.steps[-1].at_ms
+    kinds = chance.choices(list(RARER_STEPS), list(RARER_STEPS.values()), k=count)
+    further = tuple(_step(chance, chance.randrange(until_ms + 1), kind) for kind in kinds)
+    steps = sorted((*plan.steps, *further), key=lambda step: step.at_ms)
+    return msgspec.structs.replace(plan, rates=plan.rates | rates, steps=tuple(steps))
+
+
+def _draw(seed: int, swarm: Swarm | None) -> Plan:
     tendency = swarm or Swarm()
     chance = random.Random(f"{seed}/plan")
     weights = {kind: weight for kind, weight in (USER_STEPS | OFFICE_STEPS).items() if kind in USER_STEPS or chance.random() < 0.7}
@@ -146,6 +164,10 @@ def _steps(chance: random.Random, weights: dict[str, int], length: int) -> tuple
     pause_ms = chance.choice((200, 20_000, HOUR_MS, 12 * HOUR_MS))
     for kind in chance.choices(kinds, heavy, k=length):
         at_ms += chance.randrange(pause_ms) if chance.random() < 0.9 else chance.randrange(15 * pause_ms)
-        numbers = tuple(chance.getrandbits(32) for _ in range(8))
-        steps.append(Step(at_ms, kind, chance.randrange(4), numbers))
+        steps.append(_step(chance, at_ms, kind))
     return tuple(steps)
+
+
+def _step(chance: random.Random, at_ms: int, kind: str) -> Step:
+    numbers = tuple(chance.getrandbits(32) for _ in range(8))
+    return Step(at_ms, kind, chance.randrange(4), numbers)

@@ -74,6 +74,19 @@ async def contend(world: SimulatedWorld, handset: Handset, step: Step) -> None:
     await asyncio.gather(*(each.sync() for each in same))
 
 
+async def roll_back(world: SimulatedWorld, handset: Handset, step: Step) -> None:
+    """A device is backed up, goes on, and is restored; a draft that was begun before is submitted before and after it."""
+    await steps.draft(world, handset, step)
+    world.back_up_device(handset)
+    backup = world.device_backups[-1][1]
+    await finish(world, handset, step)
+    await steps.order(world, handset, step)
+    await handset.sync()
+    await world.restore_device(handset, backup)
+    world.trace.saw("device: restored")
+    await finish(world, handset, step)
+
+
 # What the office does while a device is away
 
 

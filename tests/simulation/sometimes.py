@@ -4,7 +4,7 @@ from typing import Final
 
 from sync_protocol.verdicts import Code
 from sync_protocol.wire.messages import ResyncReason
-from tests.simulation.plan import NETWORK_FAULTS
+from tests.simulation.plan import NETWORK_FAULTS, RARER_FAULTS
 
 SEEDS_ENOUGH: Final = 2_000
 SEEDS_MANY: Final = 20_000
@@ -17,7 +17,7 @@ _NEVER_HERE: Final = (Code.MALFORMED, Code.TOO_OLD, Code.CUSTOMER_EXISTS)
 """The SDK makes no intent that is malformed, and no customer twice; verdicts are forgotten in tests of their own alone."""
 
 SOMETIMES: Final = (
-    *(f"network: {fault}" for fault in NETWORK_FAULTS),
+    *(f"network: {fault}" for fault in (*NETWORK_FAULTS, *RARER_FAULTS)),
     *(f"resync: {reason.value}" for reason in ResyncReason),
     *(f"scope: {change}" for change in ("gained", "lost")),
     *(f"verdict: {code.value}" for code in Code if code not in {*_RARE_VERDICTS, *_NEVER_HERE}),

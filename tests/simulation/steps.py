@@ -282,13 +282,9 @@ async def device_backup(world: SimulatedWorld, handset: Handset, _step: Step) ->
 
 async def device_restore(world: SimulatedWorld, handset: Handset, step: Step) -> None:
     theirs = [backup for place, backup in world.device_backups if place == handset.place]
-    if not theirs:
-        world.back_up_device(handset)
-        theirs = [world.device_backups[-1][1]]
-        await order(world, handset, step)
-        await sync(world, handset, step)
-    await world.restore_device(handset, theirs[step.pick(0, len(theirs))])
-    world.trace.saw("device: restored")
+    if theirs:
+        await world.restore_device(handset, theirs[step.pick(0, len(theirs))])
+        world.trace.saw("device: restored")
 
 
 async def device_clone(world: SimulatedWorld, handset: Handset, _step: Step) -> None:
