@@ -10,10 +10,10 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint bench soak chaos simulate crashes lock
+.PHONY: help install demo serve test lint bench soak chaos simulate simulate-bugs crashes lock
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Install everything into .venv, from the lock, hashes checked
 
@@ -48,6 +48,9 @@ simulate: $(INSTALLED) ## Run many worlds of the simulation on all processors, a
 crashes: $(INSTALLED) ## Kill a server and its devices before and after every statement of every core scenario, one by one
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.crashes
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.crashes --power
+
+simulate-bugs: $(INSTALLED) ## Plant each bug anew, look for the seed that catches it, and keep that for `make test`
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.planted --keep
 
 lock: $(INSTALLED) ## Write the lock files anew, after a change of the dependencies in pyproject.toml
 	$(COMPILE) --output-file packaging/requirements.lock

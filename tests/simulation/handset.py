@@ -15,18 +15,24 @@ import apsw
 from client_sdk import OrderClient
 from client_sdk.clock import IdSource
 from client_sdk.errors import DeviceRevokedError, DeviceWipedError, RoadbookError, StoreBusyError, UnknownRowError
-from client_sdk.events import CheckpointReached, Event, ReplicaRebuilt, ScopeChanged, VerdictArrived
+from client_sdk.events import CheckpointReached, DeviceRenewed, Event, ReplicaRebuilt, ScopeChanged, VerdictArrived
 from client_sdk.transport import HttpEndpoint
+from sync_protocol.verdicts import Code, Verdict
 from sync_protocol.wire.messages import ResyncReason
 from tests.simulation.device import NEVER, DeviceKilledError, Fuse, begin_life, end_life
 from tests.simulation.network import Network, Wire
-from tests.simulation.trace import require
+from tests.simulation.plan import DAY_MS
+from tests.simulation.trace import ViolationError, require
 from tests.support.world import SERVER_URL
 
 if TYPE_CHECKING:
     from tests.simulation.world import SimulatedWorld
 
 T = TypeVar("T")
+_HELD_SUBMISSION = """
+    SELECT 1 FROM journal amended JOIN journal made ON made.subject_id = amended.subject_id AND made.kind = 'SubmitOrder'
+     WHERE amended.intent_id = ? AND made.intent_id <> amended.intent_id AND made.outcome <> 'rejected' AND made.received_at_ms > ?
+"""
 
 
 class DeviceClock:
@@ -75,8 +81,11 @@ class Handset:
         self.versions: dict[tuple[str, bytes], int] = {}
         self.is_doubtful = False
         self.is_revoked = False
+        self.was_copied = False
         self.rebuilt_at_ms = 0
         self.original = -1
+        self.purged: set[tuple[object, ...]] = set()
+        self.network.pushed = self._pushed
         self.is_wiped = False
         self.last_error: RoadbookError | None = None
 
@@ -196,6 +205,7 @@ class Handset:
         match event:
             case VerdictArrived(entry):
                 self._read_verdict(entry.intent_id.bytes)
+                self._check_codes(entry.verdict)
                 for code in entry.verdict.codes or (entry.verdict.outcome,):
                     self.world.trace.saw(f"verdict: {code.value}")
             case CheckpointReached():
@@ -206,7 +216,11 @@ class Handset:
                 if reason is ResyncReason.CURSOR_AHEAD:
                     self.cursor = 0
                     self.versions.clear()
+            case DeviceRenewed():
+                self.world.trace.saw("device: renewed")
+                require(self.was_copied or self.world.server.restores, "I-2", "a device that was not copied stays itself")
             case ScopeChanged(gained, lost):
+                self.purged.update((bucket, self.cursor) for bucket in lost)
                 self.world.trace.saw(f"scope: {'gained' if gained else ''}{'lost' if lost else ''}")
 
     def _read_verdict(self, intent_id: bytes) -> None:
@@ -219,6 +233,28 @@ class Handset:
         changed = before is not None and before.verdict != verdict
         require(not changed or self.world.server.restores, "I-2", "a verdict that was told never changes")
         self.told[intent_id] = Told(verdict, outcome, self.world.clock.now_ms())
+
+    def _check_codes(self, verdict: Verdict) -> None:
+        """I-2: a verdict is about what was asked, in the order in which it was asked."""
+        require(Code.MALFORMED not in verdict.codes, "I-2", "what the SDK asks is never malformed")
+        for change in verdict.changes:
+            is_twice = change.code is Code.NUMBER_CHANGED and str(change.after).startswith(str(change.before))
+            were_copied = any(each.was_copied for each in self.world.handsets)
+            require(not is_twice or were_copied, "I-2", "no two devices number an order alike, unless one is a copy")
+        overtook = {Code.UNKNOWN_ORDER, Code.UNKNOWN_CUSTOMER}.intersection(verdict.codes)
+        if self.is_doubtful or not overtook:
+            return
+        since = self.world.clock.now_ms() - 13 * DAY_MS
+        held = self.query(_HELD_SUBMISSION, verdict.intent_id.bytes, since)
+        require(self.world.server.restores and not held, "I-2", "no intent overtakes the one that it builds on")
+
+    def _pushed(self, body: bytes) -> None:
+        """What it shows is kept aside: in the midst of a request the SDK could take it for a failure of the network."""
+        try:
+            if not self.is_revoked:
+                self.world.pushers.note(self.place, body)
+        except ViolationError as error:
+            self.world.trace.violation = self.world.trace.violation or error
 
     def _read_journal(self) -> None:
         """After a start: what the journal shows is told, even if the process died before it could say so."""

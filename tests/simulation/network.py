@@ -5,6 +5,7 @@ The device's side is the real HTTP client over this transport. Answers are garbl
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import httpx2
@@ -68,6 +69,7 @@ class Network:
         self.neighbours: list[Network] = []
         self.under_way: set[asyncio.Task[None]] = set()
         self.requests = 0
+        self.pushed: Callable[[bytes], None] = lambda _body: None
 
     def _draw(self) -> set[str]:
         """The faults of one request. Every kind is drawn each time, so that one more or less shifts none of the others."""
@@ -120,6 +122,8 @@ class Network:
             raise httpx2.ReadError(str(error)) from error
         if answer.status == 200:
             self.last[request.url.path] = answer
+            if request.url.path == "/sync/push":
+                self.pushed(body)
         return answer
 
     def _damaged(self, answer: Answer, faults: set[str]) -> Answer:

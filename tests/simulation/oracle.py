@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from tests.simulation.trace import require
 
 Row = tuple[Any, ...]
@@ -19,6 +21,12 @@ SYNCED_TABLES = (
 )
 VERSIONS = ("commit_seq", "checksum")
 """What a device's table has beside the columns that travel."""
+
+
+_TOO_LATE = """
+    SELECT 1 FROM intent_record r JOIN device d ON d.id = r.device_id
+     WHERE r.received_at_ms > d.revoked_at_ms AND NOT EXISTS (SELECT 1 FROM quarantined_intent q WHERE q.id = r.id)
+"""
 
 
 class Columns:
@@ -105,8 +113,8 @@ class Snapshot:
         return None
 
 
-class Record(tuple[bytes, str, bytes, str, int]):
-    """An intent that was decided: verdict, kind, subject, outcome, place in the log."""
+class Record(tuple[bytes, str, bytes, str, int, bytes]):
+    """An intent that was decided: verdict, kind, subject, outcome, place in the log, body."""
 
     __slots__ = ()
     verdict = property(lambda self: self[0])
@@ -114,6 +122,7 @@ class Record(tuple[bytes, str, bytes, str, int]):
     subject = property(lambda self: self[2])
     outcome = property(lambda self: self[3])
     commit_seq = property(lambda self: self[4])
+    body = property(lambda self: self[5])
 
 
 class History:
@@ -133,9 +142,9 @@ class History:
     def note_commit(self, connection: sqlite3.Connection) -> None:
         """Read what the commit left and check it against what was before."""
         self.commits += 1
-        self._take_records(connection)
         epoch, head = connection.execute("SELECT epoch, head FROM change_head").fetchone()
         before = self.latest
+        self._take_records(connection, head if before is not None else None)
         if before is not None and (before.epoch, before.head) == (epoch, head):
             return
         self.latest = now = Snapshot(self.columns, connection, epoch, head)
@@ -150,14 +159,17 @@ class History:
         self.latest, self.records = None, {}
         self.note_commit(connection)
 
-    def _take_records(self, connection: sqlite3.Connection) -> None:
-        sql = "SELECT id, verdict, kind, subject_id, outcome, commit_seq FROM intent_record WHERE verdict <> x''"
+    def _take_records(self, connection: sqlite3.Connection, head: int | None) -> None:
+        sql = "SELECT id, verdict, kind, subject_id, outcome, commit_seq, body FROM intent_record WHERE verdict <> x''"
         found = {row[0]: Record(row[1:]) for row in connection.execute(sql)}
         for intent_id, record in self.records.items():
             require(found.get(intent_id, ("",))[0] == record.verdict, "I-2", "a verdict never changes, and is never forgotten")
         for intent_id, record in found.items():
+            is_placed = head is None or intent_id in self.records or record.commit_seq == head
+            require(is_placed, "I-4", "an intent has its place in the log where its effect has")
             self.ever.setdefault(intent_id, set()).add(record.verdict)
         self.records = found
+        require(not connection.execute(_TOO_LATE).fetchall(), "I-5", "what a revoked device sends has no effect")
 
     def _check_stock(self, before: Snapshot, now: Snapshot) -> None:
         """I-7: what levels have allocated is what the lines of orders have; an order never promises what is not there."""
@@ -184,30 +196,46 @@ class History:
         for order in now.tables["sales_order"]:
             if known.get(order[0]) != order:
                 self._check_order(now, order, lines.get(order[0], []))
+            if self._decided(before, order):
+                self._check_prices(now, order, lines.get(order[0], []))
 
     def _check_order(self, now: Snapshot, order: Row, lines: list[Row]) -> None:
         """I-2: an order is what exactly its accepted intents made of it; I-8: at the prices of the moment."""
         taken = [record for record in self.records.values() if record.subject == order[0] and record.outcome != "rejected"]
         submitted = sum(record.kind == "SubmitOrder" for record in taken)
-        amended = sum(record.kind == "AmendOrder" for record in taken)
+        bodies = [msgspec.msgpack.decode(record.body) for record in taken if record.kind in {"SubmitOrder", "AmendOrder"}]
+        bodies.sort(key=lambda body: body.get("revision", -1))
+        amended = len(bodies) - submitted
         cancelled = sum(record.kind == "CancelOrder" for record in taken)
         require(submitted == 1, "I-2", f"an order has one submission that was taken, this has {submitted}")
         revision = now.columns.of("sales_order", order, "revision")
         require(revision == amended, "I-2", f"{amended} amendments were taken, the order is at revision {revision}")
+        seen = [body["revision"] for body in bodies[1:]]
+        require(seen == list(range(amended)), "I-2", f"amendments are of what their users saw, these of revisions {seen}")
         require(cancelled <= 1, "I-2", "an order is cancelled once")
         status = now.columns.of("sales_order", order, "status")
         require((status == "cancelled") == (cancelled == 1), "I-2", f"{cancelled} cancellations were taken, the order is {status}")
         place = now.columns.place["sales_order_line"]
         require(lines, "I-2", "an order is never without its lines")
+        named = ("id", "product_id", "quantity")
+        asked = {(line["line_id"], line["product_id"], line["quantity"]) for line in bodies[-1]["lines"]}
+        has = {tuple(line[place[name]] for name in named) for line in lines}
+        require(asked == has, "I-2", "an order has the lines that were asked for last")
         total = sum(line[place["amount_minor"]] for line in lines)
         require(total == now.columns.of("sales_order", order, "subtotal_minor"), "I-2", "an order's lines add up to its total")
         for line in lines:
             exact = line[place["unit_price"]] * line[place["quantity"]]
             require(line[place["amount_minor"]] == (exact + 50) // 100, "I-8", "an amount is price times quantity, rounded once")
+            ended = status in {"cancelled", "refused"}
+            require(not ended or line[place["allocated"]] == 0, "I-7", "an order that has ended promises nothing")
             missing = line[place["quantity"]] - line[place["allocated"]] - line[place["backordered"]]
-            require(status in {"cancelled", "refused"} or missing == 0, "I-7", "what is not promised is backordered")
+            require(ended or missing == 0, "I-7", "what is not promised is backordered")
 
-    def check_prices(self, now: Snapshot, order: Row, lines: list[Row]) -> None:
+    def _decided(self, before: Snapshot, order: Row) -> bool:
+        """Whether it was decided in this very commit: it is new, or it was amended."""
+        return before.value("sales_order", order[0], "revision") != self.columns.of("sales_order", order, "revision")
+
+    def _check_prices(self, now: Snapshot, order: Row, lines: list[Row]) -> None:
         """I-8, for an order that was decided in this very commit."""
         place = now.columns.place["sales_order_line"]
         customer = now.columns.of("sales_order", order, "customer_id")

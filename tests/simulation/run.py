@@ -57,6 +57,12 @@ def prepare() -> None:
     run_virtually(warm_up(made.folder / "server.db", lambda: 0))
 
 
+def prepare_anew() -> None:
+    """Make again what is made once in a process: the code that makes it is another."""
+    template.cache_clear()
+    _prepare.cache_clear()
+
+
 async def _run(plan: Plan, *, keep_trace: bool) -> Outcome:
     world = SimulatedWorld(plan, keep_trace=keep_trace)
     violation, where = "", ""

@@ -148,8 +148,8 @@ class SimulatedServer:
                 await self.start()
 
     def be_sound(self) -> None:
-        """From here on nothing goes wrong with it."""
-        self.poison_rate, self.pause = 0.0, None
+        """From here on nothing goes wrong with it, but for its own defects, which stay."""
+        self.pause = None
         self.process.dies_before = self.process.dies_after = self.process.pause = None
         if not self.process.dead:
             self.process.limit_pages(None)
@@ -276,7 +276,7 @@ class SimulatedServer:
                 drawn = random.Random(context.intent_id.int)
                 if drawn.random() < self.poison_rate:
                     self._failures[context.intent_id] = count = self._failures.get(context.intent_id, 0) + 1
-                    if count <= drawn.choice((1, 3, 9)):
+                    if count <= drawn.choice((1, 3, 1_000)):
                         self.trace.saw("server: poison")
                         raise RuntimeError("a defect")
                 return await handler(session, intent, context)

@@ -381,7 +381,7 @@ async def hand_restore(world: SimulatedWorld, _handset: Handset, step: Step) -> 
         handset.is_doubtful = True
     world.trace.saw("server: restored by hand")
     await asyncio.sleep(86_400)
-    await world.server.say_restored()
+    await world.say_restored()
 
 
 async def collect(world: SimulatedWorld, _handset: Handset, step: Step) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from server.identity.service import create_enrolment_code, user_of_login
 from server.runtime.database import WriteSession
+from tests.simulation.aftermath import Pushers, check_aftermath
 from tests.simulation.device import copy_files, end_life
 from tests.simulation.handset import Handset
 from tests.simulation.plan import DAY_MS, Plan, Step
@@ -18,8 +19,8 @@ from tests.simulation.template import REPS, STATES, canary, scratch_folder, temp
 from tests.simulation.trace import Trace, require
 from tests.support.world import START_MS
 
-ROUNDS_MAX: Final = 12
-"""How many syncs of each device bring everything to rest: a poisoned intent needs five."""
+ROUNDS_MAX: Final = 24
+"""How many syncs of each device bring everything to rest: a poisoned intent needs five, one behind it on its lane five more."""
 
 
 class WorldClock:
@@ -57,6 +58,7 @@ class SimulatedWorld:
         self.clock = WorldClock()
         self.trace = Trace(asyncio.get_running_loop().time, keep=keep_trace)
         self.ledger = Ledger()
+        self.pushers = Pushers()
         self.server = SimulatedServer(
             self.folder, made.columns, self.clock, self.chance("server"), self.trace, through_app=plan.through_app
         )
@@ -140,7 +142,7 @@ class SimulatedWorld:
         await asyncio.sleep(61)  # a server that died is up again by now
         self.server.be_sound()
         if any(handset.is_doubtful for handset in self.handsets):
-            await self.server.say_restored()
+            await self.say_restored()
         for _ in range(ROUNDS_MAX):
             restless = [handset for handset in self.handsets if self.is_restless(handset)]
             if not restless:
@@ -148,6 +150,7 @@ class SimulatedWorld:
             for handset in sorted(restless, key=self.has_news, reverse=True):
                 await handset.sync()
         self.check_rest()
+        await check_aftermath(self)
 
     def is_restless(self, handset: Handset) -> bool:
         """Whether it has something to send or to fetch, or another program's write has no place in the log yet."""
@@ -216,10 +219,21 @@ class SimulatedWorld:
     async def restore_server(self, backup: Path, *, by_the_book: bool) -> None:
         """Revocations since the backup are forgotten with everything else."""
         await self.server.restore(backup, by_the_book=by_the_book)
+        self._forget_past()
         revoked = self.server.revoked_devices()
         for handset in self.handsets:
             identity = handset.look(handset.client.status()).identity if handset.client is not None else None
             handset.is_revoked = identity is not None and identity.device_id.bytes in revoked
+
+    async def say_restored(self) -> None:
+        await self.server.say_restored()
+        self._forget_past()
+
+    def _forget_past(self) -> None:
+        """What a restored server does not know any more, nobody can ask of it."""
+        self.pushers.forget()
+        for handset in self.handsets:
+            handset.purged.clear()
 
     async def code_for(self, login: str) -> str | None:
         async def issue(session: WriteSession) -> str:
@@ -240,12 +254,14 @@ class SimulatedWorld:
         handset.switch_off()
         copy_files(backup.folder, handset.folder)
         handset.holds, handset.told = dict(backup.holds), dict(backup.told)
-        handset.epoch, handset.cursor = None, 0
+        handset.epoch, handset.cursor, handset.was_copied = None, 0, True
+        handset.purged.clear()
         await handset.switch_on()
 
     async def clone_device(self, handset: Handset) -> None:
         clone = self.add_handset(handset.rep)
         clone.original = -1
+        clone.was_copied = handset.was_copied = True
         clone.holds, clone.told, clone.is_doubtful = dict(handset.holds), dict(handset.told), handset.is_doubtful
         clone.is_revoked, clone.rebuilt_at_ms = handset.is_revoked, handset.rebuilt_at_ms
         copy_files(handset.folder, clone.folder)
