@@ -11,7 +11,7 @@ import msgspec
 
 from client_sdk import drafts
 from client_sdk.rows import fetch_tuples, stored_id
-from client_sdk.state import checkpoint, note_change
+from client_sdk.state import DecidedIn, checkpoint, forget_log, load, note_change
 from sync_protocol.intents import SubmitOrder
 from sync_protocol.values import Instant
 from sync_protocol.verdicts import Outcome, Verdict
@@ -108,7 +108,14 @@ def offer_again(connection: apsw.Connection, now_ms: int) -> int:
     offered = connection.changes()
     connection.execute("DELETE FROM journal WHERE intent_id IN (SELECT intent_id FROM outbox)")
     connection.execute("UPDATE journal SET commit_seq = 0")  # places in a log that is no more
+    forget_log(connection)
     return offered
+
+
+def is_of_another_log(connection: apsw.Connection, epoch: UUID | None) -> bool:
+    """Whether its verdicts were given in another log than this: by a server that was restored since, and may have forgotten."""
+    decided_in = load(connection, DecidedIn)
+    return decided_in is not None and decided_in.epoch != epoch
 
 
 def age_out(connection: apsw.Connection, now_ms: int) -> None:

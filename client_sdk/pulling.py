@@ -18,7 +18,7 @@ from client_sdk.flow import Flow
 from client_sdk.images import ImageLane
 from client_sdk.pages import Page, read_page
 from client_sdk.range_sums import RangeSums
-from client_sdk.state import Identity, Incarnation, Staging
+from client_sdk.state import Checkpoint, Identity, Incarnation, Staging
 from client_sdk.store import Store
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import PageTrailer, PullRequest, ResyncReason
@@ -174,10 +174,19 @@ class Puller:
     async def _show(self) -> None:
         """Let the replica that was built take the place of the one that is shown."""
         built = await self._store.build(replica.held)
+        await self._offer_what_another_log_has(built[0])
         before = await self._store.write(replica.note_lost, built)
         applied = await self._store.show_built(replica.show, built[0], before)
         await self._images.forget()
         await self._tell(applied)
+
+    async def _offer_what_another_log_has(self, at: Checkpoint) -> None:
+        """A server that was restored before the first replica was whole cannot say so: nothing told it which log was known."""
+        if not await self._store.read(journal.is_of_another_log, at.epoch):
+            return
+        offered = await self._store.write(_offer_again, at.as_of_ms)
+        self.has_offered_again = True
+        self._listener(ReplicaRebuilt(ResyncReason.EPOCH_CHANGED, offered))
 
     async def _tell(self, applied: replica.Applied) -> None:
         await self._erase()

@@ -66,6 +66,12 @@ class ReplicaFiles(msgspec.Struct, frozen=True, kw_only=True):
     last: int
 
 
+class DecidedIn(msgspec.Struct, frozen=True):
+    """The log in which the journal's verdicts were given. The replica, which may be of no log yet, cannot tell."""
+
+    epoch: UUID
+
+
 class Staging(msgspec.Struct, frozen=True, kw_only=True):
     """A pull under way: what is staged towards the next checkpoint, and where to go on after a kill.
 
@@ -129,6 +135,7 @@ _DURABLE_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Incarnation: "incarnation",
     ReplicaFiles: "replica_files",
     ImageDownload: "image",
+    DecidedIn: "decided_in",
 }
 _REPLICA_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Checkpoint: "checkpoint",
@@ -175,6 +182,17 @@ def forget_staging(connection: apsw.Connection) -> None:
 def forget_image(connection: apsw.Connection) -> None:
     """Forget which image was taken, and which were refused."""
     connection.execute("DELETE FROM meta WHERE key = ?", (_DURABLE_KEYS[ImageDownload],))
+
+
+def forget_log(connection: apsw.Connection) -> None:
+    """The journal's verdicts are of no log any more: they are asked for again."""
+    connection.execute("DELETE FROM meta WHERE key = ?", (_DURABLE_KEYS[DecidedIn],))
+
+
+def log_epoch(connection: apsw.Connection) -> UUID | None:
+    """The log that this device knows: its replica's, or, where there is none, that of its verdicts."""
+    decided_in = load(connection, DecidedIn)
+    return checkpoint(connection).epoch or (decided_in.epoch if decided_in is not None else None)
 
 
 def note_change(connection: apsw.Connection) -> None:

@@ -1,5 +1,6 @@
 """The server is restored from a backup: what it forgot comes back from the devices, under a new epoch."""
 
+import random
 import sys
 from pathlib import Path
 
@@ -7,14 +8,19 @@ import pytest
 import sqlalchemy as sa
 from anyio import run_process
 
-from client_sdk import OrderClient
+from client_sdk import NewCustomer, OrderClient
+from client_sdk.errors import ServerUnreachableError
 from client_sdk.events import DeviceRenewed, Event, ReplicaRebuilt
 from server.changelog.log import read_head, rotate_epoch
 from server.identity.devices import forget_after_restore
 from server.runtime.database import Database
+from server.runtime.rows import table_of
 from sync_protocol.entities.catalog import Product, ProductStatus
+from sync_protocol.entities.customers import Address, Contact, Customer
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.verdicts import Code, Outcome
+from sync_protocol.wire.endpoint import SyncEndpoint
+from tests.support.faults import Fault, FaultyEndpoint
 from tests.support.world import SERVER_URL, World
 
 FORGOTTEN = ("sales_order_line", "sales_order", "intent_record")
@@ -59,6 +65,31 @@ async def test_accepted_orders_come_back_from_the_device(world: World, tmp_path:
         assert (await device.order(number)).order.status is OrderStatus.CONFIRMED
         assert [event.offered_again for event in events if isinstance(event, ReplicaRebuilt)] == [1]
         assert not [event for event in events if isinstance(event, DeviceRenewed)]
+
+
+async def test_what_was_decided_before_there_was_a_replica_comes_back_too(world: World, tmp_path: Path) -> None:
+    """The first pull fails after the first push came through, so the device knows no log by its replica yet."""
+    faults = [Fault.NONE, Fault.LOST_REQUEST]
+
+    def wire(inner: SyncEndpoint) -> SyncEndpoint:
+        return FaultyEndpoint(inner, faults, random.Random(1), [])
+
+    async with await world.enrolled_device("rep0", tmp_path / "device.db", wrap=wire) as device:
+        territory = world.company.territories[0].id
+        new = NewCustomer(name="N", street="S", postal_code="1", city="C", country="NL", contact_name="N", territory_id=territory)
+        made = await device.create_customer(new)
+        with pytest.raises(ServerUnreachableError):
+            await device.sync()
+        assert [entry.verdict.outcome for entry in await device.journal()] == [Outcome.ACCEPTED]
+        async with world.database.write() as session:
+            for kind, column in ((Contact, "customer_id"), (Address, "customer_id"), (Customer, "id")):
+                table = table_of(kind)
+                await session.execute(sa.delete(table).where(table.c[column] == made.id))
+            await session.execute(sa.text("DELETE FROM intent_record"))
+        await restore(world)
+        (verdict,) = [entry.verdict for entry in (await device.sync()).verdicts]
+        assert verdict.outcome is Outcome.ACCEPTED
+        assert (await device.customer(made.id)).name == "N"
 
 
 async def test_what_the_backup_has_is_answered_as_before(world: World, tmp_path: Path) -> None:
