@@ -60,7 +60,7 @@ def prepare() -> None:
 def prepare_anew() -> None:
     """Make again what is made once in a process: the code that makes it is another."""
     template.cache_clear()
-    _prepare.cache_clear()
+    prepare.cache_clear()
 
 
 async def _run(plan: Plan, *, keep_trace: bool) -> Outcome:
