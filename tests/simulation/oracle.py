@@ -135,6 +135,7 @@ class History:
         self.records: dict[bytes, Record] = {}
         self.ever: dict[bytes, set[bytes]] = {}
         self.commits = 0
+        self._decided_now: set[bytes] = set()
 
     def at(self, epoch: bytes, cursor: int) -> Snapshot | None:
         return self.snapshots.get((epoch, cursor))
@@ -146,6 +147,7 @@ class History:
         before = self.latest
         self._take_records(connection, head if before is not None else None)
         if before is not None and (before.epoch, before.head) == (epoch, head):
+            self._check_orders(before, before)
             return
         self.latest = now = Snapshot(self.columns, connection, epoch, head)
         self.snapshots[epoch, head] = now
@@ -161,12 +163,15 @@ class History:
 
     def _take_records(self, connection: sqlite3.Connection, head: int | None) -> None:
         sql = "SELECT id, verdict, kind, subject_id, outcome, commit_seq, body FROM intent_record WHERE verdict <> x''"
+        self._decided_now.clear()
         found = {row[0]: Record(row[1:]) for row in connection.execute(sql)}
         for intent_id, record in self.records.items():
             require(found.get(intent_id, ("",))[0] == record.verdict, "I-2", "a verdict never changes, and is never forgotten")
         for intent_id, record in found.items():
             is_placed = head is None or intent_id in self.records or record.commit_seq == head
             require(is_placed, "I-4", "an intent has its place in the log where its effect has")
+            if intent_id not in self.records:
+                self._decided_now.add(record.subject)
             self.ever.setdefault(intent_id, set()).add(record.verdict)
         self.records = found
         require(not connection.execute(_TOO_LATE).fetchall(), "I-5", "what a revoked device sends has no effect")
@@ -194,7 +199,7 @@ class History:
             lines.setdefault(line[place["order_id"]], []).append(line)
         known = before.by_id("sales_order")
         for order in now.tables["sales_order"]:
-            if known.get(order[0]) != order:
+            if known.get(order[0]) != order or order[0] in self._decided_now:
                 self._check_order(now, order, lines.get(order[0], []))
             if self._decided(before, order):
                 self._check_prices(now, order, lines.get(order[0], []))

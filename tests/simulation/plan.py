@@ -114,6 +114,7 @@ class Swarm(msgspec.Struct, frozen=True, kw_only=True):
     page_rows: int | None = None
     poison_rate: float | None = None
     length: int | None = None
+    devices: int | None = None
 
 
 def draw(seed: int, swarm: Swarm | None = None) -> Plan:
@@ -148,7 +149,7 @@ def _draw(seed: int, swarm: Swarm | None) -> Plan:
     length = tendency.length or chance.choice((8, 12, 12, 16, 20, 30))
     return Plan(
         seed=seed,
-        devices=chance.choice((2, 2, 3, 4)),
+        devices=_or(tendency.devices, chance.choice((2, 2, 3, 4))),
         page_rows=tendency.page_rows or chance.choice((1, 3, 10, 10, *[50_000] * 8)),
         through_app=chance.random() < 0.15 if tendency.through_app is None else tendency.through_app,
         statements_are_slow=chance.random() < 0.3,
@@ -156,6 +157,11 @@ def _draw(seed: int, swarm: Swarm | None) -> Plan:
         rates=rates,
         steps=_steps(chance, weights, length),
     )
+
+
+def _or(tendency: int | None, drawn: int) -> int:
+    """What a tendency says, else what was drawn: drawn it is in either case, so that nothing after it shifts."""
+    return drawn if tendency is None else tendency
 
 
 def _steps(chance: random.Random, weights: dict[str, int], length: int) -> tuple[Step, ...]:

@@ -5,10 +5,10 @@ from typing import Final
 from tests.simulation.plan import Swarm
 from tests.simulation.planting import PlantedBug
 
-_AMENDED: Final = Swarm(steps={"amend": 20, "cancel": 8, "order": 16, "sync": 20, "look": 0})
-_COPIED: Final = Swarm(steps={"device_clone": 6, "order": 16, "sync": 20})
+_AMENDED: Final = Swarm(steps={"amend": 20, "cancel": 8, "order": 16, "sync": 20, "look": 0}, devices=3)
+_COPIED: Final = Swarm(steps={"device_clone": 8, "order": 20, "sync": 24})
 _LOSSY: Final = Swarm(rates={"lost_reply": 0.25, "duplicated": 0.1})
-_MANAGED: Final = Swarm(steps={"refuse": 14, "release": 6, "review_limit": 8, "order": 20, "sync": 20})
+_MANAGED: Final = Swarm(steps={"refuse": 20, "review_limit": 12, "order": 24, "sync": 24})
 _POISONED: Final = Swarm(poison_rate=0.4, steps={"amend": 12, "order": 16, "sync": 20})
 _RESTORED: Final = Swarm(steps={"server_backup": 8, "server_restore": 8, "amend": 12, "order": 16, "sync": 20})
 
