@@ -2,15 +2,19 @@
 
 from typing import Final
 
-from tests.simulation.plan import Swarm
+from tests.simulation.plan import DEVICE_FAULTS, SERVER_FAULTS, Swarm
 from tests.simulation.planting import PlantedBug
 
-_AMENDED: Final = Swarm(steps={"amend": 20, "cancel": 8, "order": 16, "sync": 20, "look": 0}, devices=3)
-_COPIED: Final = Swarm(steps={"device_clone": 8, "order": 20, "sync": 24})
+_CALM: Final = dict.fromkeys((*DEVICE_FAULTS, *SERVER_FAULTS, "look", "draft", "prospect"), 0)
+"""What only gets into the way of the few things that a bug needs."""
+_AMENDED: Final = Swarm(steps=_CALM | {"amend": 60, "order": 40, "sync": 70, "stock": 8}, devices=3, length=30)
+_COPIED: Final = Swarm(steps=_CALM | {"device_clone": 20, "order": 60, "sync": 60}, length=20)
+_CANCELLED: Final = Swarm(steps=_CALM | {"cancel": 70, "order": 40, "sync": 70}, devices=4, length=30)
+_PRICED: Final = Swarm(steps=_CALM | {"price": 60, "order": 60, "sync": 60}, length=20)
 _LOSSY: Final = Swarm(rates={"lost_reply": 0.25, "duplicated": 0.1})
-_MANAGED: Final = Swarm(steps={"refuse": 20, "review_limit": 12, "order": 24, "sync": 24})
+_MANAGED: Final = Swarm(steps=_CALM | {"refuse": 60, "review_limit": 40, "order": 60, "sync": 60}, length=30)
 _POISONED: Final = Swarm(poison_rate=0.4, steps={"amend": 12, "order": 16, "sync": 20})
-_RESTORED: Final = Swarm(steps={"server_backup": 8, "server_restore": 8, "amend": 12, "order": 16, "sync": 20})
+_RESTORED: Final = Swarm(steps=_CALM | {"server_restore": 30, "amend": 60, "order": 60, "sync": 60}, length=30)
 
 _PUSH: Final = (
     PlantedBug(
@@ -157,11 +161,20 @@ _ORDERS: Final = (
         swarm=_AMENDED,
     ),
     PlantedBug(
+        "a cancelled order is cancelled again",
+        "one order has two cancellations",
+        "server.orders.intents",
+        "if not may_move(Actor.CAPTURER, order.status, OrderStatus.CANCELLED):",
+        "if order.status is OrderStatus.REFUSED:",
+        swarm=_CANCELLED,
+    ),
+    PlantedBug(
         "the price is the device's",
         "an order has a price that is no more",
         "sync_protocol.rules.order_review",
         "        assert entry is not None\n",
         "        assert entry is not None\n        entry = msgspec.structs.replace(entry, unit_price=line.unit_price)\n",
+        swarm=_PRICED,
     ),
     PlantedBug(
         "the shallowest break wins",
