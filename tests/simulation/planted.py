@@ -18,6 +18,8 @@ import server  # noqa: F401  # first of all, so that its SQLite takes the place 
 
 # isort: split
 from tests.simulation.plan import Plan, Swarm, draw
+from tests.simulation.planted_device import DEVICE_BUGS
+from tests.simulation.planted_log import LOG_BUGS
 from tests.simulation.planted_push import PUSH_BUGS
 from tests.simulation.planting import PlantedBug, in_child, plant
 from tests.simulation.run import run_plan, run_seed
@@ -25,7 +27,7 @@ from tests.simulation.template import template
 
 SEEDS: Final = 500
 KEPT: Final = Path(__file__).with_name("planted_seeds.json")
-BUGS: Final = (*PUSH_BUGS,)
+BUGS: Final = (*PUSH_BUGS, *LOG_BUGS, *DEVICE_BUGS)
 
 
 class Caught(NamedTuple):
@@ -94,7 +96,11 @@ def look_for(bugs: list[PlantedBug], seeds: int = SEEDS) -> dict[str, Caught]:
     search, found = Search(), dict[str, Caught]()
     for bug in bugs:
         begun = time.monotonic()
-        caught = search.find(bug, in_order(bug, seeds))
+        try:
+            caught = search.find(bug, in_order(bug, seeds))
+        except RuntimeError as error:
+            print(f"{bug.name:<56} CANNOT BE LOOKED FOR: {error}", flush=True)
+            continue
         seconds = f"{time.monotonic() - begun:.1f} s"
         if caught is None:
             print(f"{bug.name:<56} ESCAPED {seeds} seeds, {seconds}", flush=True)
