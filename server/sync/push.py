@@ -51,8 +51,11 @@ _log = logging.getLogger(__name__)
 Handlers = Mapping[type[Intent], IntentHandler]
 
 
-class TransientDatabaseError(Exception):
-    """A deadlock or a serialisation failure: the whole push is tried again."""
+class TransientDatabaseError(BusyError):
+    """A deadlock or a serialisation failure: the whole push is tried again, by the server or by whoever asked."""
+
+    def __init__(self) -> None:
+        super().__init__("others are changing the same orders and stock, and nothing was done; try again")
 
 
 class _Asked(msgspec.Struct, frozen=True):

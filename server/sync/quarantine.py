@@ -55,6 +55,7 @@ async def set_aside(session: WriteSession, token: str, request: PushRequest, now
         raise revoked(device)
     head = await read_head(session)
     decided = await _decided(session, request)
+    kept = await _kept(session, request)
     room = await _room(session, device.id)
     results = []
     for position, envelope in enumerate(request.intents):
@@ -66,6 +67,9 @@ async def set_aside(session: WriteSession, token: str, request: PushRequest, now
         body = encode(envelope)
         if digest(envelope.body) != envelope.digest:
             results.append(_put_off(envelope, "digest: it is not that of the body; send it again"))
+        elif envelope.id in kept:
+            is_same = kept[envelope.id] == (envelope.digest, user.id)
+            results.append(_put_off(envelope, WITH_A_MANAGER) if is_same else _conflict(envelope))
         elif room < len(body):
             results.append(_put_off(envelope, "the quarantine has no room for more of this device; speak to your manager"))
         else:
@@ -82,6 +86,7 @@ async def set_aside(session: WriteSession, token: str, request: PushRequest, now
                 "reason": "",
             }
             await session.execute(_insert(session).values(**values).on_conflict_do_nothing(index_elements=["id"]))
+            kept[envelope.id] = (envelope.digest, user.id)
             room -= len(body)
             results.append(_put_off(envelope, WITH_A_MANAGER))
     return PushReply(audience=device.id, epoch=head.epoch, results=tuple(results), server_time_ms=now_ms)
@@ -91,6 +96,13 @@ async def _decided(session: WriteSession, request: PushRequest) -> dict[UUID, In
     """What of a push has a verdict."""
     asked = sa.select(IntentRecordModel).where(IntentRecordModel.id.in_([envelope.id for envelope in request.intents]))
     return {record.id: record for record in (await session.execute(asked)).scalars()}
+
+
+async def _kept(session: WriteSession, request: PushRequest) -> dict[UUID, tuple[bytes, UUID]]:
+    """What of a push is in the quarantine already: the digest of each intent, and whose it is."""
+    model = QuarantinedIntentModel
+    asked = sa.select(model.id, model.digest, model.user_id).where(model.id.in_([envelope.id for envelope in request.intents]))
+    return {row.id: (row.digest, row.user_id) for row in await session.execute(asked)}
 
 
 async def _room(session: WriteSession, device_id: UUID) -> int:

@@ -116,7 +116,9 @@ async def release(
 async def discard(session: WriteSession, intent_ids: Sequence[UUID], *, reason: str, user_id: UUID, now_ms: int) -> None:
     """Reject intents for good; a device that sends one again is told so. Raises QuarantineUnfitError, QuarantineDecidedError."""
     place = (await read_head(session)).head
-    for stored in await _lock_to_decide(session, intent_ids, reason):
+    chosen = await _lock_to_decide(session, intent_ids, reason)
+    await _refuse_answered(session, chosen)
+    for stored in chosen:
         verdict = Verdict(
             intent_id=stored.id,
             outcome=Outcome.REJECTED,
@@ -148,6 +150,14 @@ async def _lock_to_decide(session: WriteSession, intent_ids: Sequence[UUID], rea
     if decided is not None:
         raise QuarantineDecidedError(decided.id, decided.state)
     return list(found)
+
+
+async def _refuse_answered(session: WriteSession, chosen: Sequence[QuarantinedIntentModel]) -> None:
+    """Its user may have sent it from another device meanwhile. A verdict is for ever. Raises QuarantineDecidedError."""
+    answered = sa.select(IntentRecordModel.id).where(IntentRecordModel.id.in_([stored.id for stored in chosen])).limit(1)
+    intent_id = (await session.execute(answered)).scalar_one_or_none()
+    if intent_id is not None:
+        raise QuarantineDecidedError(intent_id, "decided on another device; release it to see how, it")
 
 
 async def _refuse_overtaking(session: WriteSession, chosen: Sequence[QuarantinedIntentModel]) -> None:

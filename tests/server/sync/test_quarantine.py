@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -170,6 +171,30 @@ async def test_a_discarded_intent_is_rejected_for_good_with_the_reason(office: O
     assert await orders(office) == []
     items = (await office.client.get("/verdicts?outcome=rejected", headers=office.as_(Role.MANAGER))).json()["items"]
     assert [each["intent_id"] for each in items] == [str(envelope.id)]
+
+
+async def test_what_was_decided_on_another_device_meanwhile_is_not_discarded(office: Office) -> None:
+    tablet = await office.enrol()
+    await revoke(office, tablet, "left")
+    envelope = wrapped(office, submission(office, tablet, 1))
+    await push(tablet, envelope)
+    (result,) = (await push(await office.enrol(name="Tablet again"), envelope)).results
+    body = {"intent_ids": [str(envelope.id)], "reason": "never ordered"}
+    refused = await office.client.post("/quarantine/discard", headers=office.as_(Role.MANAGER), json=body)
+    assert "another device" in problem(refused, 409, "quarantine_decided")["detail"]
+    (released,) = await ask(office, "/quarantine/release", **body, rep_id=str(office.rep))
+    assert (released["outcome"], len(await orders(office))) == ("accepted", 1)
+    assert (await push(tablet, envelope)).results == (result,)
+
+
+async def test_other_bytes_under_an_id_in_the_quarantine_are_a_conflict_and_not_lost_in_silence(office: Office) -> None:
+    tablet = await office.enrol()
+    await revoke(office, tablet, "left")
+    first, second = (wrapped(office, submission(office, tablet, number)) for number in (1, 2))
+    other = msgspec.structs.replace(second, id=first.id)
+    assert await statuses(tablet, first, other) == [PushStatus.DEFERRED, PushStatus.CONFLICT]
+    assert await statuses(tablet, other, first) == [PushStatus.CONFLICT, PushStatus.DEFERRED]
+    assert [each["asked"]["number"] for each in await listed(office)] == ["R1-000001"]
 
 
 async def test_order_is_kept_within_an_order_also_in_the_quarantine(office: Office) -> None:
