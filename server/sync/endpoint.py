@@ -81,6 +81,8 @@ class ServerEndpoint:
     async def fork(self, request: ForkRequest) -> Enrolment:
         """Raises what `asker_of` raises, NotForkedError, and TooManyAttemptsError for a device that keeps asking."""
         require_served(request.protocol_version)
+        async with self._database.read() as session:  # nobody uses up the attempts of another device
+            await asker_of(session, self._token, request.device_id, self._clock.now_ms())
         async with self._database.write() as session:
             wait = await count_attempt(session, {f"fork|{request.device_id.hex}": FORKS_MAX}, self._clock.now_ms())
         refuse_for(wait)
