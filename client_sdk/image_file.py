@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from uuid import UUID
@@ -38,7 +39,7 @@ def unlink_parts(store_path: str, but: bytes | None = None) -> None:
     """Remove what came of images, but for one that is still wanted."""
     beside = Path(store_path)
     kept = part_path(store_path, but) if but is not None else None
-    for path in beside.parent.glob(f"{beside.name}-image-*"):
+    for path in beside.parent.glob(f"{escape(beside.name)}-image-*"):
         if path != kept:
             with suppress(OSError):  # a later call does it
                 path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ one file can be taken for a part of another.
 """
 
 import os
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -174,7 +175,7 @@ def unlink_others(store_path: str, files: ReplicaFiles) -> None:
     beside = Path(store_path)
     if files.building is None:
         unlink_parts(store_path)
-    for path in beside.parent.glob(f"{beside.name}-replica-*"):
+    for path in beside.parent.glob(f"{escape(beside.name)}-replica-*"):
         if str(path.with_name(path.name.removesuffix("-wal").removesuffix("-shm").removesuffix("-journal"))) not in kept:
             try:
                 path.unlink(missing_ok=True)

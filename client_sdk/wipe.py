@@ -7,6 +7,7 @@ itself, with what it takes to confirm it, until the server has heard.
 
 import os
 from collections.abc import Callable, Iterator
+from glob import escape
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -95,7 +96,7 @@ def _files(path: str) -> Iterator[Path]:
     own = Path(path)
     if own.exists():
         yield own
-    yield from sorted(each for each in own.parent.glob(f"{own.name}-*") if each.name != own.name + _ORDER)
+    yield from sorted(each for each in own.parent.glob(f"{escape(own.name)}-*") if each.name != own.name + _ORDER)
 
 
 def _erase(file: Path) -> None:
