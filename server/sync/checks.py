@@ -8,24 +8,22 @@ import logging
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-import msgspec
-
 from server.changelog.log import Head
 from server.changelog.mending import mend
 from server.changelog.sums import bucket_sql, checksum_sql, range_sql
 from server.runtime.database import Database, ReadSession
+from server.sync.chunks import row_chunks
 from server.sync.reader import Reader
 from server.sync.scope import Scope
 from server.sync.walk import column_sql
 from sync_protocol.entities import SYNCED, Synced
-from sync_protocol.wire.codec import PageWriter, columns, encode
+from sync_protocol.wire.codec import PageWriter, columns
 from sync_protocol.wire.messages import (
     BucketCheck,
     PageHeader,
     PageTrailer,
     RangeCheck,
     RepairRequest,
-    RowChunk,
 )
 
 SAMPLED: Final = 16
@@ -151,9 +149,9 @@ class _RepairPage:
         self._body = bytearray(self._writer.frame(header))
 
     def add(self, synced: Synced, rows: list[tuple[Any, ...]]) -> None:
-        names = columns(synced, self._request.protocol_version)
-        self._body += self._writer.frame(RowChunk(entity=synced.name, columns=names, rows=msgspec.Raw(encode(rows))))
-        self._rows += len(rows)
+        for chunk, count in row_chunks(synced, rows, self._request.protocol_version):
+            self._body += self._writer.frame(chunk)
+            self._rows += count
 
     def close(self, now_ms: int) -> bytes:
         trailer = PageTrailer(

@@ -12,10 +12,11 @@ import msgspec
 
 from server.changelog.log import Head
 from server.sync.checks import checks_of, sample
+from server.sync.chunks import row_chunks
 from server.sync.reader import CHUNK_ROWS, Reader
 from server.sync.scope import Scope
 from server.sync.walk import FIRST_ID, STAGES, Begin, Stage, begins_of, position_after, rows_expected, stage_sql
-from sync_protocol.wire.codec import PageWriter, columns, encode, rows_for
+from sync_protocol.wire.codec import PageWriter, columns
 from sync_protocol.wire.messages import (
     BucketCheck,
     GoneChunk,
@@ -24,13 +25,11 @@ from sync_protocol.wire.messages import (
     PullPosition,
     PullRequest,
     ResyncReason,
-    RowChunk,
     ScopeChunk,
 )
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 PAGE_UNCOMPRESSED_BYTES_MAX: Final = 32 * 1024 * 1024
-CHUNK_BYTES_MAX: Final = 1024 * 1024
 PIECE_BYTES: Final = 128 * 1024
 
 
@@ -77,15 +76,9 @@ class Page:
         if stage.gone:
             self.add(GoneChunk(entity=stage.synced.name, rows=tuple(rows)), len(rows))
             return
-        encoded = encode(rows_for(stage.synced, rows, self._request.protocol_version))
-        if len(encoded) > CHUNK_BYTES_MAX and len(rows) > 1:
-            middle = len(rows) // 2
-            self.add_rows(stage, rows[:middle])
-            self.add_rows(stage, rows[middle:])
-            return
-        self._uncompressed += len(encoded)
-        names = columns(stage.synced, self._request.protocol_version)
-        self.add(RowChunk(entity=stage.synced.name, columns=names, rows=msgspec.Raw(encoded)), len(rows))
+        for chunk, count in row_chunks(stage.synced, rows, self._request.protocol_version):
+            self._uncompressed += memoryview(chunk.rows).nbytes
+            self.add(chunk, count)
 
     def open(self, *, expected: int = 0, resync: ResyncReason | None = None) -> None:
         self.add(

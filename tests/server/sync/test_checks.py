@@ -17,6 +17,7 @@ from sync_protocol.checksums import row_checksum
 from sync_protocol.entities import BY_NAME, BY_ROW, SYNCED
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Contact
+from sync_protocol.entities.orders import Channel, Order, OrderStatus
 from sync_protocol.entities.pricing import PriceEntry
 from sync_protocol.values import Row
 from sync_protocol.wire.codec import PageReader, decode_rows, stored_values
@@ -35,7 +36,7 @@ from sync_protocol.wire.messages import (
 )
 from sync_protocol.wire.version import PROTOCOL_VERSION
 from tests.support.change_log import write_past_the_server
-from tests.support.world import World, make_id
+from tests.support.world import START_MS, World, make_id
 
 
 class Device:
@@ -320,3 +321,30 @@ async def test_many_rows_are_repaired_in_chunks(world: World, device: Device) ->
     assert {row[2] for _, row in rows} >= {each.id.bytes for each in more}
     assert {row[2:] for _, row in rows} >= {stored_values(each) for each in more}
     assert {BY_ROW[PriceEntry].name} == {entity for entity, _ in rows}
+
+
+async def test_rows_with_long_texts_are_repaired_in_frames_that_a_device_takes(world: World, device: Device) -> None:
+    customer, text = world.company.customers[0], "🧾" * 4_000
+    order = Order(
+        id=make_id(60_000),
+        number="R9-000000",
+        customer_id=customer.id,
+        status=OrderStatus.HELD,
+        channel=Channel.REP,
+        currency="EUR",
+        captured_at_ms=START_MS,
+        time_zone="Europe/Amsterdam",
+        received_at_ms=START_MS,
+        subtotal_minor=0,
+        tax_minor=0,
+        freight_minor=0,
+        total_minor=0,
+        note=text,
+        reason=text,
+    )
+    more: list[Row] = [msgspec.structs.replace(order, id=make_id(60_000 + n), number=f"R9-{n:06d}") for n in range(600)]
+    async with world.database.write() as session:
+        await insert_rows(session, more)
+    await device.pull()
+    _, rows = await device.repair((f"account:{customer.id.hex}", 0))
+    assert {row[2:] for _, row in rows} >= {stored_values(each) for each in more}
