@@ -119,9 +119,10 @@ async def test_an_order_has_so_many_lines_at_most(device: OrderClient, world: Wo
     draft = await begin(device, world)
     product_id = world.company.products[0].id.bytes
     rows = ((number.to_bytes(16, "big"), draft.order_id.bytes, number, product_id) for number in range(LINES_MAX))
-    device._store.writer.executemany(
-        "INSERT INTO draft_line (line_id, order_id, position, product_id, quantity) VALUES (?, ?, ?, ?, 1)", rows
-    )
+    with device._store.writer as writer:
+        writer.executemany(
+            "INSERT INTO draft_line (line_id, order_id, position, product_id, quantity) VALUES (?, ?, ?, ?, 1)", rows
+        )
     with pytest.raises(InvalidEntryError, match="lines"):
         await draft.add_line(world.company.products[0].id, 1)
 

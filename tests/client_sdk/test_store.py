@@ -65,22 +65,22 @@ async def test_the_bytes_of_customers_that_left_are_gone_from_the_file(sqlite_da
     path = tmp_path / "device.db"
     chance = random.Random(1)
     customers = world.company.customers[:120]
-    for place, customer in enumerate(customers):
-        await world.change(
-            Customer, customer.id, name=f"{CANARY} {place:03} {chance.randbytes(place % 40).hex()}", note=CANARY * 20
-        )
+    named = {
+        customer.id: {"name": f"{CANARY} {place:03} {chance.randbytes(place % 40).hex()}", "note": CANARY * 20}
+        for place, customer in enumerate(customers)
+    }
+    await world.change_all(Customer, named)
+    elsewhere = {"territory_id": world.company.territories[1].id}
     async with await world.enrolled_device("rep0", path) as device:
         await device.sync()
         device._store.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert bytes_of(path).count(CANARY.encode()) > 120, "the canary can be found at all"
         leaving = chance.sample(customers, 110)
         for batch in (leaving[:3], leaving[3:60], leaving[60:]):
-            for customer in batch:
-                await world.change(Customer, customer.id, territory_id=world.company.territories[1].id, name=f"{CANARY} moved")
+            await world.change_all(Customer, {customer.id: elsewhere | {"name": f"{CANARY} moved"} for customer in batch})
             await device.sync()
         assert len(await device.customers(limit=500)) == 10
-        for customer in customers:
-            await world.change(Customer, customer.id, territory_id=world.company.territories[1].id)
+        await world.change_all(Customer, {customer.id: elsewhere for customer in customers})
         await device.sync()
         device._store.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert await device.customers() == []

@@ -1,7 +1,7 @@
 """A small company, its server and its devices, in one process: the real server code, the real SDK, a clock of the test's own."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -253,6 +253,13 @@ class World:
         async with self.database.write() as session:
             table = table_of(row)
             await session.execute(sa.update(table).where(table.c.id == row_id).values(**values))
+
+    async def change_all(self, row: type[Row], changes: Mapping[UUID, Mapping[str, object]]) -> None:
+        """Change rows as the office would, in one commit."""
+        async with self.database.write() as session:
+            table = table_of(row)
+            for row_id, values in changes.items():
+                await session.execute(sa.update(table).where(table.c.id == row_id).values(**values))
 
     async def fetch(self, row: type[R], row_id: UUID) -> R:
         """A row as the server has it; it must be there."""
