@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 import sqlalchemy as sa
+from argon2 import PasswordHasher
 
 from server.identity import service
 from server.identity.attempts import LOGIN_FAILURES_MAX, NETWORK_FAILURES_MAX, WINDOW_MS, limits, network_of
-from server.identity.credentials import _hashing, hash_password
+from server.identity.credentials import _hashing
 from server.identity.models import AttemptModel
 from server.identity.principals import Role
 from tests.support.office import Office, bearer, problem
@@ -18,8 +19,9 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
-async def password_hash() -> str:
-    return await hash_password(PASSWORD)
+def password_hash() -> str:
+    """Of the least cost that there is: a hash says itself what it takes to verify it."""
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
 async def test_a_session_opens_with_the_password_and_ends_when_signed_out(office: Office, password_hash: str) -> None:
