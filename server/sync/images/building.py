@@ -29,7 +29,7 @@ from sync_protocol.replica_schema import image_format
 from sync_protocol.wire.codec import columns
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
-LOCK_NAME: Final = "images"
+LOCK_NAME: Final = "image-building"
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):

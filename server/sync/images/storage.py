@@ -92,7 +92,7 @@ def image_place(images_url: str, database_url: URL) -> str:
     if images_url:
         return images_url
     if database_url.get_backend_name() == "sqlite":
-        return f"{database_url.database or 'roadbook'}.images"
+        return f"{database_url.database or 'roadbook'}-images"
     return "roadbook-images"
 
 

@@ -77,6 +77,16 @@ async def test_the_tables_are_for_people(sqlite_database_url: str, sqlite_databa
     assert "removed 0 old" in roadbook("images", "clean", **settings)
 
 
+async def test_images_are_built_beside_an_embedded_database_where_nothing_says_where(
+    sqlite_database_url: str, sqlite_database: Database
+) -> None:
+    world = await World.found(sqlite_database)
+    await enrolled(world, "rep0")
+    settings = {"images_rows_min": 1, "database_url": sqlite_database_url}
+    assert "built 2" in roadbook("images", "build", **settings)
+    assert "built 0" in roadbook("images", "build", **settings), "what was built is not found again"
+
+
 async def test_the_job_builds_in_a_process_of_its_own_when_something_moved(
     world: World, images: Images, context: JobContext
 ) -> None:

@@ -125,6 +125,6 @@ async def test_images_are_built_served_and_cleaned_in_s3(sqlite_database: Databa
 
 
 def test_images_are_beside_the_database_where_nothing_is_said() -> None:
-    assert image_place("", make_url("sqlite+aiosqlite:///data/roadbook.db")) == "data/roadbook.db.images"
+    assert image_place("", make_url("sqlite+aiosqlite:///data/roadbook.db")) == "data/roadbook.db-images"
     assert image_place("", make_url("postgresql+asyncpg://someone@host/roadbook")) == "roadbook-images"
     assert image_place("s3://bucket/prefix", make_url("sqlite+aiosqlite:///roadbook.db")) == "s3://bucket/prefix"
