@@ -6,6 +6,7 @@ from client_sdk.cli_command import command
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_text import counted, instant_text
 from client_sdk.client import OrderClient
+from client_sdk.errors import NotEnrolledError
 from client_sdk.events import (
     CheckpointReached,
     Event,
@@ -23,6 +24,8 @@ from client_sdk.events import (
 @command("roadbook device follow", "roadbook device follow --json")
 async def follow(client: OrderClient, screen: Screen) -> None:
     """Keep this device synced until Ctrl-C: the server hints, and where it cannot, the device asks once a minute."""
+    if (await client.status()).identity is None:
+        raise NotEnrolledError  # an application may enrol later; nobody does at this prompt
     quiet = asyncio.Event()
 
     def tell(event: Event) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -169,9 +170,10 @@ class OrderClient:
     async def enrol(self, server_url: str, code: str, device_name: str) -> Identity:
         """Make this a device of the user whom the code was made for.
 
-        Raises EnrolmentRefusedError, ServerUnreachableError, BadReplyError, AppTooOldError, StoreTakenError, and
-        DeviceWipedError while the server has not heard yet that this device has erased itself.
+        Raises EnrolmentRefusedError, ServerUnreachableError, BadReplyError, AppTooOldError, StoreTakenError, InvalidEntryError
+        for an address that is none, and DeviceWipedError while the server has not heard yet that this device has erased itself.
         """
+        _require_address(server_url)
         if not await wipe.confirm(self._store.path, self._endpoint_for):
             raise DeviceWipedError
         request = EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name=device_name)
@@ -377,3 +379,13 @@ def _require_zone(time_zone: str) -> None:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InvalidEntryError(f"time_zone: {time_zone!r} is no IANA zone such as Europe/Amsterdam") from error
+
+
+def _require_address(server_url: str) -> None:
+    try:
+        parts = urlsplit(server_url)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number
+        is_address = False
+    if not is_address:
+        raise InvalidEntryError(f"server_url: {server_url!r} is no address such as https://orders.example.com")

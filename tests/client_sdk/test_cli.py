@@ -66,6 +66,23 @@ def test_a_device_of_nobody_says_so_and_what_to_do() -> None:
     assert "enrol" in refused.format_message()
 
 
+@pytest.mark.parametrize("name", ["sync", "follow"])
+def test_a_device_of_nobody_neither_syncs_nor_waits(tmp_path: Path, name: str) -> None:
+    result = run(tmp_path, name)
+    assert result.exit_code == 3
+    assert "enrol" in result.output
+
+
+@pytest.mark.parametrize(
+    "address", ["orders.example.com", "ftp://orders.example.com", "https://", "http://host:port", "http://:80"]
+)
+def test_an_address_that_is_none_is_a_mistake_to_mend(tmp_path: Path, address: str) -> None:
+    result = run(tmp_path, "enrol", address, "AAAA-BBBB-CCCC")
+    assert result.exit_code == 1
+    assert "server_url" in result.output
+    assert "https://orders.example.com" in result.output
+
+
 def test_a_server_that_does_not_answer_is_something_to_try_again(tmp_path: Path) -> None:
     result = run(tmp_path, "enrol", f"http://127.0.0.1:{closed_port()}", "AAAA-BBBB-CCCC")
     assert result.exit_code == 4
