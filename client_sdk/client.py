@@ -4,9 +4,8 @@ Everything but `enrol` and `sync` works with no network. Amounts are minor units
 major unit, quantities base units, instants milliseconds since 1970-01-01 UTC.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,7 +20,7 @@ from client_sdk.drafts import DraftLine, DraftView
 from client_sdk.engine import Engine, take_identity
 from client_sdk.errors import DeviceWipedError, InvalidEntryError, RoadbookError, StoreError, SyncStalledError
 from client_sdk.events import Event, Listener, SyncProgress, SyncReport, Verification
-from client_sdk.follow import POLL_SECONDS, Follower, Ports
+from client_sdk.follow import POLL_SECONDS, Follower, Ports, running
 from client_sdk.journal import JournalEntry
 from client_sdk.live import Hint, LiveEndpoint
 from client_sdk.ordering import NewCustomer
@@ -252,16 +251,16 @@ class OrderClient:
 
     @asynccontextmanager
     async def follow(self, *, poll_seconds: float = POLL_SECONDS) -> AsyncIterator[Follower]:
-        """Keep this device synced for as long as the context is open, as `follower` says."""
+        """Keep this device synced for as long as the context is open, as `follower` says.
+
+        Where that can go on no more the context ends. Raises DeviceWipedError.
+        """
         follower = self.follower(poll_seconds=poll_seconds)
-        following = asyncio.create_task(follower.run())
         try:
-            yield follower
+            async with running(follower):
+                yield follower
         finally:
             self._follower = None
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
 
     def _nudge(self) -> None:
         if self._follower is not None:

@@ -5,7 +5,7 @@ One loop syncs, one listens, one watches for a stall. What they wait for is an e
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager, suppress
 from enum import StrEnum
 from typing import Any, Final
 
@@ -252,6 +252,30 @@ class Follower:
         self._stalled = SyncStalledError(self._clock.now_ms() - stood_ms, self._error)
         self._ports.note_stall(self._stalled)
         self._ports.tell(SyncStalled(self._stalled))
+
+
+@asynccontextmanager
+async def running(follower: Follower) -> AsyncIterator[None]:
+    """Run a follower for as long as the context is open; where its run ends by itself, the context does, and raises why."""
+    following, owner = asyncio.create_task(follower.run()), asyncio.current_task()
+    assert owner is not None
+
+    def end(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            owner.cancel()
+
+    following.add_done_callback(end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not following.done():
+            raise
+        owner.uncancel()  # it was `end`; why is raised below
+    finally:
+        following.remove_done_callback(end)
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
 
 
 async def wait_for(event: asyncio.Event, seconds: float, timer: Timer) -> bool:

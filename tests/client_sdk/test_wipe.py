@@ -1,5 +1,6 @@
 """A lost device erases itself when its server says so with the right key, whatever happens meanwhile, and says that it has."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -113,6 +114,18 @@ async def test_a_lost_device_erases_every_file_and_the_office_sees_it(world: Wor
         await anew.enrol(SERVER_URL, await world.code_for("rep0"), "found again")
         await anew.sync()
         assert len(await anew.customers()) == 2
+
+
+async def test_whoever_follows_with_a_device_that_is_lost_is_told_and_not_left_waiting(
+    world: World, manager: Manager, tmp_path: Path
+) -> None:
+    async with await working_device(world, tmp_path / "device.db", Wire(world)) as device:
+        await revoke(manager, device, "lost")
+        waiting = asyncio.timeout(5)
+        with pytest.raises(DeviceWipedError):
+            async with device.follow(), waiting:
+                await asyncio.Event().wait()
+        assert not waiting.expired()
 
 
 @pytest.mark.parametrize("reason", ["left", "replaced"])
