@@ -13,7 +13,6 @@ from server.customers.handover_execution import execute
 from server.runtime.database import WriteSession
 from server.runtime.rows import insert_rows
 from sync_protocol.entities.catalog import Product
-from sync_protocol.entities.customers import Customer
 from sync_protocol.entities.pricing import PriceEntry
 from tests.simulation import steps
 from tests.simulation.handset import Handset
@@ -147,7 +146,7 @@ async def assign(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
 
 
 async def fad(world: SimulatedWorld, handset: Handset, step: Step) -> None:
-    """A product or a customer comes, a device has it, orders of it, and before that is sent it is removed again."""
+    """A product comes, a device has it, an order of it is saved, and before that is sent it is removed again."""
     new, ids = world.company, world.server.ids
     home = new.territories[handset.rep]
     product = Product(
@@ -160,20 +159,16 @@ async def fad(world: SimulatedWorld, handset: Handset, step: Step) -> None:
         category_id=new.category.id,
     )
     entry = PriceEntry(id=ids.new(), price_list_id=home.price_list_id, product_id=product.id, min_quantity=1, unit_price=20_000)
-    customer = Customer(
-        id=ids.new(), code=f"F{step.numbers[0]}", name="A fad", status=new.customers[0].status, territory_id=home.id
-    )
-    is_product = step.pick(1, 2) == 0
-    rows = (product, entry) if is_product else (customer,)
+    rows = (product, entry)
     for row in rows:
         await world.server.work(lambda session, row=row: insert_rows(session, [row]))
     await handset.sync()
 
     async def act(client: OrderClient) -> None:
-        customers = await client.customers(limit=1) if is_product else [customer]
+        customers = await client.customers(limit=1)
         if customers:
             draft = await client.draft_order(customers[0].id)
-            await draft.add_line(product.id if is_product else world.product(step.numbers[2]), 2)
+            await draft.add_line(product.id, 2)
             await draft.submit()
             handset.saved()
 

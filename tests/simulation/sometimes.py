@@ -13,8 +13,9 @@ _RARE_VERDICTS: Final = (
     *(Code.QUARANTINED, Code.ORDER_EXISTS, Code.UNKNOWN_ORDER, Code.UNKNOWN_ADDRESS),
     *(Code.ORDER_STATE_FORBIDS, Code.ORDER_CHANGED_MEANWHILE, Code.NO_PRICE),
 )
-_NEVER_HERE: Final = (Code.MALFORMED, Code.TOO_OLD, Code.CUSTOMER_EXISTS)
-"""The SDK makes no intent that is malformed, and no customer twice; verdicts are forgotten in tests of their own alone."""
+_NEVER_HERE: Final = (Code.MALFORMED, Code.TOO_OLD, Code.CUSTOMER_EXISTS, Code.UNKNOWN_CUSTOMER)
+"""The SDK makes no intent that is malformed, and no customer twice; verdicts are forgotten in tests of their own alone, and
+here no customer is deleted."""
 
 SOMETIMES: Final = (
     *(f"network: {fault}" for fault in (*NETWORK_FAULTS, *RARER_FAULTS)),
