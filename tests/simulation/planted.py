@@ -135,6 +135,7 @@ def main() -> int:
         "--check", type=int, nargs=2, metavar=("SHARE", "SHARES"), help="check what is kept, of every so many bugs one"
     )
     given = parser.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # a run that fails leaves tasks whose failures nobody asks for
     run_seed(0)  # what is made once in a process is made before it is forked
     if given.check:
         share, shares = given.check

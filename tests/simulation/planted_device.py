@@ -65,6 +65,7 @@ _INTENTS: Final = (
         "client_sdk.pulling",
         "await self._store.write(_offer_again, server_time_ms) if restored else 0",
         "0",
+        also=(("client_sdk.journal", "return decided_in is not None and decided_in.epoch != epoch", "return False"),),
         swarm=_RESTORED,
     ),
     PlantedBug(

@@ -130,7 +130,7 @@ _PAGES: Final = (
         "the first change of a stage is never sent",
         "server.sync.pull",
         "change=begin.change - 1, row_id=FIRST_ID",
-        "change=begin.change, row_id=FIRST_ID",
+        "change=begin.change + 1, row_id=FIRST_ID",
     ),
     PlantedBug(
         "a change of scope is not told",
