@@ -170,7 +170,7 @@ async def _territory_to_rep(session: ReadSession, asked: Asked, to_rep_id: UUID)
 
 
 def _named(reps: Mapping[UUID, str]) -> str:
-    listed = ", ".join(f"{rep_id} ({code})" for rep_id, code in reps.items())
+    listed = ", ".join(f"{code} ({rep_id})" for rep_id, code in reps.items())
     return f"give one of {listed}" if listed else "nobody does; leave it out"
 
 

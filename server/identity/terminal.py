@@ -20,6 +20,10 @@ T = TypeVar("T")
 OPERATOR_ID: Final = UUID(int=0)
 """Stands for whoever sits at the server's terminal, where a record names who acted."""
 
+_ID_CHARACTERS: Final = 36
+_PIPE_CHARACTERS_MAX: Final = 1_000
+"""How wide a table may be where no terminal folds it."""
+
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -52,7 +56,15 @@ def show(rows: Sequence[Any], columns: Mapping[str, Callable[[Any], object]], *,
     if as_json:
         click.echo(msgspec.json.encode(rows))
         return
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(read(row) if read(row) is not None else "") for read in columns.values()))
-    Console().print(table)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    cells = [[read(row) for read in columns.values()] for row in rows]
+    for place, title in enumerate(columns):
+        # An id is typed into the next command: whatever else a narrow terminal folds, an id stays whole.
+        is_id = any(isinstance(cell[place], UUID) for cell in cells)
+        table.add_column(title, no_wrap=is_id, min_width=_ID_CHARACTERS if is_id else None)
+    for row_cells in cells:
+        table.add_row(*("" if cell is None else str(cell) for cell in row_cells))
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(1, console.measure(table, options=console.options.update(max_width=_PIPE_CHARACTERS_MAX)).maximum)
+    console.print(table)

@@ -59,7 +59,10 @@ def test_a_dated_handover_is_cancelled(company: str) -> None:
     [
         (("preview", "--customer", "C9", "--to-territory", "T1"), "--customer names no customer"),
         (("preview", "--territory", "T9", "--to-rep", "REP1"), "--territory names no territory"),
-        (("preview", "--territory", "T0", "--to-territory", "T0"), "is the same territory; choose another"),
+        (("preview", "--territory", "T0", "--to-territory", "T0"), "--to-territory is the same territory; choose another"),
+        (("preview", "--territory", "T0", "--to-rep", "REP0"), "--to-rep works this territory already"),
+        (("preview", "--customer", "C0", "--to-rep", "REP1"), "--to-rep takes a whole territory"),
+        (("preview", "--customer", "C0", "--customer", "C0", "--to-territory", "T1"), "--customer is the same as"),
         (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "noon"), "is no time such as"),
         (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "2030-01-01"), "has no offset"),
         (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "2020-01-01T00:00Z"), "in the past"),
