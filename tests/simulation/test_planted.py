@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.planted import BUGS
 from tests.simulation.planting import PlantedBug, RottenBugError, plant
 
-SHARES = 4
+SHARES = 2
 ROOT = Path(__file__).parents[2]
 
 
