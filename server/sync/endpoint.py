@@ -48,6 +48,8 @@ from sync_protocol.wire.messages import (
 
 PUSH_TRIES_MAX: Final = 5
 FORKS_MAX: Final = 5
+RECOUNTS_MAX: Final = 20
+"""A device may ask for this many in 15 minutes: each reads every row of its scope."""
 SEEN_INTERVAL_MS: Final = 60_000
 
 
@@ -81,13 +83,17 @@ class ServerEndpoint:
     async def fork(self, request: ForkRequest) -> Enrolment:
         """Raises what `asker_of` raises, NotForkedError, and TooManyAttemptsError for a device that keeps asking."""
         require_served(request.protocol_version)
-        async with self._database.read() as session:  # nobody uses up the attempts of another device
-            await asker_of(session, self._token, request.device_id, self._clock.now_ms())
-        async with self._database.write() as session:
-            wait = await count_attempt(session, {f"fork|{request.device_id.hex}": FORKS_MAX}, self._clock.now_ms())
-        refuse_for(wait)
+        await self._count(request.device_id, "fork", FORKS_MAX)
         async with self._database.write() as session:
             return await fork(session, self._token, request, self._ids, self._clock.now_ms())
+
+    async def _count(self, device_id: UUID, subject: str, attempts_max: int) -> None:
+        """Count what is dear and seldom. Raises what `asker_of` raises, and TooManyAttemptsError."""
+        async with self._database.read() as session:  # nobody uses up the attempts of another device
+            await asker_of(session, self._token, device_id, self._clock.now_ms())
+        async with self._database.write() as session:
+            wait = await count_attempt(session, {f"{subject}|{device_id.hex}": attempts_max}, self._clock.now_ms())
+        refuse_for(wait)
 
     async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
         """Raises what `page` raises, before the first piece."""
@@ -121,7 +127,12 @@ class ServerEndpoint:
             await seal_foreign_writes(self._database)  # another program wrote to the SQLite file
 
     async def ranges(self, request: RangesRequest) -> RangesReply:
-        """Raises what `page` raises, and EpochChangedError. A recount that finds the log untrue mends it."""
+        """Raises what `page` raises, EpochChangedError, and TooManyAttemptsError for a device that keeps asking for recounts.
+
+        A recount that finds the log untrue mends it.
+        """
+        if request.recount:
+            await self._count(request.device_id, "recount", RECOUNTS_MAX)
         counted: tuple[RangeCheck, ...] = ()
         async with self._snapshot(request) as (session, scope, head):
             buckets = sorted(set(request.buckets) & set(scope.buckets))

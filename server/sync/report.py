@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from server.changelog.log import read_head
 from server.identity.models import DeviceModel
-from server.identity.reports import DeviceProofModel, DeviceReportModel, PurgeReceiptModel
+from server.identity.reports import DeviceProofModel, DeviceReportModel, ProofRequestModel, PurgeReceiptModel
 from server.runtime.clock import IdSource
 from server.runtime.database import Base, WriteSession
 from sync_protocol.values import normal_text
@@ -77,6 +77,9 @@ async def _store_receipts(
 
 
 async def _store_proof(session: WriteSession, device_id: UUID, proof: Proof, now_ms: int) -> None:
+    asked = await session.get(ProofRequestModel, proof.proof_id)
+    if asked is None or asked.device_id != device_id:
+        return  # nobody asked this device: stored, it would stand in the way of the one that was
     insert = _insert(session, DeviceProofModel).values(
         id=proof.proof_id,
         device_id=device_id,

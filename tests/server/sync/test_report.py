@@ -44,11 +44,18 @@ async def opened(office: Office, device_id: UUID) -> dict[str, Any]:
     return dict(response.json())
 
 
+async def asked_for_proof(office: Office, tablet: Tablet) -> UUID:
+    asked = await office.client.post(f"/devices/{tablet.enrolment.device_id}/proof", headers=office.as_(Role.MANAGER))
+    assert asked.status_code == 202, asked.text
+    return UUID(asked.json()["id"])
+
+
 async def test_a_manager_sees_what_a_device_said_last(office: Office) -> None:
     tablet = await office.enrol()
     before = await opened(office, tablet.enrolment.device_id)
     assert (before["device"]["name"], before["reported_at"], before["outbox_count"]) == ("Tablet", None, None)
-    proof = Proof(proof_id=office.ids.new(), cursor=7, is_equal=False, rows=100, buckets=4, differing_ranges=1, repaired_ranges=1)
+    proof_id = await asked_for_proof(office, tablet)
+    proof = Proof(proof_id=proof_id, cursor=7, is_equal=False, rows=100, buckets=4, differing_ranges=1, repaired_ranges=1)
     stalled = StallReport(code="server_unreachable", detail="no network for three intervals", since_ms=START_MS)
     said = report(tablet, outbox_count=2, oldest_unsent_ms=START_MS - 1_000, proof=proof, problem=stalled)
     await tablet.endpoint.report(said)
@@ -127,6 +134,17 @@ async def pulled(tablet: Tablet) -> PageTrailer:
         scope_digest = next((each.digest for each in messages if isinstance(each, ScopeChunk)), scope_digest)
         if isinstance(messages[-1], PageTrailer) and messages[-1].complete:
             return messages[-1]
+
+
+async def test_only_the_device_that_was_asked_can_prove_itself(office: Office) -> None:
+    tablet, other = await office.enrol(), await office.enrol()
+    proof_id = await asked_for_proof(office, tablet)
+    for made_up in (proof_id, office.ids.new()):
+        false = Proof(proof_id=made_up, cursor=7, is_equal=False, rows=0, buckets=0)
+        await other.endpoint.report(report(other, proof=false))
+    assert (await opened(office, other.enrolment.device_id))["proofs"] == []
+    await tablet.endpoint.report(report(tablet, proof=Proof(proof_id=proof_id, cursor=7, is_equal=True, rows=100, buckets=4)))
+    assert [each["is_equal"] for each in (await opened(office, tablet.enrolment.device_id))["proofs"]] == [True]
 
 
 async def test_a_device_that_is_asked_for_a_proof_is_told_until_it_has_proved_itself(office: Office) -> None:
