@@ -19,10 +19,10 @@ from backports import zstd
 
 from client_sdk.state import STAGED_SCOPE, ScopeHeld, Staging, save
 from sync_protocol.replica_schema import REPLICA_APPLICATION_ID, image_format
+from sync_protocol.wire.codec import bounded_decompressor
 from sync_protocol.wire.messages import ImageOffer
 
 PIECE_BYTES: Final = 1024 * 1024
-_WINDOW_LOG_MAX: Final = 23
 _STATE: Final = {"image_format": bytes, "epoch": UUID, "commit_seq": int, "buckets": tuple[str, ...]}
 
 
@@ -60,7 +60,7 @@ class Unpacking:
         self._hash = hashlib.blake2b(digest_size=32)
         self._raw_size = 0
         self._opened: list[BinaryIO] = []
-        self._decompressor = zstd.ZstdDecompressor(options={int(zstd.DecompressionParameter.window_log_max): _WINDOW_LOG_MAX})
+        self._decompressor = bounded_decompressor()
 
     def resume(self) -> None:
         """Begin, with all that came before and is kept."""

@@ -26,6 +26,8 @@ INCARNATION_HEADER: Final = "Roadbook-Incarnation"
 DIGEST_HEADER: Final = "Roadbook-Digest"
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 ZSTD_LEVEL: Final = 1
+ZSTD_WINDOW_LOG_MAX: Final = 23
+"""A stream that asks its reader for more memory than a window of 8 MiB is refused."""
 _LENGTH_BYTES: Final = 4
 
 T = TypeVar("T")
@@ -257,13 +259,18 @@ class PageWriter:
         return self._compressor.flush()
 
 
+def bounded_decompressor() -> zstd.ZstdDecompressor:
+    """A decompressor of one stream whose window is at most 8 MiB."""
+    return zstd.ZstdDecompressor(options={int(zstd.DecompressionParameter.window_log_max): ZSTD_WINDOW_LOG_MAX})
+
+
 class PageReader:
     """Takes a page apart as its bytes come in, whatever the sizes of the pieces; memory stays within one frame."""
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
         self._digest = self._hash.digest()
-        self._decompressor = zstd.ZstdDecompressor()
+        self._decompressor = bounded_decompressor()
         self._buffer = bytearray()
         self._size = 0
 

@@ -14,7 +14,7 @@ from sync_protocol.entities import BY_NAME
 from sync_protocol.intents import INTENTS
 from sync_protocol.verdicts import Verdict
 from sync_protocol.wire import messages
-from sync_protocol.wire.codec import PageReader, columns, decode, decode_rows, decode_verdict, digest, encode, intent_of
+from sync_protocol.wire.codec import PageReader, WireError, columns, decode, decode_rows, decode_verdict, digest, encode, intent_of
 from sync_protocol.wire.messages import PageTrailer, PushReply, PushRequest, PushStatus, RowChunk
 from sync_protocol.wire.version import OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION
 from tests.golden.record import readable
@@ -173,3 +173,12 @@ def test_the_verdicts_of_a_reply_are_read() -> None:
         if result.status is PushStatus.DECIDED:
             assert decode_verdict(result.verdict).intent_id == result.intent_id
             assert encode(decode_verdict(result.verdict)) == result.verdict
+
+
+def test_a_page_that_asks_for_much_memory_is_refused() -> None:
+    """A window of 128 MiB costs its sender some bytes, and a reader that does not look 128 MiB."""
+    parameters = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
+    compressor = zstd.ZstdCompressor(options=parameters)
+    page = compressor.compress(bytes(1024)) + compressor.flush()
+    with pytest.raises(WireError, match=r"(?i)memory"):
+        list(PageReader().feed(page))
