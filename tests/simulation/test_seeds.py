@@ -17,7 +17,7 @@ from tests.simulation.run import run_seed
 from tests.simulation.shrink import shrink, told
 from tests.simulation.sometimes import never
 
-SEEDS = int(os.environ.get("ROADBOOK_SIMULATION_SEEDS", "200"))
+SEEDS = int(os.environ.get("ROADBOOK_SIMULATION_SEEDS", "400"))
 SHARES = 20
 ROOT = Path(__file__).parents[2]
 
