@@ -50,6 +50,7 @@ class Snapshot:
             for table, names in columns.names.items()
         }
         self.assignments: list[Row] = connection.execute("SELECT rep_id, territory_id FROM rep_territory").fetchall()
+        self.handed_over: list[Row] = connection.execute("SELECT customer_id, from_territory_id FROM handover_customer").fetchall()
         self._by_id: dict[str, dict[bytes, Row]] = {}
 
     def by_id(self, table: str) -> dict[bytes, Row]:
@@ -92,9 +93,15 @@ class Snapshot:
             "number_series": self.among("number_series", "holder_id", {rep_id}),
         }
 
-    def price(self, customer_id: bytes, product_id: bytes, quantity: int) -> int | None:
-        """What a customer pays for one, in ten-thousandths of the major unit, or None where it has no price (I-8)."""
+    def terms(self, customer_id: bytes, rep_id: bytes | None) -> set[bytes | None]:
+        """Whose terms hold for an order of a rep: the territory's; where that is no longer the rep's, also one it came from."""
         territory = self.value("customer", customer_id, "territory_id")
+        if (rep_id, territory) in set(self.assignments):
+            return {territory}
+        return {territory, *(before for customer, before in self.handed_over if customer == customer_id)}
+
+    def price(self, customer_id: bytes, territory: bytes | None, product_id: bytes, quantity: int) -> int | None:
+        """What a customer pays for one in a territory, in ten-thousandths of the major unit; None where it has no price (I-8)."""
         candidates = (
             self.value("customer", customer_id, "price_list_id"),
             self.value("territory", territory, "price_list_id"),
@@ -244,6 +251,7 @@ class History:
         """I-8, for an order that was decided in this very commit."""
         place = now.columns.place["sales_order_line"]
         customer = now.columns.of("sales_order", order, "customer_id")
+        territories = now.terms(customer, now.columns.of("sales_order", order, "rep_id"))
         for line in lines:
-            due = now.price(customer, line[place["product_id"]], line[place["quantity"]])
-            require(due == line[place["unit_price"]], "I-8", f"the price is {due}, the order has {line[place['unit_price']]}")
+            due = {now.price(customer, each, line[place["product_id"]], line[place["quantity"]]) for each in territories}
+            require(line[place["unit_price"]] in due, "I-8", f"the price is {due}, the order has {line[place['unit_price']]}")
