@@ -76,23 +76,28 @@ def bare_image(path: str, server_url: str, code: str) -> dict[str, Any]:
     return asyncio.run(_bare_image(path, server_url, code))
 
 
-async def _bare_image(path: str, server_url: str, code: str) -> dict[str, Any]:
+async def entered(server_url: str, code: str) -> tuple[HttpEndpoint, ImageRequest]:
+    """A new device that is nothing but its endpoint, and its question for an image."""
     entering = HttpEndpoint(server_url)
     device = await entering.enrol(EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name="bare"))
     await entering.close()
-    endpoint = HttpEndpoint(server_url, device.token)
     asked = ImageRequest(
         protocol_version=PROTOCOL_VERSION,
         device_id=device.device_id,
         incarnation=device.incarnation,
         image_format=image_format(),
     )
+    return HttpEndpoint(server_url, device.token), asked
+
+
+async def _bare_image(path: str, server_url: str, code: str) -> dict[str, Any]:
+    endpoint, asked = await entered(server_url, code)
     began, used = time.perf_counter(), time.process_time()
     offer = (await endpoint.image(asked)).image
     assert offer is not None
     decompressor = zstd.ZstdDecompressor()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    async for piece in endpoint.image_file(device.device_id, device.incarnation, offer.digest, 0):
+    async for piece in endpoint.image_file(asked.device_id, asked.incarnation, offer.digest, 0):
         os.write(descriptor, decompressor.decompress(piece))
     os.fsync(descriptor)
     os.close(descriptor)

@@ -17,13 +17,11 @@ from typing import Any, Final
 import msgspec
 from backports import zstd
 
+from benchmarks.device import entered
 from benchmarks.figures import Figure, Spent, processor_seconds, resident_megabytes, spending
 from benchmarks.premises import Premises
-from client_sdk.transport import HttpEndpoint
 from server.sync.images.file import compress
-from sync_protocol.replica_schema import image_format
-from sync_protocol.wire.messages import EnrolRequest, ImageOffer, ImageRequest
-from sync_protocol.wire.version import PROTOCOL_VERSION
+from sync_protocol.wire.messages import ImageOffer
 
 DOWNLOADS: Final = 100
 AT_ONCE: Final = 20
@@ -103,23 +101,14 @@ def _compress_again(file: Path, folder: Path) -> float:
 
 async def _download(server_url: str, code: str) -> None:
     """Let one device download its image as often as many would."""
-    entering = HttpEndpoint(server_url)
-    device = await entering.enrol(EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name="crowd"))
-    await entering.close()
-    endpoint = HttpEndpoint(server_url, device.token)
-    asked = ImageRequest(
-        protocol_version=PROTOCOL_VERSION,
-        device_id=device.device_id,
-        incarnation=device.incarnation,
-        image_format=image_format(),
-    )
+    endpoint, asked = await entered(server_url, code)
     offer = (await endpoint.image(asked)).image
     assert isinstance(offer, ImageOffer)
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one() -> None:
         async with gate:
-            pieces = endpoint.image_file(device.device_id, device.incarnation, offer.digest, 0)
+            pieces = endpoint.image_file(asked.device_id, asked.incarnation, offer.digest, 0)
             assert sum([len(piece) async for piece in pieces]) == offer.size
 
     await asyncio.gather(*(one() for _ in range(DOWNLOADS)))

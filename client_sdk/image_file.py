@@ -19,7 +19,7 @@ from backports import zstd
 
 from client_sdk.state import STAGED_SCOPE, ScopeHeld, Staging, save
 from sync_protocol.replica_schema import REPLICA_APPLICATION_ID, image_format
-from sync_protocol.wire.codec import bounded_decompressor
+from sync_protocol.wire.codec import bounded_decompressor, scope_digest
 from sync_protocol.wire.messages import ImageOffer
 
 PIECE_BYTES: Final = 1024 * 1024
@@ -141,7 +141,7 @@ def settle_as_built(connection: apsw.Connection, offer: ImageOffer) -> None:
     if connection.execute("SELECT coalesce(sum(rows), 0) FROM range_sum").get != offer.rows:
         raise BadImageError("it does not have the rows that were offered")
     connection.execute("DELETE FROM replica_state WHERE key <> 'image_format'")
-    scope = ScopeHeld(_scope_digest(offer.buckets), offer.buckets)
+    scope = ScopeHeld(scope_digest(offer.buckets), offer.buckets)
     save(connection, scope, STAGED_SCOPE)
     at = Staging(epoch=offer.epoch, cursor=offer.commit_seq, afresh=True, digest=scope.digest, is_finished=True, rows=offer.rows)
     save(connection, at)
@@ -153,8 +153,3 @@ def _said(connection: apsw.Connection, key: str, kind: Any) -> object:
         return msgspec.msgpack.decode(value, type=kind)
     except (msgspec.DecodeError, TypeError):
         return None
-
-
-def _scope_digest(buckets: tuple[str, ...]) -> bytes:
-    """As the server makes it."""
-    return hashlib.blake2b("\n".join(sorted(buckets)).encode(), digest_size=16).digest()

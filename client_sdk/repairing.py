@@ -127,7 +127,8 @@ def _held(connection: apsw.Connection, synced: Synced, bucket: str, numbers: Col
     keyed, bindings = ("true", ()) if synced.bucket.key is None else (f"{synced.bucket.key} = ?", (bytes.fromhex(bucket[-32:]),))
     listed = ", ".join(str(number) for number in numbers)
     names = ", ".join(columns(synced, PROTOCOL_VERSION))
-    found = f"SELECT {range_sql(synced, synced.name)} AS range, {names} FROM {synced.name} WHERE {keyed} AND range IN ({listed})"  # noqa: S608  # names of the registry, and numbers
+    place = range_sql(synced, f"{synced.name}.id")
+    found = f"SELECT {place} AS range, {names} FROM {synced.name} WHERE {keyed} AND range IN ({listed})"  # noqa: S608  # names of the registry, and numbers
     held: dict[int, _Rows] = {number: {} for number in numbers}
     for number, *row in connection.execute(found, bindings):
         held[number][row[2]] = tuple(row)

@@ -120,9 +120,9 @@ def bucket_sql(synced: Synced, row: str) -> str:
     return f"'{synced.bucket.kind}:' || lower(hex({row}.{synced.bucket.key}))"
 
 
-def range_sql(synced: Synced, row: str) -> str:
-    """The number of a row's range as an expression: SQLite makes no number of a byte, so the byte's place among all is it."""
-    return f"instr({_ALL_BYTES}, substr({row}.id, 16, 1)) - 1" if synced.bucket.is_shared else "0"
+def range_sql(synced: Synced, row_id: str) -> str:
+    """The number of a row id's range as an expression: SQLite makes no number of a byte, so the byte's place among all is it."""
+    return f"instr({_ALL_BYTES}, substr({row_id}, 16, 1)) - 1" if synced.bucket.is_shared else "0"
 
 
 def add_sum_sql(bucket: str, place: str, rows: str, checksum: str) -> str:
@@ -133,7 +133,9 @@ def add_sum_sql(bucket: str, place: str, rows: str, checksum: str) -> str:
 def fill_sums_sql(synced: Synced) -> str:
     """Add to the range sums what a table holds."""
     name, key = synced.name, synced.bucket.key or "NULL"
-    counted = f"SELECT {key} AS key, {range_sql(synced, name)} AS range, count(*) AS rows, sum(checksum) AS checksum FROM {name}"
+    counted = (
+        f"SELECT {key} AS key, {range_sql(synced, f'{name}.id')} AS range, count(*) AS rows, sum(checksum) AS checksum FROM {name}"
+    )
     bucket = bucket_sql(synced, "counted").replace(f"counted.{key}", "counted.key")
     return (
         f"INSERT INTO range_sum SELECT {bucket}, range, rows, checksum FROM ({counted} GROUP BY 1, 2) counted WHERE true {_ADDED}"
@@ -143,10 +145,10 @@ def fill_sums_sql(synced: Synced) -> str:
 def sum_trigger_sql(synced: Synced) -> tuple[str, ...]:
     """Keep the range sums from here on."""
     name = synced.name
-    enter = add_sum_sql(bucket_sql(synced, "NEW"), range_sql(synced, "NEW"), "1", "NEW.checksum")
+    enter = add_sum_sql(bucket_sql(synced, "NEW"), range_sql(synced, "NEW.id"), "1", "NEW.checksum")
     leave = (
         "UPDATE range_sum SET rows = rows - 1, checksum = checksum - OLD.checksum "
-        f"WHERE bucket = {bucket_sql(synced, 'OLD')} AND range = {range_sql(synced, 'OLD')}"
+        f"WHERE bucket = {bucket_sql(synced, 'OLD')} AND range = {range_sql(synced, 'OLD.id')}"
     )
     return (
         f"CREATE TRIGGER {name}_sum_insert AFTER INSERT ON {name} BEGIN {enter}; END",

@@ -8,10 +8,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from server.runtime.database import CHECKSUM_FUNCTION
+from sync_protocol import replica_schema
 from sync_protocol.entities import Synced
-from sync_protocol.values import RANGES
 
-_ALL_BYTES: Final = f"x'{bytes(range(RANGES)).hex()}'"
 _INTO: Final = "INSERT INTO bucket_sum (bucket, range, change, rows, checksum)"
 ADD_UP: Final = """
         ON CONFLICT (bucket, range, change) DO UPDATE
@@ -40,19 +39,17 @@ def _postgres_netstring(synced: Synced, row: str, column: str) -> str:
 
 
 def range_sql(synced: Synced, row_id: str, *, is_sqlite: bool) -> str:
-    """The number of the range that a row id is in, as an expression. SQLite's place of a byte among all bytes is its number."""
-    if not synced.bucket.is_shared:
-        return "0"
-    return f"instr({_ALL_BYTES}, substr({row_id}, 16, 1)) - 1" if is_sqlite else f"get_byte(uuid_send({row_id}), 15)"
+    """The number of the range that a row id is in, as an expression; on SQLite the one that devices use."""
+    if is_sqlite:
+        return replica_schema.range_sql(synced, row_id)
+    return f"get_byte(uuid_send({row_id}), 15)" if synced.bucket.is_shared else "0"
 
 
 def bucket_sql(synced: Synced, row: str, *, is_sqlite: bool) -> str:
-    """The name of the bucket that `row` is in, as an expression."""
-    if synced.bucket.key is None:
-        return f"'{synced.bucket.kind}'"
-    key = f"{row}.{synced.bucket.key}"
-    digits = f"lower(hex({key}))" if is_sqlite else f"encode(uuid_send({key}), 'hex')"
-    return f"'{synced.bucket.kind}:' || {digits}"
+    """The name of the bucket that `row` is in, as an expression; on SQLite the one that devices use."""
+    if is_sqlite or synced.bucket.key is None:
+        return replica_schema.bucket_sql(synced, row)
+    return f"'{synced.bucket.kind}:' || encode(uuid_send({row}.{synced.bucket.key}), 'hex')"
 
 
 def seal_sums_sql(synced: Synced) -> tuple[str, str, str]:

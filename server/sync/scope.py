@@ -4,7 +4,6 @@ It is kept in memory from one pull to the next. What it is made of is in the log
 where no commit since has touched that: the answer is the one that the tables of the snapshot would give.
 """
 
-import hashlib
 from collections import OrderedDict
 from functools import cached_property
 from sys import intern
@@ -22,6 +21,7 @@ from server.runtime.database import Database, ReadSession
 from server.sync.reader import Reader
 from sync_protocol.entities import BY_ROW
 from sync_protocol.entities.customers import Customer, Territory
+from sync_protocol.wire.codec import scope_digest
 
 KEPT_BUCKETS_MAX: Final = 250_000
 """How many names all kept scopes may have together: some 40 MB."""
@@ -37,7 +37,7 @@ class Scope:
         self.buckets = tuple(intern(bucket) for bucket in sorted(buckets))
         self.names = frozenset(self.buckets)
         self.territories = territories
-        self.digest = hashlib.blake2b("\n".join(self.buckets).encode(), digest_size=16).digest()
+        self.digest = scope_digest(self.buckets)
 
     def of_kind(self, kind: str) -> list[str]:
         """The buckets of one kind."""

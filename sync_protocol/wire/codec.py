@@ -3,7 +3,7 @@
 import hashlib
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
@@ -126,6 +126,11 @@ def _verdict_with_open_codes(body: bytes) -> Verdict:
 def digest(body: bytes) -> bytes:
     """BLAKE2b-128, of an intent's bytes or of a page's frames."""
     return hashlib.blake2b(body, digest_size=16).digest()
+
+
+def scope_digest(buckets: Iterable[str]) -> bytes:
+    """What names a scope: two are the same exactly where their digests are. 16 bytes."""
+    return digest("\n".join(sorted(buckets)).encode())
 
 
 @cache
