@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 class Pushers:
-    """Who pushed last under which device's name: of two copies, one goes on, and the other becomes a device of its own."""
+    """Who pushed last under which device's name: of two copies, one goes on, and the other becomes a device of its own.
+
+    Copies that were made while a push had no answer both repeat that push; which of them goes on shows with the next one.
+    """
 
     def __init__(self) -> None:
-        self._last: dict[bytes, int] = {}
+        self._last: dict[bytes, tuple[bytes, set[int]]] = {}
         self._former: set[tuple[bytes, int]] = set()
 
     def forget(self) -> None:
@@ -32,11 +35,14 @@ class Pushers:
 
     def note(self, place: int, body: bytes) -> None:
         """A push of this device was taken."""
-        device = decode(body, PushRequest).device_id.bytes
-        before = self._last.get(device, place)
-        if before != place:
-            self._former.add((device, before))
-        self._last[device] = place
+        push = decode(body, PushRequest)
+        device = push.device_id.bytes
+        incarnation, places = self._last.get(device, (b"", set()))
+        if push.next_incarnation == incarnation:
+            places.add(place)
+        else:
+            self._former.update((device, other) for other in places - {place})
+            self._last[device] = (push.next_incarnation, {place})
         require((device, place) not in self._former, "I-2", "of two copies of a device one goes on as it")
 
 

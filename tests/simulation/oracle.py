@@ -218,7 +218,11 @@ class History:
         bodies = [msgspec.msgpack.decode(record.body) for record in taken if record.kind in {"SubmitOrder", "AmendOrder"}]
         bodies.sort(key=lambda body: body.get("revision", -1))
         amended = len(bodies) - submitted
-        cancelled = sum(record.kind == "CancelOrder" for record in taken)
+        cancels = [record.outcome for record in taken if record.kind == "CancelOrder"]
+        cancelled = len(cancels) - cancels.count("held")  # a former rep's is held: the order is the new one's to cancel
+        customer = now.columns.of("sales_order", order, "customer_id")
+        is_handed_over = any(customer == each for each, _ in now.handed_over)
+        require(cancelled == len(cancels) or is_handed_over, "I-2", "a cancellation is held for a new rep, and there is none")
         require(submitted == 1, "I-2", f"an order has one submission that was taken, this has {submitted}")
         revision = now.columns.of("sales_order", order, "revision")
         require(revision == amended, "I-2", f"{amended} amendments were taken, the order is at revision {revision}")

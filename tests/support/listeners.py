@@ -49,15 +49,17 @@ class _NoStore:
 
 
 class FastTimer:
-    """A timer on which so many seconds pass in one."""
+    """A timer on which so many seconds pass in one. `due` are the moments that its waits were for, whenever they woke."""
 
     def __init__(self, times: float) -> None:
         self._times = times
+        self.due: list[float] = []
 
     def now_seconds(self) -> float:
         return asyncio.get_running_loop().time() * self._times
 
     async def wait(self, seconds: float) -> None:
+        self.due.append(self.now_seconds() + seconds)
         await asyncio.sleep(seconds / self._times)
 
 
