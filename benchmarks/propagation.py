@@ -80,7 +80,7 @@ async def _following(place: Premises) -> AsyncIterator[Ear]:
 async def _single_changes(place: Premises, database: Database, ear: Ear, trips: list[float]) -> list[Figure]:
     times, chance, server = list[float](), random.Random("propagation"), place.server
     product = place.work.products[-1]
-    used = processor_seconds(server)
+    used, database_used = processor_seconds(server), processor_seconds(*place.others)
     with spending(*place.others) as spent:
         for number in range(CHANGES):
             name = f"Changed {number}"
@@ -91,8 +91,9 @@ async def _single_changes(place: Premises, database: Database, ear: Ear, trips: 
             await ear.hear("product", 1)
             assert (await ear.device.product(product.id)).name == name
             times.append(time.perf_counter() - began)
-    served = (processor_seconds(server) - used) / CHANGES * 1000
-    note = f"processor: server {served:.1f} ms a change, device with the writer {spent.processor / CHANGES * 1000 - served:.1f} ms"
+    served, stored = processor_seconds(server) - used, processor_seconds(*place.others) - database_used
+    spenders = {"device with the writer": spent.processor - served - stored, "server": served, "database": stored}
+    note = f"processor a change: {', '.join(f'{name} {seconds / CHANGES * 1000:.1f} ms' for name, seconds in spenders.items())}"
     shares = (("median", statistics.median, 12.0), ("p99", lambda values: percentile(values, 0.99), 40.0))
     return [
         Figure(

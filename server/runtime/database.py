@@ -5,7 +5,7 @@ transaction whose last statement, before the commit, is what `before_commit` add
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, cast
 from uuid import UUID
@@ -122,8 +122,10 @@ class Database:
                 yield session
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Any]:
+    async def snapshot(self, postgres_settings: Sequence[str] = ()) -> AsyncIterator[Any]:
         """The driver's own connection (asyncpg's or aiosqlite's) in a read-only transaction on one snapshot.
+
+        `postgres_settings` are settings of PostgreSQL, each `name = value`, for this transaction.
 
         For reads that are made so often that a session of SQLAlchemy would cost more than the reading. A failure of the
         driver is raised as a DBAPIError.
@@ -139,7 +141,8 @@ class Database:
                     await driver.execute_fetchall("BEGIN")
                     yield driver  # the pool ends the transaction of a connection that comes back
                     return
-                await driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                settings = (f"SET LOCAL {setting}" for setting in postgres_settings)
+                await driver.execute("; ".join(("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", *settings)))
                 try:
                     yield driver
                 finally:

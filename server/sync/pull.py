@@ -133,13 +133,12 @@ async def build_page(
         page.open()
         rest = None
     else:
-        await reader.walk_in_order()
-        is_first_of_all = position.pass_from == 0 and request.position is None
-        page.open(expected=await rows_expected(reader, scope) if is_first_of_all else 0)
         if position.pass_from > 0:
             begins = await begins_of(reader, position.pass_from, position.pass_to)
-            if not request.gained and sum(begin.rows for begin in begins.values()) <= CHUNK_ROWS:
-                await reader.plan_once()
+        if not begins or request.gained or sum(begin.rows for begin in begins.values()) > CHUNK_ROWS:
+            await reader.plan_anew()
+        is_first_of_all = position.pass_from == 0 and request.position is None
+        page.open(expected=await rows_expected(reader, scope) if is_first_of_all else 0)
         rest = await _fill(page, reader, request, position, scope, begins=begins)
     if rest is not None or position.pass_to != head.head:
         return page.close(cursor=position.pass_to, complete=False, position=rest)

@@ -13,9 +13,11 @@ from server.runtime.database import Database, ReadSession, driver_connection
 
 CHUNK_ROWS: Final = 2_000
 # Every look-up here is by an index and in its order. PostgreSQL, of tables it has not analysed yet, would rather hash the
-# whole log for one change, or gather and sort all that a large commit changed anew for each page, or compile the query.
-_WALK_IN_ORDER: Final = ";".join(
-    f"SET LOCAL {way} = off" for way in ("enable_sort", "enable_incremental_sort", "enable_hashjoin", "enable_mergejoin", "jit")
+# whole log for one change, or gather and sort all that a large commit changed anew for each page, or compile the query. And
+# of what finds few rows, to plan it takes ten times as long as to run it: that is done once for each connection.
+_BY_INDEX: Final = (
+    *(f"{way} = off" for way in ("enable_sort", "enable_incremental_sort", "enable_hashjoin", "enable_mergejoin", "jit")),
+    "plan_cache_mode = force_generic_plan",
 )
 
 
@@ -31,18 +33,10 @@ class Reader:
         """On the snapshot of a session."""
         return cls(await driver_connection(session), is_sqlite=session.get_bind().dialect.name == "sqlite")
 
-    async def walk_in_order(self) -> None:
-        """From here on PostgreSQL takes the index and its order, in this transaction."""
+    async def plan_anew(self) -> None:
+        """From here on PostgreSQL may plan a query for its parameters, in this transaction: for a walk that finds many rows."""
         if not self.is_sqlite:
-            await self._connection.execute(_WALK_IN_ORDER)
-
-    async def plan_once(self) -> None:
-        """From here on PostgreSQL plans a query once for its connection and not anew for each page, in this transaction.
-
-        For what is known to find few rows: to plan it takes ten times as long as to run it.
-        """
-        if not self.is_sqlite:
-            await self._connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            await self._connection.execute("SET LOCAL plan_cache_mode = auto")
 
     async def stream(
         self, sql: str, parameters: Sequence[Any], *, rows_max: int | None = None
@@ -103,6 +97,6 @@ def _on_sqlite(value: Any) -> Any:
 
 @asynccontextmanager
 async def snapshot_of(database: Database) -> AsyncIterator[Reader]:
-    """A reader on a snapshot of its own."""
-    async with database.snapshot() as connection:
+    """A reader on a snapshot of its own, in which PostgreSQL takes an index wherever there is one, and its order."""
+    async with database.snapshot(_BY_INDEX) as connection:
         yield Reader(connection, is_sqlite=database.is_sqlite)

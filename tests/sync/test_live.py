@@ -15,6 +15,7 @@ from server.runtime.database import Database
 from server.runtime.errors import BusyError
 from server.sync import live, pacing, touched
 from server.sync.live import RETRY_MS_MAX, RETRY_MS_MIN, Hub, encode_retry
+from server.sync.reader import snapshot_of
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Contact, Customer
 from tests.support.change_log import connect_foreign, write_past_the_server
@@ -318,6 +319,29 @@ async def test_a_connection_for_listening_that_is_lost_is_replaced_and_nothing_i
                 await hears(ear, world, f"After loss {number}")
     finally:
         await admin.close()
+
+
+async def test_what_few_rows_are_looked_up_by_is_an_index_also_in_tables_that_postgresql_has_not_analysed(
+    postgres: Database,
+) -> None:
+    world = await World.found(postgres)
+    joined = "SELECT l.bucket FROM change_commit c JOIN change_log l ON l.change = c.change"
+    touched = f"{joined} WHERE c.commit_seq > $1 AND c.commit_seq <= $2"
+    admin = await connect_foreign(postgres)
+    try:
+        # So many commits of one row each that to hash all of them is what the planner, which knows neither table, would do.
+        await admin.execute(
+            "INSERT INTO change_commit (change, commit_seq, committed_at_ms) SELECT n, n, 0 FROM generate_series(1000, 40000) n; "
+            "INSERT INTO change_log (entity, row_id, bucket, change, deleted) "
+            "SELECT 1, gen_random_uuid(), 'catalog', n, 0 FROM generate_series(1000, 40000) n"
+        )
+        assert "Hash" in str(await admin.fetch(f"EXPLAIN {touched}", 1000, 1001))
+    finally:
+        await admin.close()
+    async with snapshot_of(world.database) as reader:
+        plan = str(await reader.all(f"EXPLAIN {touched}", [1000, 1001]))
+    assert "Hash" not in plan
+    assert plan.count("Index") >= 2, plan
 
 
 async def test_commits_that_come_fast_share_a_look(world: World, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
