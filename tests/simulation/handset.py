@@ -15,10 +15,23 @@ import apsw
 from client_sdk import OrderClient
 from client_sdk.clock import IdSource
 from client_sdk.errors import DeviceRevokedError, DeviceWipedError, RoadbookError, StoreBusyError, UnknownRowError
-from client_sdk.events import CheckpointReached, DeviceRenewed, Event, ReplicaRebuilt, ScopeChanged, VerdictArrived
+from client_sdk.events import (
+    CheckpointReached,
+    DeviceRenewed,
+    Event,
+    ReplicaDiffers,
+    ReplicaRebuilt,
+    ReplicaRepaired,
+    ScopeChanged,
+    VerdictArrived,
+)
+from client_sdk.integrity import places_of
+from client_sdk.replica_file import SCHEMA
 from client_sdk.transport import HttpEndpoint
 from sync_protocol.verdicts import Code, Verdict
-from sync_protocol.wire.messages import ResyncReason
+from sync_protocol.wire.codec import decode
+from sync_protocol.wire.messages import BucketRange, RangesRequest, ResyncReason
+from tests.simulation.damage import Condition, note_violation
 from tests.simulation.device import NEVER, DeviceKilledError, Fuse, begin_life, end_life
 from tests.simulation.network import Network, Wire
 from tests.simulation.plan import DAY_MS
@@ -85,7 +98,8 @@ class Handset:
         self.rebuilt_at_ms = 0
         self.original = -1
         self.purged: set[tuple[object, ...]] = set()
-        self.network.pushed = self._pushed
+        self.network.pushed, self.network.asked = self._pushed, self._asked
+        self.condition = Condition()
         self.is_wiped = False
         self.last_error: RoadbookError | None = None
 
@@ -97,6 +111,11 @@ class Handset:
     def client(self) -> OrderClient | None:
         """The SDK, while its process runs."""
         return None if self._client is None or self.life.dead else self._client
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it lives, is its user's, and has been at a checkpoint: with faults off it must be as the server is."""
+        return self.client is not None and not self.is_revoked and self.epoch is not None
 
     # Its process
 
@@ -210,8 +229,13 @@ class Handset:
                     self.world.trace.saw(f"verdict: {code.value}")
             case CheckpointReached():
                 self.check_replica()
+            case ReplicaRepaired(ranges, _):
+                self._repaired(ranges)
+            case ReplicaDiffers(error):
+                self.world.trace.saw(f"error: {type(error).__name__}")
             case ReplicaRebuilt(reason, _):
                 self.world.trace.saw(f"resync: {reason.value}")
+                self.condition.excused |= self.is_doubtful
                 self.rebuilt_at_ms, self.is_doubtful = self.world.clock.now_ms(), False
                 if reason is ResyncReason.CURSOR_AHEAD:
                     self.cursor = 0
@@ -254,7 +278,24 @@ class Handset:
             if not self.is_revoked:
                 self.world.pushers.note(self.place, body)
         except ViolationError as error:
-            self.world.trace.violation = self.world.trace.violation or error
+            note_violation(self.world, error)
+
+    def _asked(self, path: str, body: bytes) -> None:
+        """As with what is pushed."""
+        if path == "/sync/ranges" and decode(body, RangesRequest).recount:
+            self.world.trace.saw("device: asked for a recount")
+        try:
+            if not self.is_doubtful:
+                self.condition.asked(path)
+        except ViolationError as error:
+            note_violation(self.world, error)
+
+    def _repaired(self, ranges: tuple[BucketRange, ...]) -> None:
+        self.world.trace.saw("device: repaired")
+        if not self.is_doubtful:
+            self.condition.repaired(places_of(ranges), sums_are_spoiled=self.world.sums_are_spoiled)
+            if not self.condition.places:
+                self.check_replica()
 
     def _read_journal(self) -> None:
         """After a start: what the journal shows is told, even if the process died before it could say so."""
@@ -301,7 +342,7 @@ class Handset:
             self.versions.clear()
         self.epoch, self.cursor = status.epoch, status.cursor
         self.world.trace.note("checkpoint", self.place, status.cursor)
-        if self.is_doubtful:
+        if self.is_doubtful or self._is_damaged():
             return
         then = self.world.server.history.at(status.epoch.bytes, status.cursor)
         require(then is not None, "I-3", "a checkpoint is a place where the server has been")
@@ -310,6 +351,14 @@ class Handset:
         for table, names in self.world.server.history.columns.names.items():
             rows = self.query(f"SELECT commit_seq, {', '.join(names)} FROM {table} ORDER BY id")
             self._check_table(table, rows, expected[table])
+
+    def _is_damaged(self) -> bool:
+        """Whether what is shown was damaged and is not repaired; what was built anew since is not."""
+        if self.condition.places:
+            ((file,),) = self.query("SELECT file FROM pragma_database_list WHERE name = ?", SCHEMA)
+            if Path(file).name != self.condition.file:
+                self.condition.places.clear()
+        return bool(self.condition.places)
 
     def _check_table(self, table: str, rows: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> None:
         shown = [row[1:] for row in rows]
@@ -326,6 +375,15 @@ class Handset:
         code = await self.world.code_for(login)
         if code is not None:
             await self.attempt(lambda client: client.enrol(SERVER_URL, code, f"device {self.place}"))
+
+    async def verify(self, *, is_equal: bool | None) -> None:
+        """I-3: compare everything with the server; `is_equal` is how it must be found, None where either may be."""
+        before, self.condition.excused = self.condition.excused, True
+        found = await self.attempt(lambda client: client.verify())
+        self.condition.excused = before
+        require(found is not None, "I-6", "with faults off a replica can be verified")
+        assert found is not None
+        require(is_equal in {None, found.is_equal}, "I-3", f"a replica is verified to be equal, this has {found.differing}")
 
     async def sync(self) -> bool:
         """Whether it came through. One that is not enrolled is; one that a restored server has forgotten is enrolled anew."""

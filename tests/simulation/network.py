@@ -70,6 +70,7 @@ class Network:
         self.under_way: set[asyncio.Task[None]] = set()
         self.requests = 0
         self.pushed: Callable[[bytes], None] = lambda _body: None
+        self.asked: Callable[[str, bytes], None] = lambda _path, _body: None
 
     def _draw(self) -> set[str]:
         """The faults of one request. Every kind is drawn each time, so that one more or less shifts none of the others."""
@@ -82,6 +83,7 @@ class Network:
         life.check()
         self.requests += 1
         path = request.url.path
+        self.asked(path, body)
         faults, wait = self._draw(), self._chance.random()
         self._trace.note("request", path, len(body), *sorted(faults))
         for fault in faults:

@@ -74,6 +74,7 @@ RARER_STEPS: Final = {
     "fad": 2,
     "inflate": 1,
 }
+DAMAGES: Final = {"damage": 5, "spoil_sum": 1}
 RARER_FAULTS: Final = ("newer_server", "older_server", "too_large")
 
 
@@ -101,6 +102,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     poison_rate: float
     rates: dict[str, float]
     steps: tuple[Step, ...]
+    verifies: bool = False
+    """Whether every replica is compared with the server's own rows at the end."""
     states: tuple[str, ...] = ()
     """What each device begins as; drawn where it is not said."""
 
@@ -128,7 +131,18 @@ def draw(seed: int, swarm: Swarm | None = None) -> Plan:
     kinds = chance.choices(list(RARER_STEPS), list(RARER_STEPS.values()), k=count)
     further = tuple(_step(chance, chance.randrange(until_ms + 1), kind) for kind in kinds)
     steps = sorted((*plan.steps, *further), key=lambda step: step.at_ms)
-    return msgspec.structs.replace(plan, rates=plan.rates | rates, steps=tuple(steps))
+    return _with_latest(msgspec.structs.replace(plan, rates=plan.rates | rates, steps=tuple(steps)))
+
+
+def _with_latest(plan: Plan) -> Plan:
+    """What only some worlds have, from a stream of its own."""
+    chance = random.Random(f"{plan.seed}/latest")
+    damages = chance.random() < 0.12
+    until_ms, verifies = plan.steps[-1].at_ms, chance.random() < 0.1
+    kinds = chance.choices(list(DAMAGES), list(DAMAGES.values()), k=chance.choice((1, 2, 3))) if damages else []
+    steps = [_step(chance, chance.randrange(until_ms + 1), kind) for kind in kinds]
+    in_order = sorted((*plan.steps, *steps), key=lambda step: step.at_ms)
+    return msgspec.structs.replace(plan, verifies=verifies, steps=tuple(in_order))
 
 
 def _draw(seed: int, swarm: Swarm | None) -> Plan:

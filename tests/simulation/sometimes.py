@@ -30,6 +30,8 @@ SOMETIMES: Final = (
     *(f"device: {fault}" for fault in ("revoked", "offline 91 days", "offline 400 days")),
     *(f"office: {act}" for act in ("released", "handed over", "assigned", "a fad")),
     "server: tombstones collected",
+    *(f"device: {damage}" for damage in ("changed row", "lost row", "extra row", "wrong sum", "repaired", "asked for a recount")),
+    *("server: wrong sum", "error: ReplicaDiffersError"),
     *(f"error: {name}Error" for name in ("BadReply", "DeviceRevoked", "NoPrice", "OrderState", "UnknownRow", "NotEnrolled")),
     *(f"error: {name}Error" for name in ("ServerBusy", "ServerUnreachable", "StoreBusy", "StoreFull", "LinkTooSlow")),
     *(f"error: {name}Error" for name in ("AppTooOld", "ServerTooOld", "EmptyOrder", "InvalidEntry", "DraftClosed")),

@@ -11,10 +11,12 @@ from uuid import UUID
 from server.identity.service import create_enrolment_code, user_of_login
 from server.runtime.database import WriteSession
 from tests.simulation.aftermath import Pushers, check_aftermath
+from tests.simulation.damage import Condition, mend_all
 from tests.simulation.device import copy_files, end_life
 from tests.simulation.handset import Handset
 from tests.simulation.plan import DAY_MS, Plan, Step
 from tests.simulation.server import SimulatedServer
+from tests.simulation.sums import check_device_sums, check_server_sums
 from tests.simulation.template import REPS, STATES, canary, scratch_folder, template
 from tests.simulation.trace import Trace, require
 from tests.support.world import START_MS
@@ -45,6 +47,7 @@ class Backup:
         self.folder = folder
         self.holds = dict(handset.holds) if handset is not None else {}
         self.told = dict(handset.told) if handset is not None else {}
+        self.condition = handset.condition.copy() if handset is not None else Condition()
 
 
 class SimulatedWorld:
@@ -65,6 +68,7 @@ class SimulatedWorld:
         self.handsets: list[Handset] = []
         self.device_backups: list[tuple[int, Backup]] = []
         self.server_backups: list[Path] = []
+        self.sums_are_spoiled = False
 
     def chance(self, name: str) -> random.Random:
         return random.Random(f"{self.plan.seed}/{name}")
@@ -143,14 +147,22 @@ class SimulatedWorld:
         self.server.be_sound()
         if any(handset.is_doubtful for handset in self.handsets):
             await self.say_restored()
+        await self._sync_until_still()
+        if self.sums_are_spoiled:
+            for handset in self.handsets:
+                await handset.sync()  # nothing need have changed for sums to be compared
+        await mend_all(self)
+        await self._sync_until_still()
+        self.check_rest()
+        await check_aftermath(self)
+
+    async def _sync_until_still(self) -> None:
         for _ in range(ROUNDS_MAX):
             restless = [handset for handset in self.handsets if self.is_restless(handset)]
             if not restless:
                 break
             for handset in sorted(restless, key=self.has_news, reverse=True):
                 await handset.sync()
-        self.check_rest()
-        await check_aftermath(self)
 
     def is_restless(self, handset: Handset) -> bool:
         """Whether it has something to send or to fetch, or another program's write has no place in the log yet."""
@@ -182,7 +194,10 @@ class SimulatedWorld:
                 kept = record is None or record.verdict == told.verdict
                 require(kept, "I-2", "what was told is what the server holds")
             self.check_bytes(handset)
+            check_device_sums(self, handset)
         self.check_ledger()
+        if not self.server.has_foreign_writes():
+            check_server_sums(self)
 
     def check_ledger(self) -> None:
         """I-1: each intent that was shown as saved has a verdict on the server, or is known to be gone, and why."""
@@ -256,6 +271,8 @@ class SimulatedWorld:
         handset.holds, handset.told = dict(backup.holds), dict(backup.told)
         handset.epoch, handset.cursor, handset.was_copied = None, 0, True
         handset.purged.clear()
+        handset.condition = backup.condition.copy()
+        handset.condition.excused |= self.sums_are_spoiled
         await handset.switch_on()
 
     async def clone_device(self, handset: Handset) -> None:
@@ -264,6 +281,7 @@ class SimulatedWorld:
         clone.was_copied = handset.was_copied = True
         clone.holds, clone.told, clone.is_doubtful = dict(handset.holds), dict(handset.told), handset.is_doubtful
         clone.is_revoked, clone.rebuilt_at_ms = handset.is_revoked, handset.rebuilt_at_ms
+        clone.condition = handset.condition.copy()
         copy_files(handset.folder, clone.folder)
         await clone.switch_on()
 
