@@ -1,75 +1,15 @@
 """The whole of AdventureWorks on both engines: every figure of its README and of the issue, and a second run."""
 
 import asyncio
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import msgspec
-import psutil
-import pytest
 import sqlalchemy as sa
 
-from server.changelog.log import read_head
 from server.integration.bulk import Counts
-from server.integration.commands import MAPPINGS
-from server.integration.importer import import_folder
-from server.integration.mapping import load_mapping
-from server.integration.report import Report
-from server.runtime.database import Database
 from sync_protocol.rules.rounding import line_amount
-from tests.support.databases import open_database, postgres_database, sqlite_copy
-
-FOLDER = Path(__file__).parents[4] / "shared" / "data" / "adventureworks"
-
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="AdventureWorks is not at ../shared/data/adventureworks")
-
-
-class Imported(msgspec.Struct):
-    """Two imports of the same folder: their reports, the head of the log after each, the time of the first, the peak."""
-
-    url: str
-    first: Report
-    second: Report
-    heads: tuple[int, int]
-    seconds: float
-    peak_mb: int
-
-
-async def import_twice(url: str) -> Imported:
-    database = open_database(url)
-    mapping = load_mapping(MAPPINGS / "adventureworks.toml")
-    try:
-        start = time.monotonic()
-        first = await import_folder(database, FOLDER, mapping)
-        seconds = time.monotonic() - start
-        head = await current_head(database)
-        second = await import_folder(database, FOLDER, mapping)
-        heads = (head, await current_head(database))
-    finally:
-        await database.close()
-    return Imported(url, first, second, heads, seconds, psutil.Process().memory_info().rss // 2**20)
-
-
-async def current_head(database: Database) -> int:
-    async with database.read() as session:
-        return (await read_head(session)).head
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imported]:
-    with ExitStack() as stack:
-        if request.param == "sqlite":
-            url = sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path_factory.mktemp("adventureworks"))
-        else:
-            template = request.getfixturevalue("postgres_template")
-            url = stack.enter_context(postgres_database(request.getfixturevalue("postgres_url"), template=template))
-        found = asyncio.run(import_twice(url))
-        print(f"\n{request.param}: {found.seconds:.1f} s, {found.peak_mb} MB")
-        yield found
+from tests.server.integration.conftest import Imported
+from tests.support.databases import open_database
 
 
 def ask(imported: Imported, question: str) -> list[tuple[Any, ...]]:
