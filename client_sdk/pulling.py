@@ -153,11 +153,11 @@ class Puller:
         restored = reason is not ResyncReason.BELOW_RETENTION
         # An act of its own, which may be repeated: where a kill comes now, the next pull is told to start anew, too.
         offered = await self._store.write(_offer_again, server_time_ms) if restored else 0
+        self.has_offered_again = restored
+        self._listener(ReplicaRebuilt(reason, offered))  # before anything can fail: the next pull does not know why it is anew
         await self._images.refuse()  # where there was one, the server could not go on from it
         staging = await self._begin_afresh(anew=True)
         assert staging is not None, "it was begun just now"
-        self.has_offered_again = restored
-        self._listener(ReplicaRebuilt(reason, offered))
         return staging
 
     async def _move(self, staging: Staging, page: Page, tell: replica.Progress) -> None:

@@ -25,6 +25,7 @@ from client_sdk.errors import (
 )
 from client_sdk.live import EVENT_MEDIA_TYPE
 from sync_protocol.wire.codec import (
+    ANSWERS_HEADER,
     DIGEST_HEADER,
     IMAGE_MEDIA_TYPE,
     INCARNATION_HEADER,
@@ -190,9 +191,12 @@ class HttpEndpoint:
     @asynccontextmanager
     async def _stream(self, path: str, message: object, media_type: str) -> AsyncIterator[httpx2.Response]:
         content = encode(message)
-        headers = {"content-type": MESSAGE_MEDIA_TYPE, "accept": media_type, DIGEST_HEADER: digest(content).hex()}
+        asked = digest(content).hex()
+        headers = {"content-type": MESSAGE_MEDIA_TYPE, "accept": media_type, DIGEST_HEADER: asked}
         request = self._client.build_request("POST", path, content=content, headers=headers)
         async with self._answer(request, media_type, httpx2.codes.OK) as response:
+            if response.headers.get(ANSWERS_HEADER, asked) != asked:
+                raise BadReplyError("it answers another request")
             yield response
 
     @asynccontextmanager

@@ -17,7 +17,16 @@ from server.runtime.slices import BODY_SECONDS_KEY
 from server.sync.endpoint import ServerEndpoint
 from server.sync.errors import RequestGarbledError
 from server.sync.pull import pieces
-from sync_protocol.wire.codec import DIGEST_HEADER, MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, digest, encode
+from sync_protocol.wire.codec import (
+    ANSWERS_HEADER,
+    DIGEST_HEADER,
+    MESSAGE_MEDIA_TYPE,
+    PAGE_MEDIA_TYPE,
+    WireError,
+    decode,
+    digest,
+    encode,
+)
 from sync_protocol.wire.messages import (
     DeviceReport,
     EnrolRequest,
@@ -57,9 +66,15 @@ def _endpoint(request: SyncRequest) -> ServerEndpoint:
     return ServerEndpoint(state.database, state.intent_handlers, state.clock, state.ids, token, images=state.images)
 
 
-def _reply(message: object) -> Response[bytes]:
+async def _reply(request: SyncRequest, message: object) -> Response[bytes]:
     body = encode(message)
-    return Response(body, media_type=MESSAGE_MEDIA_TYPE, status_code=200, headers={DIGEST_HEADER: digest(body).hex()})
+    headers = {DIGEST_HEADER: digest(body).hex(), **await _answers(request)}
+    return Response(body, media_type=MESSAGE_MEDIA_TYPE, status_code=200, headers=headers)
+
+
+async def _answers(request: SyncRequest) -> dict[str, str]:
+    """Which request this answers: what a copy of the device asked, or this device before, is none of its business."""
+    return {ANSWERS_HEADER: digest(await request.body()).hex()}
 
 
 @post("/sync/enrol", opt=PUBLIC, status_code=200, summary="Turn a single-use code into a device")
@@ -74,13 +89,13 @@ async def enrol(request: SyncRequest) -> Response[bytes]:
     enrolment = await _endpoint(request).enrol(asked)
     async with state.database.write() as session:
         await forgive_attempt(session, counters)
-    return _reply(enrolment)
+    return await _reply(request, enrolment)
 
 
 @post("/sync/fork", opt=_DEVICES, status_code=200, summary="Become a new device, after device_forked")
 async def fork(request: SyncRequest) -> Response[bytes]:
     """Body: ForkRequest. Answer: Enrolment."""
-    return _reply(await _endpoint(request).fork(await _message(request, ForkRequest)))
+    return await _reply(request, await _endpoint(request).fork(await _message(request, ForkRequest)))
 
 
 @post("/sync/pull", opt=_PULLING, status_code=200, request_max_body_size=PULL_BYTES_MAX, summary="One page of rows")
@@ -88,7 +103,8 @@ async def pull(request: SyncRequest) -> Stream:
     """Body: PullRequest. Answer: a page, which is a zstd stream of frames that ends in a PageTrailer."""
     endpoint, asked = _endpoint(request), await _message(request, PullRequest)
     body = await endpoint.page(asked)
-    return Stream(pieces(body), media_type=PAGE_MEDIA_TYPE, background=BackgroundTask(_note_seen, endpoint, asked))
+    noting = BackgroundTask(_note_seen, endpoint, asked)
+    return Stream(pieces(body), media_type=PAGE_MEDIA_TYPE, headers=await _answers(request), background=noting)
 
 
 async def _note_seen(endpoint: ServerEndpoint, asked: PullRequest) -> None:
@@ -101,32 +117,32 @@ async def _note_seen(endpoint: ServerEndpoint, asked: PullRequest) -> None:
 @post("/sync/ranges", opt=_DEVICES, status_code=200, request_max_body_size=PULL_BYTES_MAX, summary="What buckets hold")
 async def ranges(request: SyncRequest) -> Response[bytes]:
     """Body: RangesRequest. Answer: RangesReply, with the sums of every range that has rows."""
-    return _reply(await _endpoint(request).ranges(await _message(request, RangesRequest)))
+    return await _reply(request, await _endpoint(request).ranges(await _message(request, RangesRequest)))
 
 
 @post("/sync/repair", opt=_DEVICES, status_code=200, summary="All rows of ranges that differ")
 async def repair(request: SyncRequest) -> Stream:
     """Body: RepairRequest. Answer: a page of all rows of these ranges, whatever the device holds of them."""
     body = await _endpoint(request).repair_page(await _message(request, RepairRequest))
-    return Stream(pieces(body), media_type=PAGE_MEDIA_TYPE)
+    return Stream(pieces(body), media_type=PAGE_MEDIA_TYPE, headers=await _answers(request))
 
 
 @post("/sync/image", opt=_DEVICES, status_code=200, summary="Which image to begin with")
 async def image(request: SyncRequest) -> Response[bytes]:
     """Body: ImageRequest. Answer: ImageReply, with the largest image that lies in the device's scope, or none."""
-    return _reply(await _endpoint(request).image(await _message(request, ImageRequest)))
+    return await _reply(request, await _endpoint(request).image(await _message(request, ImageRequest)))
 
 
 @post("/sync/push", opt=_DEVICES_AND_REVOKED, status_code=200, request_max_body_size=PUSH_BYTES_MAX, summary="Verdicts for intents")
 async def push(request: SyncRequest) -> Response[bytes]:
     """Body: PushRequest. Answer: PushReply, with one result for each intent."""
-    return _reply(await _endpoint(request).push(await _message(request, PushRequest)))
+    return await _reply(request, await _endpoint(request).push(await _message(request, PushRequest)))
 
 
 @post("/sync/report", opt=_DEVICES_AND_REVOKED, status_code=200, summary="How a device is, and its receipts")
 async def report(request: SyncRequest) -> Response[bytes]:
     """Body: DeviceReport. Answer: ReportReply, with the receipts that are stored now."""
-    return _reply(await _endpoint(request).report(await _message(request, DeviceReport)))
+    return await _reply(request, await _endpoint(request).report(await _message(request, DeviceReport)))
 
 
 ROUTES: Final = (enrol, fork, pull, ranges, repair, image, push, report)

@@ -24,6 +24,7 @@ MESSAGE_MEDIA_TYPE: Final = "application/vnd.msgpack"
 IMAGE_MEDIA_TYPE: Final = "application/vnd.roadbook.image"
 INCARNATION_HEADER: Final = "Roadbook-Incarnation"
 DIGEST_HEADER: Final = "Roadbook-Digest"
+ANSWERS_HEADER: Final = "Roadbook-Answers"
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 ZSTD_LEVEL: Final = 1
 ZSTD_WINDOW_LOG_MAX: Final = 23

@@ -25,7 +25,16 @@ from server.runtime.slices import IntentHandler
 from server.settings import Settings
 from server.sync.endpoint import ServerEndpoint
 from sync_protocol.intents import Intent
-from sync_protocol.wire.codec import DIGEST_HEADER, MESSAGE_MEDIA_TYPE, PAGE_MEDIA_TYPE, WireError, decode, digest, encode
+from sync_protocol.wire.codec import (
+    ANSWERS_HEADER,
+    DIGEST_HEADER,
+    MESSAGE_MEDIA_TYPE,
+    PAGE_MEDIA_TYPE,
+    WireError,
+    decode,
+    digest,
+    encode,
+)
 from sync_protocol.wire.messages import DeviceReport, EnrolRequest, ForkRequest, ImageRequest, PullRequest, PushRequest
 from tests.simulation.authority import InlineConnection, Process, ServerKilledError
 from tests.simulation.network import Answer
@@ -187,14 +196,15 @@ class SimulatedServer:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         endpoint = ServerEndpoint(self.database, self._handlers, self.clock, self.ids, token)
         path = request.url.path
+        answers = (ANSWERS_HEADER.lower().encode(), digest(body).hex().encode())
         try:
             if path == "/sync/pull":
                 page = await endpoint.page(decode(body, PullRequest))
-                return Answer(200, [(b"content-type", PAGE_MEDIA_TYPE.encode())], page)
+                return Answer(200, [(b"content-type", PAGE_MEDIA_TYPE.encode()), answers], page)
             method = getattr(endpoint, path.removeprefix("/sync/"))
             reply = encode(await method(decode(body, _MESSAGES[path])))
             told = (DIGEST_HEADER.lower().encode(), digest(reply).hex().encode())
-            return Answer(200, [(b"content-type", MESSAGE_MEDIA_TYPE.encode()), told], reply)
+            return Answer(200, [(b"content-type", MESSAGE_MEDIA_TYPE.encode()), told, answers], reply)
         except ProblemError as error:
             return _problem(error.status, error.code, error.detail)
         except WireError as error:

@@ -1,6 +1,7 @@
 """A byte that changes between the two ends, in a reply or in a request, changes nothing at either of them."""
 
 import random
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from server.app import create_app
 from server.orders.models import OrderModel
 from server.runtime.database import Database
 from server.settings import Settings
+from sync_protocol.entities.catalog import Product
 from sync_protocol.verdicts import Outcome
 from sync_protocol.wire.codec import DIGEST_HEADER, MESSAGE_MEDIA_TYPE, digest, encode
 from sync_protocol.wire.messages import EnrolRequest
@@ -107,3 +109,57 @@ async def test_a_request_without_a_digest_is_taken_and_one_with_a_wrong_digest_i
     assert (answer.status_code, answer.json()["code"]) == (
         (401, "enrolment_code_invalid") if not told else (400, "request_garbled")
     )
+
+
+class Replaying(httpx2.AsyncBaseTransport):
+    """Keeps every page that travels; in place of the next one it answers with `instead`, where that is set."""
+
+    def __init__(self, world: World) -> None:
+        app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
+        self._inner = httpx2.ASGITransport(app=app)
+        self.pages: list[httpx2.Response] = []
+        self.instead: httpx2.Response | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path != "/sync/pull":
+            return await self._inner.handle_async_request(request)
+        if self.instead is not None:
+            answer, self.instead = self.instead, None
+            return answer
+        answer = await self._inner.handle_async_request(request)
+        kept = httpx2.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+        self.pages.append(kept)
+        return kept
+
+
+async def test_a_page_that_a_copy_of_the_device_was_answered_is_not_taken_for_ones_own(world: World, tmp_path: Path) -> None:
+    """It is addressed to both, and it is whole; but it goes on from where the copy was."""
+    wire = Replaying(world)
+
+    async def opened(folder: str) -> OrderClient:
+        return await OrderClient.open(
+            tmp_path / folder / "device.db",
+            clock=world.clock,
+            endpoint_for=lambda url, token: HttpEndpoint(url, token, transport=wire),
+            page_rows=1,
+            inline=True,
+        )
+
+    (tmp_path / "one").mkdir()
+    one = await opened("one")
+    await one.enrol(SERVER_URL, await world.code_for("rep0"), "tablet")
+    await one.sync()
+    await one.close()
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for place, product in enumerate(world.company.products[:2]):
+        await world.change(Product, product.id, name=f"Renamed {place}")
+    one, two = await opened("one"), await opened("two")
+    wire.pages.clear()
+    await one.sync()
+    wire.instead = wire.pages[-1]
+    with pytest.raises(BadReplyError, match="another request"):
+        await two.sync()
+    await two.sync()
+    assert device_view(two) == device_view(one)
+    await one.close()
+    await two.close()
