@@ -13,7 +13,7 @@ from server.runtime.database import WriteSession
 from tests.simulation.aftermath import Pushers, check_aftermath
 from tests.simulation.damage import Condition, mend_all
 from tests.simulation.device import copy_files, end_life
-from tests.simulation.handset import Handset
+from tests.simulation.handset import Handset, Told
 from tests.simulation.plan import DAY_MS, Plan, Step
 from tests.simulation.server import SimulatedServer
 from tests.simulation.sums import check_device_sums, check_server_sums
@@ -191,7 +191,7 @@ class SimulatedWorld:
             require(at == (server.latest.epoch, server.latest.head), "I-6", "with faults off every replica catches up")
             for intent_id, told in handset.told.items():
                 record = server.records.get(intent_id)
-                kept = record is None or record.verdict == told.verdict
+                kept = record is None or record.verdict == told.verdict or self._is_past(handset, told)
                 require(kept, "I-2", "what was told is what the server holds")
             self.check_bytes(handset)
             check_device_sums(self, handset)
@@ -214,7 +214,11 @@ class SimulatedWorld:
         told = handset.told.get(intent_id)
         if told is None:
             return handset.is_revoked
-        return told.outcome == "rejected" or handset.is_revoked or handset.rebuilt_at_ms - told.at_ms > 14 * DAY_MS
+        return told.outcome == "rejected" or handset.is_revoked or self._is_past(handset, told)
+
+    def _is_past(self, handset: Handset, told: Told) -> bool:
+        """Whether a server that was restored may have forgotten it for good: its device no longer offered it."""
+        return handset.rebuilt_at_ms - told.at_ms > 14 * DAY_MS
 
     def check_bytes(self, handset: Handset) -> None:
         """I-5: of a customer that is out of scope not a byte is left after the next checkpoint of the file."""

@@ -4,6 +4,7 @@ import random
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 from anyio import run_process
@@ -11,10 +12,13 @@ from anyio import run_process
 from client_sdk import NewCustomer, OrderClient
 from client_sdk.errors import ServerUnreachableError
 from client_sdk.events import DeviceRenewed, Event, ReplicaRebuilt
+from client_sdk.transport import HttpEndpoint
+from server.app import create_app
 from server.changelog.log import read_head, rotate_epoch
 from server.identity.devices import forget_after_restore
 from server.runtime.database import Database
 from server.runtime.rows import table_of
+from server.settings import Settings
 from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Address, Contact, Customer
 from sync_protocol.entities.orders import OrderStatus
@@ -65,6 +69,46 @@ async def test_accepted_orders_come_back_from_the_device(world: World, tmp_path:
         assert (await device.order(number)).order.status is OrderStatus.CONFIRMED
         assert [event.offered_again for event in events if isinstance(event, ReplicaRebuilt)] == [1]
         assert not [event for event in events if isinstance(event, DeviceRenewed)]
+
+
+class DyingAtImages(httpx2.AsyncBaseTransport):
+    """A server that dies the first time that it is asked for an image, where it is told to."""
+
+    def __init__(self, world: World) -> None:
+        app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
+        self._inner = httpx2.ASGITransport(app=app)
+        self.dies = False
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self.dies and request.url.path == "/sync/image":
+            self.dies = False
+            raise httpx2.ReadError("it died")
+        return await self._inner.handle_async_request(request)
+
+
+async def test_that_a_replica_is_rebuilt_is_told_even_where_its_first_request_fails(world: World, tmp_path: Path) -> None:
+    """The next sync begins anew without knowing why."""
+    events: list[Event] = []
+
+    wire = DyingAtImages(world)
+    async with await OrderClient.open(
+        tmp_path / "device.db",
+        clock=world.clock,
+        endpoint_for=lambda url, token: HttpEndpoint(url, token, transport=wire),
+        inline=True,
+    ) as device:
+        await device.enrol(SERVER_URL, await world.code_for("rep0"), "tablet")
+        device.subscribe(events.append)
+        await device.sync()
+        await order(device, world)
+        await device.sync()
+        await forget_orders(world)
+        await restore(world)
+        wire.dies = True
+        with pytest.raises(ServerUnreachableError):
+            await device.sync()
+        await device.sync()
+        assert [event.offered_again for event in events if isinstance(event, ReplicaRebuilt)] == [1]
 
 
 async def test_what_was_decided_before_there_was_a_replica_comes_back_too(world: World, tmp_path: Path) -> None:
