@@ -3,10 +3,16 @@
 from typing import Final
 
 from tests.simulation.plan import DEVICE_FAULTS, SERVER_FAULTS, Swarm
-from tests.simulation.planting import PlantedBug
+from tests.simulation.planting import Change, PlantedBug
 
 _CALM: Final = dict.fromkeys((*DEVICE_FAULTS, *SERVER_FAULTS, "draft", "foreign_write"), 0)
 """What only gets into the way of the few things that a bug needs."""
+_COPIED: Final = Swarm(
+    steps=_CALM | {"device_clone": 40, "sync": 80, "delete_address": 30, "delete_contact": 30, "price": 30},
+    rates={"another_user": 0.4},
+    page_rows=1,
+    length=20,
+)
 _GONE: Final = Swarm(steps=_CALM | {"delete_contact": 40, "delete_price": 40, "move_contact": 20, "sync": 60}, length=20)
 _KILLED: Final = Swarm(steps=_CALM | {"device_kill": 60, "order": 60, "price": 30, "sync": 40}, length=20)
 _LOSSY: Final = Swarm(steps=_CALM | {"order": 60, "sync": 60}, rates={"lost_reply": 0.25, "another_user": 0.15}, length=20)
@@ -16,6 +22,8 @@ _ORDERED: Final = Swarm(steps=_CALM | {"order": 80, "sync": 50, "look": 30}, rat
 _POISONED: Final = Swarm(steps=_CALM | {"order": 60, "sync": 60}, poison_rate=0.4, length=20)
 _RESTORED: Final = Swarm(steps=_CALM | {"server_backup": 10, "server_restore": 30, "order": 60, "sync": 60}, length=20)
 _REVOKED: Final = Swarm(steps=_CALM | {"revoke": 30, "order": 40, "sync": 40}, length=15)
+
+_ANSWERS: Final[Change] = ("client_sdk.transport", "if response.headers.get(ANSWERS_HEADER, asked) != asked:", "if False:")
 
 _INTENTS: Final = (
     PlantedBug(
@@ -143,7 +151,14 @@ _REPLICA: Final = (
         "client_sdk.pages",
         "if {header.audience, trailer.audience} != {device_id} or header.epoch != trailer.epoch:",
         "if header.epoch != trailer.epoch:",
+        also=(_ANSWERS,),
         swarm=_LOSSY,
+    ),
+    PlantedBug(
+        "an answer is taken whatever was asked",
+        "a device goes on from where its copy was",
+        *_ANSWERS,
+        swarm=_COPIED,
     ),
     PlantedBug(
         "a garbled page is taken",
