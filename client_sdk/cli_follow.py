@@ -11,6 +11,7 @@ from client_sdk.events import (
     CheckpointReached,
     Event,
     IntentTooLarge,
+    ReplicaDamaged,
     ReplicaDiffers,
     ReplicaRebuilt,
     ReplicaRepaired,
@@ -33,7 +34,10 @@ async def follow(client: OrderClient, screen: Screen) -> None:
         if screen.as_json:
             screen.data({"event": type(event).__name__, "text": text})
         elif text:
-            screen.say(text, "yellow" if isinstance(event, SyncFailed | SyncStalled | IntentTooLarge | ReplicaDiffers) else "")
+            screen.say(
+                text,
+                "yellow" if isinstance(event, SyncFailed | SyncStalled | IntentTooLarge | ReplicaDamaged | ReplicaDiffers) else "",
+            )
 
     stop = client.subscribe(tell)
     try:
@@ -55,6 +59,8 @@ def event_text(event: Event) -> str:  # noqa: PLR0911  # one sentence for each k
             return f"Everything was fetched anew ({reason}); {counted(offered, 'act')} offered again."
         case ReplicaRepaired():
             return f"{counted(sum(event.changed.values()), 'row')} were not as the server has them, and came anew."
+        case ReplicaDamaged(cause):
+            return f"What was synced is damaged ({cause}): all of it is fetched anew; orders and drafts are kept."
         case ReplicaDiffers(error):
             return f"{error}."
         case SyncFailed(error, wait, since_ms):

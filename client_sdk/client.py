@@ -19,7 +19,7 @@ from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock, SystemT
 from client_sdk.drafts import DraftLine, DraftView
 from client_sdk.engine import Engine, take_identity
 from client_sdk.errors import DeviceWipedError, InvalidEntryError, RoadbookError, StoreError, SyncStalledError
-from client_sdk.events import Event, Listener, SyncProgress, SyncReport, Verification
+from client_sdk.events import Event, Listener, ReplicaDamaged, SyncProgress, SyncReport, Verification
 from client_sdk.follow import POLL_SECONDS, Follower, Ports, running
 from client_sdk.journal import JournalEntry
 from client_sdk.live import Hint, LiveEndpoint
@@ -101,6 +101,7 @@ class OrderClient:
         self._endpoint_for = endpoint_for
         self._endpoints: dict[tuple[str, str], SyncEndpoint] = {}
         self._listeners: list[Listener] = []
+        store.on_damage = lambda cause: self._emit(ReplicaDamaged(cause))
         self._engine = Engine(store, self._endpoint, surroundings, self._emit, page_rows)
         self._follower: Follower | None = None
 

@@ -17,6 +17,8 @@ BUSY_MS: Final = 10_000
 CACHE_KIBIBYTES: Final = 32_768
 APPLICATION_ID: Final = 0x52424456
 """«RBDV»: in the header of every device's file, so that no other database is ever taken for one."""
+DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError)
+"""What SQLite says of a file whose pages are not what it wrote."""
 _WAL_RESET_FIXED: Final = (3, 51, 3)
 
 assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= _WAL_RESET_FIXED, "this SQLite can corrupt a WAL file"
@@ -100,7 +102,7 @@ def translated(path: str) -> Iterator[None]:
         raise StoreFailedError(path, str(error)) from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreBusyError from error
-    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
+    except (*DAMAGE, apsw.SQLError) as error:
         raise StoreDamagedError(path, str(error)) from error
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as error:
         raise StoreError(f"{path} cannot be opened for writing ({error}): check the folder and its permissions") from error

@@ -17,6 +17,7 @@ from client_sdk.errors import (
     DeviceRevokedError,
     DeviceWipedError,
     EpochChangedError,
+    ReplicaDamagedError,
     RequestTooLargeError,
     RoadbookError,
     StoreBusyError,
@@ -129,11 +130,20 @@ class Engine:
         if self._push_again or self._puller.has_offered_again:
             await self._push(verdicts, progress)
             rows += await self._puller.pull(progress)
-        if self._puller.trailer is not None:
-            await self._verifier.look(self._puller.trailer)
+        rows += await self._look(progress)
         await self._tell_server(self.problem)
         self.flow.moved()
         return await self._store.read(_report, rows, tuple(verdicts))
+
+    async def _look(self, progress: ProgressListener) -> int:
+        """Compare with the server; where the replica turns out to be damaged, pull it anew. Returns the rows that came of that."""
+        if self._puller.trailer is None:
+            return 0
+        try:
+            await self._verifier.look(self._puller.trailer)
+        except ReplicaDamagedError:
+            return await self._puller.pull(progress)
+        return 0
 
     async def verify(self) -> Verification:
         """Compare everything with the server, after a sync, and repair what differs. Raises what `Verifier.verify` raises."""

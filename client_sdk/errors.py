@@ -23,6 +23,7 @@ RoadbookError
 │   ├── StoreFailedError         the disk failed; nothing of the last act was kept
 │   ├── StoreBusyError           another program holds the file
 │   ├── StoreDamagedError        the file is not a whole database
+│   ├── ReplicaDamagedError      what was synced is damaged; the next sync fetches it anew
 │   └── StoreTooNewError         a newer app wrote the file
 └── OrderingError                what was asked cannot be done; the arguments say of what
     ├── UnknownRowError          no such customer, product, order, …
@@ -227,6 +228,18 @@ class StoreDamagedError(StoreError):
 
     def __init__(self, path: str, cause: str) -> None:
         super().__init__(f"{path} is damaged ({cause}): keep the file for support, move it away, and enrol anew")
+
+
+class ReplicaDamagedError(StoreError):
+    """The file with what was synced is damaged. The next sync makes it anew; until then, what can be read is shown."""
+
+    retry = True
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"what was synced to this device is damaged ({cause}): sync to fetch all of it anew; your orders and drafts are kept"
+        )
+        self.cause = cause
 
 
 class StoreTooNewError(StoreError):

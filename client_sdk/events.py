@@ -50,6 +50,12 @@ class ReplicaRepaired(msgspec.Struct, frozen=True):
     changed: dict[str, int]
 
 
+class ReplicaDamaged(msgspec.Struct, frozen=True):
+    """The file with what was synced is damaged, or was gone; a sync fetches all of it anew. Orders and drafts are kept."""
+
+    cause: str
+
+
 class ReplicaDiffers(msgspec.Struct, frozen=True):
     """What this device holds is not what the server has, or cannot be compared with it; every sync looks again."""
 
@@ -95,6 +101,7 @@ Event = (
     | CheckpointReached
     | ReplicaRebuilt
     | ReplicaRepaired
+    | ReplicaDamaged
     | ReplicaDiffers
     | DeviceRenewed
     | IntentTooLarge

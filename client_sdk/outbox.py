@@ -11,7 +11,7 @@ from client_sdk import overlay
 from client_sdk.clock import Surroundings
 from client_sdk.errors import InvalidEntryError
 from client_sdk.rows import fetch_tuples
-from client_sdk.state import checkpoint, note_change, note_laid
+from client_sdk.state import checkpoint, note_change
 from sync_protocol.intents import AnyIntent, SubmitOrder
 from sync_protocol.values import Instant
 from sync_protocol.wire.codec import WireError, decode, decode_intent, digest, encode, intent_of
@@ -66,8 +66,7 @@ def enqueue(connection: apsw.Connection, intent: AnyIntent, surroundings: Surrou
         lanes=intent.lanes(),
     )
     insert(connection, envelope, intent.lanes()[0])
-    overlay.lay(connection, envelope)
-    note_laid(connection)
+    overlay.add(connection, envelope)
     return envelope
 
 

@@ -10,7 +10,7 @@ import apsw
 import msgspec
 
 from client_sdk.rows import fetch_one, fetch_rows, fetch_tuples
-from client_sdk.state import Identity, checkpoint, load, note_laid
+from client_sdk.state import Identity, checkpoint, is_overlay_lost, load, note_laid
 from sync_protocol.entities import BY_ROW
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
 from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCustomer, SubmitOrder
@@ -23,7 +23,9 @@ from sync_protocol.wire.messages import IntentEnvelope
 
 
 def rebuild(connection: apsw.Connection) -> None:
-    """Rewind, then replay what the replica does not show at its checkpoint."""
+    """Rewind, then replay what the replica does not show at its checkpoint. One that is too damaged for it is left."""
+    if is_overlay_lost(connection):
+        return
     for synced in OVERLAID:
         connection.execute(f"DELETE FROM {overlay(synced)}")  # noqa: S608  # a name of the registry
     pending = fetch_tuples(
@@ -38,12 +40,18 @@ def rebuild(connection: apsw.Connection) -> None:
         (checkpoint(connection).cursor, Outcome.REJECTED.value),
     )
     for (envelope,) in pending:
-        lay(connection, decode(envelope, IntentEnvelope))
+        _lay(connection, decode(envelope, IntentEnvelope))
     note_laid(connection)
 
 
-def lay(connection: apsw.Connection, envelope: IntentEnvelope) -> None:
-    """Lay the effect of one intent on what is there."""
+def add(connection: apsw.Connection, envelope: IntentEnvelope) -> None:
+    """Lay the effect of one more intent on what is there, in the act that saves it."""
+    if not is_overlay_lost(connection):
+        _lay(connection, envelope)
+        note_laid(connection)
+
+
+def _lay(connection: apsw.Connection, envelope: IntentEnvelope) -> None:
     intent = intent_of(envelope)
     _put(connection, _effect(connection, intent, envelope))
 

@@ -12,13 +12,13 @@ import msgspec
 
 from client_sdk import journal, overlay, receipts, replica
 from client_sdk.clock import Surroundings
-from client_sdk.errors import BadReplyError, StoreBusyError
+from client_sdk.errors import BadReplyError, ReplicaDamagedError, StoreBusyError
 from client_sdk.events import CheckpointReached, Event, Listener, ReplicaRebuilt, ScopeChanged, SyncProgress
 from client_sdk.flow import Flow
 from client_sdk.images import ImageLane
 from client_sdk.pages import Page, read_page
 from client_sdk.range_sums import RangeSums
-from client_sdk.state import Checkpoint, Identity, Incarnation, Staging
+from client_sdk.state import Checkpoint, Identity, Incarnation, ReplicaFiles, Staging, load
 from client_sdk.store import Store
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import PageTrailer, PullRequest, ResyncReason
@@ -58,7 +58,14 @@ class Puller:
         self.trailer: PageTrailer | None = None
 
     async def pull(self, progress: ProgressListener) -> int:
-        """Page after page, each staged as it comes, until a checkpoint is whole; then move to it. Returns the rows that came."""
+        """Pull to a checkpoint; where the replica turns out to be damaged, all of it anew. Returns the rows that came."""
+        try:
+            return await self._pull(progress)
+        except ReplicaDamagedError:
+            return await self._pull(progress)
+
+    async def _pull(self, progress: ProgressListener) -> int:
+        """Page after page, each staged as it comes, until a checkpoint is whole; then move to it."""
         self.has_offered_again = False
         self._progress, self._rows = progress, 0
         staging = await self._begin()
@@ -99,6 +106,9 @@ class Puller:
         raise StoreBusyError
 
     async def _begin_afresh(self, *, anew: bool) -> Staging | None:
+        files = await self._store.read(load, ReplicaFiles)
+        if files is not None:
+            self._store.tell_damage(files)
         await self._store.begin_building(anew=anew)
         staging = await self._store.build(replica.begin_afresh)
         is_untouched = staging == replica.NOTHING_STAGED

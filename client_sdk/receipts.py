@@ -13,6 +13,8 @@ from uuid import UUID
 import apsw
 
 from client_sdk import integrity
+from client_sdk.damage import borne
+from client_sdk.integrity import Held
 from client_sdk.rows import fetch_tuples, stored_id
 from client_sdk.state import Checkpoint, Identity, checkpoint, load
 from sync_protocol.wire.messages import RECEIPTS_MAX, PurgeReceipt
@@ -23,13 +25,15 @@ _NAMESPACE: Final = UUID("6f0d7f3c-5a51-5b0e-9d0a-52424456a001")
 def write(connection: apsw.Connection, lost: Iterable[str], at: Checkpoint) -> None:
     """Write a receipt for each bucket that this act takes from the replica as it moves to `at`; before it does.
 
-    A bucket of which nothing was here has a receipt too: for no rows.
+    A bucket of which nothing was here has a receipt too: for no rows; and so has one that a damaged file does not tell of.
     """
     identity = load(connection, Identity)
     of_whom = identity.device_id.hex if identity is not None else ""
     now_ms = max(0, at.as_of_ms + (at.clock_skew_ms or 0))
     for bucket in lost:
-        held = integrity.total(connection, bucket)
+        held = Held(0, 0)
+        with borne(connection):
+            held = integrity.total(connection, bucket)
         receipt_id = uuid.uuid5(_NAMESPACE, f"{of_whom} {at.epoch} {at.cursor} {bucket}")
         connection.execute(
             "INSERT OR IGNORE INTO receipt (id, bucket, rows, checksum, epoch, cursor, purged_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -27,14 +27,22 @@ _Sent = dict[Place, dict[str, _Rows]]
 def replace_ranges(connection: apsw.Connection, at: Checkpoint, places: Collection[Place], page: Page) -> Counter[str] | None:
     """Make ranges what the server sent of them, in the caller's transaction: readers see them before or after, never between.
 
-    Returns how many rows were not as the server has them, by entity; None where the page or the replica is not at `at`:
-    then nothing of the page is used. Raises BadReplyError for rows that nobody asked for, and for rows that are not what
-    their checksums say.
+    Where indexes are in the way of it, they are made anew. Returns how many rows were not as the server has them, by
+    entity; None where the page or the replica is not at `at`: then nothing of the page is used. Raises BadReplyError for
+    rows that nobody asked for, and for rows that are not what their checksums say.
     """
     now = checkpoint(connection)
     if {(now.epoch, now.cursor), (page.trailer.epoch, page.trailer.cursor)} != {(at.epoch, at.cursor)}:
         return None
     sent = _sent(places, page)
+    try:
+        return _replace(connection, sent)
+    except apsw.CorruptError:
+        _mend_indexes(connection, {bucket.partition(":")[0] for bucket, _ in places})
+        return _replace(connection, sent)
+
+
+def _replace(connection: apsw.Connection, sent: _Sent) -> Counter[str]:
     wrong = _wrong(connection, sent)
     # All go before any comes: a row that was wrong about its own bucket is in the way of itself, and it goes by its id.
     for (_, name), row_ids in wrong.items():
@@ -69,7 +77,7 @@ def remove_strays(connection: apsw.Connection, strays: Iterable[Stray]) -> Count
     return removed
 
 
-def mend_indexes(connection: apsw.Connection, kinds: Collection[str]) -> None:
+def _mend_indexes(connection: apsw.Connection, kinds: Collection[str]) -> None:
     """Make the indexes of these kinds of bucket anew: where a row was changed under them, they still have it as it was."""
     for synced in SYNCED:
         if synced.bucket.kind in kinds:

@@ -53,13 +53,13 @@ NOTHING_STAGED: Final = Staging(epoch=None, cursor=0, afresh=True, digest=None)
 
 
 def begin_staging(connection: apsw.Connection) -> Staging | None:
-    """Go on where a pull was interrupted, or begin one from the replica's checkpoint; None where it must be built afresh.
+    """Go on where a pull was interrupted, or begin one from the replica's checkpoint; None where one must be built afresh.
 
     It only reads: what was begun is written down with the first of its rows, since each act waits for the disk.
     """
     files = load(connection, ReplicaFiles)
     at = load(connection, Checkpoint)
-    if at is None or at.cursor == 0 or (files is not None and files.building is not None):
+    if at is None or at.cursor == 0 or (files is not None and (files.building is not None or files.damage)):
         return None
     return load(connection, Staging) or _staging_from(connection, at)
 

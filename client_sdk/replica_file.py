@@ -5,17 +5,19 @@ one file can be taken for a part of another.
 """
 
 import os
+from enum import StrEnum
 from glob import escape
 from pathlib import Path
 from typing import Final
 
 import apsw
+import msgspec
 
-from client_sdk.connection import CACHE_KIBIBYTES, connect, transaction
+from client_sdk.connection import CACHE_KIBIBYTES, DAMAGE, connect, transaction
 from client_sdk.errors import StoreForeignError
 from client_sdk.image_file import unlink_parts
 from client_sdk.range_sums import RangeSums
-from client_sdk.state import ReplicaFiles, load
+from client_sdk.state import ReplicaFiles, load, note_change, save, undecodable
 from sync_protocol.entities import SYNCED
 from sync_protocol.replica_schema import REPLICA_APPLICATION_ID, create_sql, derived_sql, image_format, sum_trigger_sql, view_sql
 from sync_protocol.wire.codec import encode
@@ -134,22 +136,63 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def is_usable(path: str) -> bool:
-    """Whether there is a replica at this path, of the format that this app reads."""
+class FileState(StrEnum):
+    """What a replica file is to this app. One of another format is an older or a newer app's."""
+
+    USABLE = "usable"
+    OF_ANOTHER_FORMAT = "of another format"
+    GONE = "its file is gone"
+    DAMAGED = "its file cannot be read"
+
+
+def state_of(path: str) -> FileState:
+    """What is at this path, as far as its beginning tells."""
     if not Path(path).exists():
-        return False
+        return FileState.GONE
     try:
         connection = connect(path, REPLICA_APPLICATION_ID)
-    except (apsw.NotADBError, apsw.CorruptError, StoreForeignError):
-        return False
+    except (*DAMAGE, StoreForeignError):
+        return FileState.DAMAGED
     try:
-        return bool(
-            connection.execute("SELECT value FROM replica_state WHERE key = ?", (_FORMAT_KEY,)).get == encode(image_format())
-        )
-    except (apsw.SQLError, apsw.CorruptError, apsw.NotADBError):
-        return False
+        held = connection.execute("SELECT value FROM replica_state WHERE key = ?", (_FORMAT_KEY,)).get
+        if held != encode(image_format()):
+            return FileState.OF_ANOTHER_FORMAT
+        return FileState.DAMAGED if undecodable(connection, "replica_state") else FileState.USABLE
+    except (*DAMAGE, apsw.SQLError):
+        return FileState.DAMAGED
     finally:
         connection.close()
+
+
+def ensure_shown(connection: apsw.Connection, store_path: str) -> ReplicaFiles:
+    """Which replica is shown; where there is none that this app can read, an empty one takes its place."""
+    files = load(connection, ReplicaFiles)
+    state = state_of(path_of(store_path, files.shown)) if files is not None else FileState.OF_ANOTHER_FORMAT
+    if files is None or state is not FileState.USABLE:
+        return show_empty(connection, store_path, "" if state is FileState.OF_ANOTHER_FORMAT else state.value)
+    unlink_others(store_path, files)
+    return files
+
+
+def show_empty(connection: apsw.Connection, store_path: str, damage: str) -> ReplicaFiles:
+    """Let an empty replica take the place of the one that is shown; `damage` says what was wrong with that, if anything."""
+    before = load(connection, ReplicaFiles)
+    number = 1 if before is None else before.last + 1
+    files = ReplicaFiles(shown=number, last=number, damage=(before.damage if before is not None else "") or damage)
+    make_empty(store_path, number)
+    save(connection, files)
+    note_change(connection)
+    unlink_others(store_path, files)
+    return files
+
+
+def drop_building(connection: apsw.Connection, cause: str) -> ReplicaFiles | None:
+    """Forget the replica that is being built. Returns what is shown, with the cause."""
+    files = load(connection, ReplicaFiles)
+    if files is None:
+        return None
+    save(connection, msgspec.structs.replace(files, building=None))
+    return msgspec.structs.replace(files, building=None, damage=cause)
 
 
 def attach(connection: apsw.Connection, path: str) -> None:

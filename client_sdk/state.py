@@ -59,11 +59,17 @@ class ScopeHeld(msgspec.Struct, frozen=True):
 
 
 class ReplicaFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Which of the numbered replica files is shown, which is being built, and the last number that was given away."""
+    """Which of the numbered replica files is shown, which is being built, and the last number that was given away.
+
+    `damage` says what is wrong with the one that is shown, or was with one whose place it took empty: it is fetched anew.
+    `is_overlay_lost` says that what waits cannot be laid on it any more.
+    """
 
     shown: int
     building: int | None = None
     last: int
+    damage: str = ""
+    is_overlay_lost: bool = False
 
 
 class DecidedIn(msgspec.Struct, frozen=True):
@@ -146,6 +152,7 @@ _REPLICA_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Beyond: "beyond",
 }
 _OVERLAY_KEY: Final = "overlay"
+_CAUSE_CHARACTERS_MAX: Final = 200
 STAGED_SCOPE: Final = "staged_scope"
 STAGING_KEYS: Final = (_REPLICA_KEYS[Staging], STAGED_SCOPE)
 
@@ -215,6 +222,36 @@ def is_laid(connection: apsw.Connection) -> bool:
     """Whether the overlay shows what waits: both files say the same change."""
     same = "(SELECT value FROM meta WHERE key = ?) IS (SELECT value FROM replica_state WHERE key = ?)"
     return bool(connection.execute(f"SELECT {same}", (_OVERLAY_KEY, _OVERLAY_KEY)).get)
+
+
+def note_damage(connection: apsw.Connection, cause: str) -> None:
+    """The replica that is shown is damaged: the next sync fetches it anew."""
+    files = load(connection, ReplicaFiles)
+    if files is not None and not files.damage:
+        save(connection, msgspec.structs.replace(files, damage=cause[:_CAUSE_CHARACTERS_MAX] or "damaged"))
+
+
+def lose_overlay(connection: apsw.Connection) -> None:
+    """What waits is saved all the same, though it cannot be laid on this replica: the next one shows it."""
+    files = load(connection, ReplicaFiles)
+    assert files is not None, "a replica is shown"
+    save(connection, msgspec.structs.replace(files, is_overlay_lost=True))
+
+
+def is_overlay_lost(connection: apsw.Connection) -> bool:
+    """Whether what waits cannot be laid on the replica that is shown."""
+    files = load(connection, ReplicaFiles)
+    return files is not None and files.is_overlay_lost
+
+
+def undecodable(connection: apsw.Connection, table: str) -> bool:
+    """Whether one of the values in `meta` or `replica_state` cannot be read."""
+    for kind in _DURABLE_KEYS if table == "meta" else _REPLICA_KEYS:
+        try:
+            load(connection, kind)
+        except ValueError:
+            return True
+    return False
 
 
 def require_identity(connection: apsw.Connection) -> Identity:

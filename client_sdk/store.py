@@ -13,11 +13,20 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import apsw
+import msgspec
 
-from client_sdk import replica_file
-from client_sdk.connection import APPLICATION_ID, BUSY_MS, connect, snapshot, transaction, translated
-from client_sdk.errors import RoadbookError, StoreBusyError, StoreFailedError, StoreFullError
-from client_sdk.state import ReplicaFiles, is_laid, last_change, load, note_change, save
+from client_sdk import damage, replica_file
+from client_sdk.connection import APPLICATION_ID, BUSY_MS, DAMAGE, connect, snapshot, transaction, translated
+from client_sdk.errors import (
+    ReplicaDamagedError,
+    RoadbookError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFailedError,
+    StoreFullError,
+)
+from client_sdk.state import ReplicaFiles, is_laid, last_change, load, lose_overlay, save
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,6 +56,8 @@ class Store:
         self._is_prepared = False
         self._building = 0
         self._builder: apsw.Connection | None = None
+        self._told: set[int] = set()
+        self.on_damage: Callable[[str], None] = lambda _cause: None
         with translated(self.path):
             self.writer = connect(self.path, APPLICATION_ID)
             self.reader = connect(self.path, APPLICATION_ID, read_only=True)
@@ -55,7 +66,11 @@ class Store:
     async def prepare(self, migrate: Callable[[apsw.Connection, str], bool]) -> None:
         """Create or migrate the device's own tables, and see to it that there is a replica to show. Raises StoreError."""
         await self._run("write", self._prepare, migrate)
-        await self.write(_nothing)
+        try:
+            await self.write(_nothing)
+        except ReplicaDamagedError as error:
+            await self._run("write", self._empty_shown, error.cause)
+            await self.write(_nothing)
 
     def _prepare(self, migrate: Callable[[apsw.Connection, str], bool]) -> None:
         with translated(self.path):
@@ -65,23 +80,17 @@ class Store:
                 self.writer.execute("VACUUM")
             self._is_prepared = True
             with transaction(self.writer):
-                self._ensure_shown()
-
-    def _ensure_shown(self) -> ReplicaFiles:
-        """Which replica is shown; where there is none that this app can read, an empty one takes its place."""
-        files = load(self.writer, ReplicaFiles)
-        if files is None or not replica_file.is_usable(replica_file.path_of(self.path, files.shown)):
-            number = 1 if files is None else files.last + 1
-            files = ReplicaFiles(shown=number, last=number)
-            replica_file.make_empty(self.path, number)
-            save(self.writer, files)
-            note_change(self.writer)
-        replica_file.unlink_others(self.path, files)
-        return files
+                replica_file.ensure_shown(self.writer, self.path)
 
     async def write(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `act` in one transaction: all of it is saved when this returns, or nothing is and it raises."""
-        return await self._run("write", self.write_now, act, *args, **kwargs)
+        """Run `act` in one transaction: all of it is saved when this returns, or nothing is and it raises.
+
+        Where the replica turns out to be too damaged for the overlay, what the user made is saved without being laid on it.
+        """
+        try:
+            return await self._run("write", self.write_now, act, *args, **kwargs)
+        except ReplicaDamagedError:
+            return await self._run("write", self._write_unlaid, act, *args, **kwargs)
 
     async def read(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `act` on one snapshot."""
@@ -97,31 +106,87 @@ class Store:
         return await self._run("build", self._build_now, act, *args, **kwargs)
 
     async def _run(self, thread: str, run: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        try:
+            return await self._run_in(thread, run, *args, **kwargs)
+        except StoreDamagedError as error:
+            if not self._is_prepared:
+                raise
+            find = self._drop_building if thread == "build" else self._look_at_shown
+            found = await self._run_in("write", find, error)
+            if found is None:
+                raise
+            if thread != "build":
+                self.tell_damage(found)
+            raise ReplicaDamagedError(found.damage) from error
+
+    async def _run_in(self, thread: str, run: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         if self._ended is not None:
             raise self._ended
         if self._inline:
             return run(*args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads[thread], lambda: run(*args, **kwargs))
 
+    def tell_damage(self, files: ReplicaFiles) -> None:
+        """Say that the replica that is shown is damaged, where it is and that was not said before."""
+        if files.damage and files.shown not in self._told:
+            self._told.add(files.shown)
+            self.on_damage(files.damage)
+
+    def _empty_shown(self, cause: str) -> None:
+        with translated(self.path):
+            self._let_go()
+            with transaction(self.writer):
+                replica_file.show_empty(self.writer, self.path, cause)
+
+    def _look_at_shown(self, error: StoreDamagedError) -> ReplicaFiles | None:
+        """The replica that is shown, where it is what is damaged, and that is noted now; None where it is the device's own file."""
+        try:
+            with translated(self.path):
+                self._let_go()
+                with transaction(self.writer):
+                    return damage.found_in_replica(self.writer, self.path, error.__cause__)
+        except StoreError:
+            return None
+
+    def _drop_building(self, error: StoreDamagedError) -> ReplicaFiles | None:
+        """The next pull begins the replica that is built anew, where its file is damaged; None where it is not."""
+        if not isinstance(error.__cause__, DAMAGE):
+            return None
+        with translated(self.path):
+            self._let_go()
+            with transaction(self.writer):
+                return replica_file.drop_building(self.writer, str(error.__cause__))
+
+    def _let_go(self) -> None:
+        """Let the writer see the device's own file alone; its next act takes the replica again."""
+        self._attached.pop(self.writer, None)
+        replica_file.detach(self.writer)
+
     def write_now(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`write`, in this thread."""
         with translated(self.path), self._writing():
             return act(self.writer, *args, **kwargs)
 
+    def _write_unlaid(self, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        with translated(self.path), self._writing(lose_overlay):
+            return act(self.writer, *args, **kwargs)
+
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, begin: Callable[[apsw.Connection], None] | None = None) -> Iterator[None]:
         """A writing transaction on the device's file and the replica that it names, whose overlay is what it should be."""
         for _ in range(_LOOKS_MAX):
             before = after = None
             try:
                 with transaction(self.writer):
                     if self._sees_shown(self.writer):
+                        if begin is not None:
+                            begin(self.writer)
                         before = self._mended()
                         yield
                         after = self._last_change()
                         files = None
                     else:
-                        files = self._ensure_shown()
+                        files = replica_file.ensure_shown(self.writer, self.path)
             except (apsw.FullError, apsw.IOError):
                 # Where the disk failed between the two files, what waits is saved: only the overlay is still to be laid.
                 if after == before or self._last_change() != after:
@@ -207,7 +272,7 @@ class Store:
             if files.building is None or anew:
                 # Whatever has the new number already was left by a device whose file has been restored since.
                 replica_file.unlink_others(self.path, ReplicaFiles(shown=files.shown, last=files.last))
-                files = ReplicaFiles(shown=files.shown, building=files.last + 1, last=files.last + 1)
+                files = msgspec.structs.replace(files, building=files.last + 1, last=files.last + 1)
                 save(connection, files)
             assert files.building is not None
             return files.building

@@ -21,7 +21,6 @@ from client_sdk.errors import (
     EpochChangedError,
     ReplicaDiffersError,
     RoadbookError,
-    StoreDamagedError,
     StoreError,
 )
 from client_sdk.events import Listener, ReplicaDiffers, ReplicaRepaired, Verification
@@ -244,7 +243,7 @@ class Verifier:
             inquiry.changed += await self._store.write(repairing.remove_strays, strays)
         for places in _portions(sizes):
             page = await self._fetch(inquiry.at, places)
-            changed = await self._put(inquiry.at, places, page)
+            changed = await self._store.write(repairing.replace_ranges, inquiry.at, places, page)
             if changed is None:
                 return False
             inquiry.changed += changed
@@ -264,13 +263,6 @@ class Verifier:
         )
         with self._flow.pulling((at.cursor, request.ranges[0])) as hear:
             return await read_repair(endpoint, request, hear)
-
-    async def _put(self, at: Checkpoint, places: set[Place], page: Page) -> Counter[str] | None:
-        """Replace ranges by a page, where indexes are in the way of it after these were made anew."""
-        try:
-            return await self._store.write(repairing.replace_ranges, at, places, page)
-        except StoreDamagedError:
-            return await self._store.write(_reindexed, at, places, page)
 
     async def _count(self, kinds: Collection[str] | None) -> Recount:
         """All rows of these kinds of bucket, or of all, computed anew."""
@@ -313,8 +305,3 @@ def _portions(sizes: Mapping[Place, int]) -> Iterator[set[Place]]:
         rows += sizes[place]
     if portion:
         yield portion
-
-
-def _reindexed(connection: apsw.Connection, at: Checkpoint, places: set[Place], page: Page) -> Counter[str] | None:
-    repairing.mend_indexes(connection, {bucket.partition(":")[0] for bucket, _ in places})
-    return repairing.replace_ranges(connection, at, places, page)
