@@ -36,12 +36,15 @@ class Life:
         self._is_carrying_out = False
         self.is_looked_at = False
         self._note = note
+        self._further: int | None = None
         self._connections: list[apsw.Connection] = []
 
     def adopt(self, connection: apsw.Connection) -> None:
         """From here on this life sees each of the connection's statements."""
         self._connections.append(connection)
-        connection.exec_trace = self._trace
+        if self._further is not None:
+            self._limit(connection, "main", self._further)
+        connection.exec_trace = self.trace
 
     @contextmanager
     def looked_at(self) -> Iterator[None]:
@@ -57,7 +60,14 @@ class Life:
         if self.dead:
             raise DeviceKilledError
 
-    def _trace(self, cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+    def step(self, where: str) -> None:
+        """Something that is no statement is about to happen, and is a place to die at as well."""
+        self.check()
+        self.statements += 1
+        if self.statements >= self.dies_at or (self.fuse is not None and self.fuse()):
+            self.die(f"before {where}")
+
+    def trace(self, cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
         if self._is_carrying_out or self.is_looked_at:
             return True
         self.check()
@@ -104,11 +114,16 @@ class Life:
 
     def limit_pages(self, further: int | None) -> None:
         """Let the disk be full after so many more pages, or let it have room again."""
+        self._further = further
         for connection in self._connections:
             with suppress(apsw.ConnectionClosedError), self.looked_at():
                 for file in set(connection.db_names()) - {"temp"}:
-                    count = int(connection.pragma("page_count", schema=file))
-                    connection.pragma("max_page_count", count + further if further is not None else 1_000_000, schema=file)
+                    self._limit(connection, file, further)
+
+    @staticmethod
+    def _limit(connection: apsw.Connection, file: str, further: int | None) -> None:
+        count = int(connection.pragma("page_count", schema=file))
+        connection.pragma("max_page_count", count + further if further is not None else 1_000_000, schema=file)
 
 
 _LIVES: dict[str, Life] = {}

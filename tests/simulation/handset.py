@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import apsw
+import httpx2
 
 from client_sdk import OrderClient
 from client_sdk.clock import IdSource
@@ -33,6 +34,7 @@ from sync_protocol.wire.codec import decode
 from sync_protocol.wire.messages import BucketRange, RangesRequest, ResyncReason
 from tests.simulation.damage import Condition, note_violation
 from tests.simulation.device import NEVER, DeviceKilledError, Fuse, begin_life, end_life
+from tests.simulation.images import ImageWatch
 from tests.simulation.network import Network, Wire
 from tests.simulation.plan import DAY_MS
 from tests.simulation.trace import ViolationError, require
@@ -100,6 +102,7 @@ class Handset:
         self.purged: set[tuple[object, ...]] = set()
         self.network.pushed, self.network.asked = self._pushed, self._asked
         self.condition = Condition()
+        self.images = ImageWatch(folder, world.trace.saw)
         self.is_wiped = False
         self.last_error: RoadbookError | None = None
 
@@ -116,6 +119,12 @@ class Handset:
     def is_at_rest(self) -> bool:
         """Whether it lives, is its user's, and has been at a checkpoint: with faults off it must be as the server is."""
         return self.client is not None and not self.is_revoked and self.epoch is not None
+
+    def lost_replica(self) -> None:
+        """All that it held is gone; what waits is not."""
+        self.epoch, self.cursor = None, 0
+        self.versions.clear()
+        self.condition.places.clear()
 
     # Its process
 
@@ -135,6 +144,7 @@ class Handset:
                 await asyncio.sleep(30)
                 continue
             client.subscribe(self._hear)
+            client._store.trace(self.life.trace)  # what it opens from now on dies at each statement too
             self.be_careless()
             self._read_journal()
             return
@@ -280,11 +290,13 @@ class Handset:
         except ViolationError as error:
             note_violation(self.world, error)
 
-    def _asked(self, path: str, body: bytes) -> None:
+    def _asked(self, request: httpx2.Request, body: bytes) -> None:
         """As with what is pushed."""
+        path = request.url.path
         if path == "/sync/ranges" and decode(body, RangesRequest).recount:
             self.world.trace.saw("device: asked for a recount")
         try:
+            self.images.asked(request, body)
             if not self.is_doubtful:
                 self.condition.asked(path)
         except ViolationError as error:

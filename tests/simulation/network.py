@@ -5,7 +5,7 @@ The device's side is the real HTTP client over this transport. Answers are garbl
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, Protocol
 
 import httpx2
@@ -14,16 +14,20 @@ from tests.simulation.device import Life
 from tests.simulation.trace import Trace
 
 DAY_SECONDS = 86_400.0
+FILES = "/sync/images/"
+"""Where the files of images are."""
+_PIECES = 4
 _BYTES_LET_THROUGH = 1_200
 """What the narrowest thing on the way takes: an order alone, but not two."""
 
 
 class Answer(NamedTuple):
-    """An HTTP response, whole."""
+    """An HTTP response; one that `breaks` ends with its connection, not as it should."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    breaks: bool = False
 
 
 class Server(Protocol):
@@ -70,7 +74,7 @@ class Network:
         self.under_way: set[asyncio.Task[None]] = set()
         self.requests = 0
         self.pushed: Callable[[bytes], None] = lambda _body: None
-        self.asked: Callable[[str, bytes], None] = lambda _path, _body: None
+        self.asked: Callable[[httpx2.Request, bytes], None] = lambda _request, _body: None
 
     def _draw(self) -> set[str]:
         """The faults of one request. Every kind is drawn each time, so that one more or less shifts none of the others."""
@@ -83,7 +87,7 @@ class Network:
         life.check()
         self.requests += 1
         path = request.url.path
-        self.asked(path, body)
+        self.asked(request, body)
         faults, wait = self._draw(), self._chance.random()
         self._trace.note("request", path, len(body), *sorted(faults))
         for fault in faults:
@@ -102,7 +106,7 @@ class Network:
         life.check()
         if "lost_reply" in faults or self.is_offline:
             raise httpx2.ReadTimeout("lost on its way back")
-        return self._damaged(answer, faults)
+        return self._damaged(answer, faults, is_file=path.startswith(FILES))
 
     def _instead(self, faults: set[str], path: str, size: int) -> Answer | None:
         """What answers in the server's place: a sign-in page, a gateway, the server's own guard, somebody else's answer."""
@@ -128,12 +132,12 @@ class Network:
                 self.pushed(body)
         return answer
 
-    def _damaged(self, answer: Answer, faults: set[str]) -> Answer:
+    def _damaged(self, answer: Answer, faults: set[str], *, is_file: bool) -> Answer:
         body = answer.body
         place = self._chance.randrange(len(body)) if body else 0
         if "cut_off" in faults and body:
-            return answer._replace(body=body[:place])
-        if "garbled" in faults and body and answer.status == 200:
+            return answer._replace(body=body[:place], breaks=is_file and place % 4 > 0)
+        if "garbled" in faults and body and answer.status in {200, 206}:
             return answer._replace(body=body[:place] + bytes([body[place] ^ 0x55]) + body[place + 1 :])
         return answer
 
@@ -153,6 +157,23 @@ class Network:
         task.add_done_callback(self.under_way.discard)
 
 
+class _Pieces(httpx2.AsyncByteStream):
+    """A body that comes in pieces, before each of which the device may die."""
+
+    def __init__(self, answer: Answer, life: Life) -> None:
+        self._answer, self._life = answer, life
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        body = self._answer.body
+        size = max(1, -(-len(body) // _PIECES))
+        for start in range(0, len(body), size):
+            await asyncio.sleep(0.01)
+            self._life.step("piece")
+            yield body[start : start + size]
+        if self._answer.breaks:
+            raise httpx2.ReadError("cut off")
+
+
 class Wire(httpx2.AsyncBaseTransport):
     """The transport that a device's HTTP client is given."""
 
@@ -162,4 +183,6 @@ class Wire(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         answer = await self._network.carry(request, self._life)
+        if request.url.path.startswith(FILES):
+            return httpx2.Response(answer.status, headers=answer.headers, stream=_Pieces(answer, self._life))
         return httpx2.Response(answer.status, headers=answer.headers, content=answer.body)

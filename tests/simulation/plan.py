@@ -75,6 +75,7 @@ RARER_STEPS: Final = {
     "inflate": 1,
 }
 DAMAGES: Final = {"damage": 5, "spoil_sum": 1}
+IMAGE_STEPS: Final = {"build_images": 3, "spoil_image": 1, "reinstall": 4}
 RARER_FAULTS: Final = ("newer_server", "older_server", "too_large")
 
 
@@ -102,6 +103,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     poison_rate: float
     rates: dict[str, float]
     steps: tuple[Step, ...]
+    has_images: bool = False
+    """Whether the server begins with images."""
     verifies: bool = False
     """Whether every replica is compared with the server's own rows at the end."""
     states: tuple[str, ...] = ()
@@ -117,6 +120,7 @@ class Swarm(msgspec.Struct, frozen=True, kw_only=True):
     page_rows: int | None = None
     poison_rate: float | None = None
     length: int | None = None
+    has_images: bool = False
     devices: int | None = None
 
 
@@ -140,9 +144,11 @@ def _with_latest(plan: Plan) -> Plan:
     damages = chance.random() < 0.12
     until_ms, verifies = plan.steps[-1].at_ms, chance.random() < 0.1
     kinds = chance.choices(list(DAMAGES), list(DAMAGES.values()), k=chance.choice((1, 2, 3))) if damages else []
+    images = chance.random() < 0.25
+    kinds += chance.choices(list(IMAGE_STEPS), list(IMAGE_STEPS.values()), k=chance.choice((1, 2, 3))) if images else []
     steps = [_step(chance, chance.randrange(until_ms + 1), kind) for kind in kinds]
     in_order = sorted((*plan.steps, *steps), key=lambda step: step.at_ms)
-    return msgspec.structs.replace(plan, verifies=verifies, steps=tuple(in_order))
+    return msgspec.structs.replace(plan, verifies=verifies, has_images=images, steps=tuple(in_order))
 
 
 def _draw(seed: int, swarm: Swarm | None) -> Plan:
@@ -170,6 +176,7 @@ def _draw(seed: int, swarm: Swarm | None) -> Plan:
         poison_rate=(0.15 if chance.random() < 0.15 else 0.0) if tendency.poison_rate is None else tendency.poison_rate,
         rates=rates,
         steps=_steps(chance, weights, length),
+        has_images=tendency.has_images,
     )
 
 

@@ -19,6 +19,7 @@ import server  # noqa: F401  # first of all, so that its SQLite takes the place 
 # isort: split
 from tests.simulation.plan import Plan, Swarm, draw
 from tests.simulation.planted_device import DEVICE_BUGS
+from tests.simulation.planted_image import IMAGE_BUGS
 from tests.simulation.planted_log import LOG_BUGS
 from tests.simulation.planted_push import PUSH_BUGS
 from tests.simulation.planted_repair import REPAIR_BUGS
@@ -28,7 +29,7 @@ from tests.simulation.template import template
 
 SEEDS: Final = 500
 KEPT: Final = Path(__file__).with_name("planted_seeds.json")
-BUGS: Final = (*PUSH_BUGS, *LOG_BUGS, *DEVICE_BUGS, *REPAIR_BUGS)
+BUGS: Final = (*PUSH_BUGS, *LOG_BUGS, *DEVICE_BUGS, *REPAIR_BUGS, *IMAGE_BUGS)
 
 
 class Caught(NamedTuple):

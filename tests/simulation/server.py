@@ -37,6 +37,7 @@ from sync_protocol.wire.codec import (
 )
 from sync_protocol.wire.messages import DeviceReport, EnrolRequest, ForkRequest, ImageRequest, PullRequest, PushRequest
 from tests.simulation.authority import InlineConnection, Process, ServerKilledError
+from tests.simulation.images import StorageInThisThread
 from tests.simulation.network import Answer
 from tests.simulation.oracle import Columns, History
 from tests.simulation.trace import Trace, ViolationError
@@ -109,6 +110,7 @@ class SimulatedServer:
         self.pause: Callable[[], float] | None = None
         self.fuse: Callable[[], str] | None = None
         self._through_app = through_app
+        self.images = StorageInThisThread(f"{self.path}-images")
         self._handlers = self._poisoned(intent_handlers())
         self._oracle: sqlite3.Connection | None = None
         self.restores = 0
@@ -194,7 +196,7 @@ class SimulatedServer:
     async def _ask_endpoint(self, request: httpx2.Request, body: bytes) -> Answer:
         """What the routes do, without their framework: ten of eleven seeds ask so, for speed."""
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        endpoint = ServerEndpoint(self.database, self._handlers, self.clock, self.ids, token)
+        endpoint = ServerEndpoint(self.database, self._handlers, self.clock, self.ids, token, images=self.images)
         path = request.url.path
         answers = (ANSWERS_HEADER.lower().encode(), digest(body).hex().encode())
         try:
@@ -215,7 +217,7 @@ class SimulatedServer:
     async def _ask_app(self, request: httpx2.Request, body: bytes) -> Answer:
         app = shared_app()
         app.state.database, app.state.clock, app.state.ids = self.database, self.clock, self.ids
-        app.state.intent_handlers = self._handlers
+        app.state.intent_handlers, app.state.images = self._handlers, self.images
         return await call(app, request, body)
 
     async def work(self, act: Callable[[WriteSession], Awaitable[T]]) -> T | None:

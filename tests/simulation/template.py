@@ -18,6 +18,9 @@ import msgspec
 
 from client_sdk import OrderClient
 from client_sdk.clock import IdSource as DeviceIds
+from server.sync.images.building import ImageBuilder
+from server.sync.images.upkeep import ImagePolicy
+from tests.simulation.images import StorageInThisThread
 from tests.simulation.oracle import SYNCED_TABLES, VERSIONS, Columns
 from tests.support.databases import migrate_database, open_database
 from tests.support.device_files import look_into
@@ -33,8 +36,15 @@ _TIME = """
 """
 
 
+class StoppedClock:
+    """The server's time when the template is made."""
+
+    def now_ms(self) -> int:
+        return START_MS
+
+
 class Template(NamedTuple):
-    """Closed files below `folder`: `server.db`, and `<place>/<state>/tablet.db` for each device."""
+    """Closed files below `folder`: `server.db`, with images `images.db`, and `<place>/<state>/tablet.db` for each device."""
 
     folder: Path
     company: Company
@@ -72,6 +82,7 @@ def template() -> Template:
         connection.execute("UPDATE change_commit SET committed_at_ms = ?", (START_MS,))
         connection.execute(_TIME)
     connection.close()
+    asyncio.run(_make_images(folder))
     return Template(folder, company(), _columns(folder / "0" / "synced"))
 
 
@@ -92,6 +103,16 @@ async def _make(folder: Path) -> None:
         device = await _opened(world, folder / str(place) / "synced", place)
         await device.sync()
         await device.close()
+    await database.close()
+
+
+async def _make_images(folder: Path) -> None:
+    """The same server with images of all that its devices hold: `images.db`, and `images` with their files."""
+    shutil.copyfile(folder / "server.db", folder / "images.db")
+    database = open_database(f"sqlite:///{folder / 'images.db'}", pool_size=1)
+    policy = ImagePolicy(sets_max=20, rows_min=1, retention_days=90)
+    built = await ImageBuilder(database, StorageInThisThread(str(folder / "images")), StoppedClock(), policy).run()
+    assert built.built
     await database.close()
 
 

@@ -76,7 +76,9 @@ class SimulatedWorld:
     # The beginning and the end
 
     async def begin(self) -> None:
-        shutil.copyfile(self.template / "server.db", self.folder / "server.db")
+        shutil.copyfile(self.template / ("images.db" if self.plan.has_images else "server.db"), self.server.path)
+        if self.plan.has_images:
+            shutil.copytree(self.template / "images", str(self.server.images.folder))
         pauses = self.chance("pauses")
         if self.plan.statements_are_slow:
             self.server.pause = lambda: pauses.random() * 0.5 if pauses.random() < 0.03 else 0.0
