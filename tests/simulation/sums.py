@@ -99,7 +99,11 @@ def check_device_sums(world: "SimulatedWorld", handset: "Handset") -> None:
     names = world.server.history.columns.names
     tables = {table: handset.query(f"SELECT {', '.join(columns)} FROM {table}") for table, columns in names.items()}
     kept = {(bucket, number): (rows, checksum) for bucket, number, rows, checksum in handset.query(_OF_DEVICE)}
-    _require_same(sums_of(names, tables), kept, "a device's sums are those of its rows")
+    expected = sums_of(names, tables)
+    if handset.condition.excused:  # what damage left of a bucket that is not its any more is put right when it comes again
+        own = {bucket for bucket, _ in expected}
+        kept = {place: held for place, held in kept.items() if place[0] in own}
+    _require_same(expected, kept, "a device's sums are those of its rows")
 
 
 def check_server_sums(world: "SimulatedWorld") -> None:
