@@ -1,4 +1,4 @@
-"""I-1 to I-5 (and I-7) under faults, by Hypothesis: 100 runs on SQLite, fewer on PostgreSQL, more when told to soak.
+"""I-1 to I-5 (and I-7) under faults, by Hypothesis: 50 runs on SQLite, 30 on PostgreSQL, more when told to soak.
 
 `ROADBOOK_SOAK_SECONDS` makes the SQLite runs go on for about that long.
 """
@@ -23,7 +23,7 @@ from tests.sync.machine import SyncMachine
 
 RUNS_PER_SECOND = 2
 SHARES = 10
-RUNS_ON_SQLITE = 100 // SHARES
+RUNS_ON_SQLITE = 50 // SHARES
 RUNS_ON_POSTGRESQL = 30 // SHARES
 
 
