@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import apsw
 import msgspec
 
-from client_sdk.rows import fetch_one, fetch_rows, fetch_tuples
+from client_sdk.rows import empty, fetch_one, fetch_rows, fetch_tuples
 from client_sdk.state import Identity, checkpoint, is_overlay_lost, load, note_laid
 from sync_protocol.entities import BY_ROW
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
@@ -26,8 +26,7 @@ def rebuild(connection: apsw.Connection) -> None:
     """Rewind, then replay what the replica does not show at its checkpoint. One that is too damaged for it is left."""
     if is_overlay_lost(connection):
         return
-    for synced in OVERLAID:
-        connection.execute(f"DELETE FROM {overlay(synced)}")  # noqa: S608  # a name of the registry
+    empty(connection, map(overlay, OVERLAID))
     pending = fetch_tuples(
         connection,
         """

@@ -18,11 +18,13 @@ from client_sdk.errors import BadReplyError, StoreBusyError
 from client_sdk.pages import Page
 from client_sdk.range_sums import RangeSums
 from client_sdk.replica_file import create_tables, finish
+from client_sdk.rows import empty, filled
 from client_sdk.state import (
     STAGED_SCOPE,
     Beyond,
     Checkpoint,
     ReplicaFiles,
+    ScopeDigest,
     ScopeHeld,
     Staging,
     checkpoint,
@@ -65,7 +67,7 @@ def begin_staging(connection: apsw.Connection) -> Staging | None:
 
 
 def _staging_from(connection: apsw.Connection, at: Checkpoint) -> Staging:
-    scope = load(connection, ScopeHeld)
+    scope = load(connection, ScopeDigest)
     return Staging(epoch=at.epoch, cursor=at.cursor, afresh=False, digest=scope.digest if scope else None)
 
 
@@ -86,9 +88,7 @@ def _require_unmoved(connection: apsw.Connection, staging: Staging) -> None:
 
 def clear_staging(connection: apsw.Connection) -> None:
     """Drop everything that is staged."""
-    for synced in SYNCED:
-        connection.execute(f"DELETE FROM {staged(synced)}")  # noqa: S608  # a name of the registry
-    connection.execute("DELETE FROM staged_gone")
+    empty(connection, (*map(staged, SYNCED), "staged_gone"))
     forget_staging(connection)
 
 
@@ -231,17 +231,18 @@ def _upsert_sql(synced: Synced, table: str, source: str | None = None) -> str:
 def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> Applied:
     """Move the replica to the checkpoint that is staged whole, with its cursor and its scope, and lay the overlay anew."""
     _require_unmoved(connection, staging)
-    before = load(connection, ScopeHeld)
+    after = load(connection, ScopeHeld, STAGED_SCOPE)
+    before = load(connection, ScopeHeld) if after is not None else None  # else they are the same: neither is looked through
     assert not staging.afresh
     assert staging.epoch != trailer.epoch or trailer.cursor >= checkpoint(connection).cursor
     at = _reach(connection, trailer, clock_skew_ms)
-    receipts.write(connection, _lost(before, load(connection, ScopeHeld)), at)
+    receipts.write(connection, _lost(before, after), at)
     changes = Changes()
     _purge(connection, staging.lost, _replica_table, changes)
     _merge_tables(connection, changes)
     clear_staging(connection)
     overlay.rebuild(connection)
-    return _applied(connection, before, changes)
+    return _applied(at, before, after, changes)
 
 
 def complete(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> None:
@@ -283,7 +284,7 @@ def show(connection: apsw.Connection, built: Checkpoint, before: ScopeHeld | Non
     changes = Changes()
     for synced in SYNCED:
         changes.add_unnamed(synced.name, connection.execute(f"SELECT count(*) FROM {synced.name}").get)  # noqa: S608  # names of the registry
-    return _applied(connection, before, changes)
+    return _applied(built, before, load(connection, ScopeHeld), changes)
 
 
 def _reach(connection: apsw.Connection, trailer: PageTrailer, clock_skew_ms: int) -> Checkpoint:
@@ -295,19 +296,19 @@ def _reach(connection: apsw.Connection, trailer: PageTrailer, clock_skew_ms: int
     return at
 
 
-def _applied(connection: apsw.Connection, before: ScopeHeld | None, changes: Changes) -> Applied:
-    now = load(connection, ScopeHeld)
+def _applied(at: Checkpoint, before: ScopeHeld | None, after: ScopeHeld | None, changes: Changes) -> Applied:
     return Applied(
-        checkpoint=checkpoint(connection),
+        checkpoint=at,
         changed=dict(+changes.counts),
         ids=changes.ids(),
-        gained=tuple(_lost(now, before)),
-        lost=tuple(_lost(before, now)),
+        gained=tuple(_lost(after, before)),
+        lost=tuple(_lost(before, after)),
     )
 
 
 def _merge_tables(connection: apsw.Connection, changes: Changes) -> None:
     gone = {entity for (entity,) in connection.execute("SELECT DISTINCT entity FROM staged_gone")}
+    come = filled(connection, map(staged, SYNCED))
     for synced in SYNCED:
         delete = f"""
             DELETE FROM {synced.name} WHERE rowid IN (
@@ -318,7 +319,8 @@ def _merge_tables(connection: apsw.Connection, changes: Changes) -> None:
             changes.make(connection, synced, delete, "staged_gone WHERE entity = ?", (synced.name,))
         names, table = ", ".join(columns(synced, PROTOCOL_VERSION)), staged(synced)
         upsert = _upsert_sql(synced, synced.name, f"SELECT {names} FROM {table} WHERE true")  # noqa: S608  # as above
-        changes.make(connection, synced, upsert, table)
+        if table in come:
+            changes.make(connection, synced, upsert, table)
 
 
 def _replica_table(synced: Synced) -> str:

@@ -1,6 +1,6 @@
 """Rows out of the device's tables, with the overlay on them where there is one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -36,3 +36,18 @@ def fetch_tuples(connection: apsw.Connection, sql: str, bindings: Sequence[Any] 
 def fetch_one(connection: apsw.Connection, row: type[R], row_id: UUID) -> R | None:
     """The row with this id, or None."""
     return next(iter(fetch_rows(connection, row, "id = ?", row_id.bytes)), None)
+
+
+def filled(connection: apsw.Connection, tables: Iterable[str]) -> list[str]:
+    """Those of the tables, whose names are the registry's, that have a row; in their order.
+
+    It looks into the table and not into an index of it, so that a damaged one is found.
+    """
+    parts = (f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {table} NOT INDEXED)" for table in tables)  # noqa: S608  # as said
+    return [table for (table,) in connection.execute(" UNION ALL ".join(parts))]
+
+
+def empty(connection: apsw.Connection, tables: Iterable[str]) -> None:
+    """Delete all rows of the tables. Of one that has none SQLite would write the page, and that of each index, all the same."""
+    for table in filled(connection, tables):
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608  # a name of the registry

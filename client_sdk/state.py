@@ -58,6 +58,12 @@ class ScopeHeld(msgspec.Struct, frozen=True):
     buckets: tuple[str, ...]
 
 
+class ScopeDigest(msgspec.Struct, frozen=True):
+    """Of a `ScopeHeld` its digest alone, read without the thousands of names that a scope may have."""
+
+    digest: bytes
+
+
 class ReplicaFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Which of the numbered replica files is shown, which is being built, and the last number that was given away.
 
@@ -146,6 +152,7 @@ _DURABLE_KEYS: Final[dict[type[msgspec.Struct], str]] = {
 _REPLICA_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Checkpoint: "checkpoint",
     ScopeHeld: "scope",
+    ScopeDigest: "scope",
     Staging: "staging",
     ScrubPosition: "scrub",
     Suspects: "suspects",

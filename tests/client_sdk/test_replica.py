@@ -359,3 +359,21 @@ async def test_a_rebuild_shows_the_old_list_or_the_new_one_and_never_an_empty_on
     assert set(seen) == {old, new}
     assert seen == sorted(seen, key=(old, new).index), "and never goes back"
     assert len(seen) > 100, "before every statement of the writer"
+
+
+async def test_a_sync_writes_no_more_than_what_is_new(world: World, tmp_path: Path) -> None:
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await device.sync()
+        await device.sync()
+        assert await device._store.empty_log()
+        await device.sync()
+        assert pages_written(tmp_path) <= 2, "where the replica is by now"
+        await world.change(Product, world.company.products[0].id, name="Changed")
+        await device.sync()
+        assert pages_written(tmp_path) <= 2 + 20, "and a row, with its indexes, words and sums"
+
+
+def pages_written(folder: Path) -> int:
+    """How many pages the write-ahead logs hold: each has a header of its own, as the log has."""
+    sizes = [log.stat().st_size for log in folder.glob("device.db*-wal")]
+    return sum((size - 32) // (4096 + 24) for size in sizes if size)

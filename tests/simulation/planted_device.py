@@ -132,7 +132,7 @@ _REPLICA: Final = (
         "a purge writes no receipt",
         "nobody can show that the device gave back what it lost",
         "client_sdk.replica",
-        "    receipts.write(connection, _lost(before, load(connection, ScopeHeld)), at)\n",
+        "    receipts.write(connection, _lost(before, after), at)\n",
         "",
         swarm=_MOVED,
     ),
