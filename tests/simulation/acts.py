@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.simulation import damage, images, rarer, steps
+from tests.simulation import damage, images, older, rarer, steps
 from tests.simulation.plan import Step
 from tests.simulation.world import SimulatedWorld
 
@@ -10,6 +10,7 @@ _RARER: Final = (
     *(rarer.blunder, rarer.finish, rarer.contend, rarer.roll_back),
     *(rarer.hand_over, rarer.assign, rarer.fad, rarer.inflate),
     *(damage.damage, damage.spoil_sum, images.build_images, images.spoil_image, images.reinstall),
+    older.update_app,
 )
 ACTS: Final[dict[str, steps.Act]] = steps.ACTS | {act.__name__: act for act in _RARER}
 

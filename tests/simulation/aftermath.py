@@ -54,7 +54,7 @@ async def check_aftermath(world: "SimulatedWorld") -> None:
         identity = handset.look(handset.client.status()).identity
         if identity is not None and identity.device_id.bytes in world.server.revoked_devices():
             await _check_revoked(world, handset)
-        elif not handset.is_revoked:
+        elif not handset.is_revoked and handset.protocol_version > 1:
             await _check_receipts(world, handset)
 
 

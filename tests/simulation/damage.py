@@ -37,30 +37,35 @@ _COMPARING: Final = frozenset({"/sync/ranges", "/sync/repair"})
 class Condition:
     """What is known to be wrong with a device's replica: `places`, in `file`.
 
-    It is `excused` where its sums may differ from the server's for another reason than damage, from then on.
+    It is `excused` where its sums may differ from the server's for another reason than damage, from then on; `is_older` where
+    it has rows that came without checksums.
     """
 
-    def __init__(self, places: Iterable[Place] = (), file: str = "", *, excused: bool = False) -> None:
-        self.places, self.file, self.excused = set(places), file, excused
+    def __init__(self, places: Iterable[Place] = (), file: str = "", *, excused: bool = False, is_older: bool = False) -> None:
+        self.places, self.file, self.excused, self.is_older = set(places), file, excused, is_older
 
     def copy(self) -> "Condition":
         """The same, for a copy of the device's files."""
-        return Condition(self.places, self.file, excused=self.excused)
+        return Condition(self.places, self.file, excused=self.excused, is_older=self.is_older)
 
     def asked(self, path: str) -> None:
         """I-3: the device asks the server for this. Raises ViolationError."""
-        require(self.excused or path not in _COMPARING, "I-3", "sums differ only where something was damaged")
+        require(self.excused or self.is_older or path not in _COMPARING, "I-3", "sums differ only where something was damaged")
 
     def repaired(self, places: set[Place], *, sums_are_spoiled: bool) -> None:
         """I-3: these ranges were replaced. Raises ViolationError."""
         is_only_damage = sums_are_spoiled or places <= self.places
-        require(self.excused and is_only_damage, "I-3", f"only what was damaged is repaired, not {sorted(places - self.places)}")
+        require(
+            self.is_older or (self.excused and is_only_damage),
+            "I-3",
+            f"only what was damaged is repaired, not {sorted(places - self.places)}",
+        )
         self.places -= places
 
 
 async def damage(world: "SimulatedWorld", handset: "Handset", step: Step) -> None:
     """A row of a replica is changed, lost or made up, or a sum of its is; where its triggers were on, the sums show it."""
-    if handset.client is None or handset.is_revoked or not handset.cursor or handset.is_doubtful:
+    if handset.client is None or handset.is_revoked or not handset.cursor or handset.is_doubtful or handset.condition.is_older:
         return
     ((file,),) = handset.query("SELECT file FROM pragma_database_list WHERE name = ?", SCHEMA)
     kind, is_seen = KINDS[step.pick(0, 4)], step.pick(1, 3) > 0
@@ -132,12 +137,13 @@ async def spoil_sum(world: "SimulatedWorld", _handset: "Handset", step: Step) ->
 async def mend_all(world: "SimulatedWorld") -> None:
     """With faults off: what was damaged is found by a verification at the latest, and the server's sums at a checkpoint."""
     for handset in world.handsets:
-        if not handset.is_at_rest:
+        if not handset.is_at_rest or handset.protocol_version == 1:
             continue
         condition = handset.condition
-        if condition.places:
+        if condition.places or condition.is_older:
             await handset.verify(is_equal=None)
             condition.places.clear()
+            condition.is_older = False
             handset.check_replica()
             for sku, row_id in handset.query("SELECT sku, id FROM product"):
                 found = handset.look(handset.client.search(sku)) if handset.client is not None else []

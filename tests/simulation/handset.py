@@ -36,6 +36,7 @@ from tests.simulation.damage import Condition, note_violation
 from tests.simulation.device import NEVER, DeviceKilledError, Fuse, begin_life, end_life
 from tests.simulation.images import ImageWatch
 from tests.simulation.network import Network, Wire
+from tests.simulation.older import TODAY, OlderWire, in_first_words, is_same_verdict, knows_all, write_as_it_did
 from tests.simulation.plan import DAY_MS
 from tests.simulation.trace import ViolationError, require
 from tests.support.world import SERVER_URL
@@ -80,7 +81,7 @@ class Told:
 class Handset:
     """One device. `holds` are the intents that it must not lose: by id, the order or customer that each is about."""
 
-    def __init__(self, world: "SimulatedWorld", place: int, rep: int, folder: Path) -> None:
+    def __init__(self, world: "SimulatedWorld", place: int, rep: int, folder: Path, protocol_version: int = TODAY) -> None:
         self.world, self.place, self.rep, self.folder = world, place, rep, folder
         self.clock = DeviceClock(world.clock.now_ms)
         self.ids = IdSource(self.clock, world.chance(f"ids/{place}"))
@@ -101,7 +102,8 @@ class Handset:
         self.original = -1
         self.purged: set[tuple[object, ...]] = set()
         self.network.pushed, self.network.asked = self._pushed, self._asked
-        self.condition = Condition()
+        self.protocol_version, self.was_older = protocol_version, protocol_version < TODAY
+        self.condition = Condition(is_older=self.was_older)
         self.images = ImageWatch(folder, world.trace.saw)
         self.is_wiped = False
         self.last_error: RoadbookError | None = None
@@ -152,12 +154,13 @@ class Handset:
 
     async def _open(self) -> OrderClient:
         life, network = self.life, self.network
+        wire = Wire(network, life) if self.protocol_version == TODAY else OlderWire(network, life)
         return await OrderClient.open(
             self.folder / "tablet.db",
             time_zone="Europe/Amsterdam",
             clock=self.clock,
             ids=self.ids,
-            endpoint_for=lambda url, token: HttpEndpoint(url, token, transport=Wire(network, life)),
+            endpoint_for=lambda url, token: HttpEndpoint(url, token, transport=wire),
             page_rows=self.world.plan.page_rows,
             inline=True,
         )
@@ -224,6 +227,8 @@ class Handset:
 
     def saved(self) -> None:
         """An act returned: whatever is in the outbox is saved now, as its user was shown."""
+        if self.protocol_version < TODAY:
+            write_as_it_did(self)
         for intent_id, subject in self.query("SELECT intent_id, subject_id FROM outbox"):
             if intent_id not in self.told:
                 self.holds.setdefault(intent_id, subject)
@@ -262,15 +267,22 @@ class Handset:
         require(rows, "I-1", "a verdict that is told is in the journal")
         verdict, outcome = rows[0]
         self.world.trace.note("verdict", self.place, intent_id.hex(), outcome)
-        require(verdict in self.world.server.history.ever.get(intent_id, ()), "I-2", "what is told is what the server decided")
+        decided = self.world.server.history.ever.get(intent_id, ())
+        require(any(self.is_same(verdict, each) for each in decided), "I-2", "what is told is what the server decided")
         before = self.told.get(intent_id)
-        changed = before is not None and before.verdict != verdict
+        changed = before is not None and not self.is_same(before.verdict, verdict)
         require(not changed or self.world.server.restores, "I-2", "a verdict that was told never changes")
         self.told[intent_id] = Told(verdict, outcome, self.world.clock.now_ms())
+
+    def is_same(self, one: bytes, other: bytes) -> bool:
+        """Whether two verdicts are the same to this device."""
+        return one == other or (self.was_older and is_same_verdict(one, other))
 
     def _check_codes(self, verdict: Verdict) -> None:
         """I-2: a verdict is about what was asked, in the order in which it was asked."""
         require(Code.MALFORMED not in verdict.codes, "I-2", "what the SDK asks is never malformed")
+        is_older = self.protocol_version < TODAY
+        require(not is_older or knows_all(code.value for code in verdict.codes), "I-2", "a device is told what it can know")
         for change in verdict.changes:
             is_twice = change.code is Code.NUMBER_CHANGED and str(change.after).startswith(str(change.before))
             were_copied = any(each.was_copied for each in self.world.handsets)
@@ -285,6 +297,8 @@ class Handset:
     def _pushed(self, body: bytes) -> None:
         """What it shows is kept aside: in the midst of a request the SDK could take it for a failure of the network."""
         try:
+            if self.protocol_version < TODAY:
+                self.world.trace.saw("device: pushed by protocol 1")
             if not self.is_revoked:
                 self.world.pushers.note(self.place, body)
         except ViolationError as error:
@@ -362,10 +376,14 @@ class Handset:
         expected = then.view(self.rep_id)
         for table, names in self.world.server.history.columns.names.items():
             rows = self.query(f"SELECT commit_seq, {', '.join(names)} FROM {table} ORDER BY id")
+            if self.protocol_version < TODAY:
+                expected[table] = in_first_words(table, self.world.server.history.columns.place[table], expected[table])
             self._check_table(table, rows, expected[table])
 
     def _is_damaged(self) -> bool:
-        """Whether what is shown was damaged and is not repaired; what was built anew since is not."""
+        """Whether what is shown was damaged, or came in the words of another version, and is not repaired."""
+        if self.condition.is_older and self.protocol_version == TODAY:
+            return True
         if self.condition.places:
             ((file,),) = self.query("SELECT file FROM pragma_database_list WHERE name = ?", SCHEMA)
             if Path(file).name != self.condition.file:

@@ -105,6 +105,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     has_images: bool = False
     """Whether the server begins with images."""
+    older_devices: int = 0
+    """How many of them, the first ones, are of protocol 1."""
     verifies: bool = False
     """Whether every replica is compared with the server's own rows at the end."""
     states: tuple[str, ...] = ()
@@ -121,6 +123,7 @@ class Swarm(msgspec.Struct, frozen=True, kw_only=True):
     poison_rate: float | None = None
     length: int | None = None
     has_images: bool = False
+    older_devices: int = 0
     devices: int | None = None
 
 
@@ -146,9 +149,11 @@ def _with_latest(plan: Plan) -> Plan:
     kinds = chance.choices(list(DAMAGES), list(DAMAGES.values()), k=chance.choice((1, 2, 3))) if damages else []
     images = chance.random() < 0.25
     kinds += chance.choices(list(IMAGE_STEPS), list(IMAGE_STEPS.values()), k=chance.choice((1, 2, 3))) if images else []
+    older = chance.choice((1, 1, 2)) if chance.random() < 0.15 else 0
+    kinds += ["update_app"] * chance.choice((0, 1, 2, 2)) if older else []
     steps = [_step(chance, chance.randrange(until_ms + 1), kind) for kind in kinds]
     in_order = sorted((*plan.steps, *steps), key=lambda step: step.at_ms)
-    return msgspec.structs.replace(plan, verifies=verifies, has_images=images, steps=tuple(in_order))
+    return msgspec.structs.replace(plan, verifies=verifies, has_images=images, older_devices=older, steps=tuple(in_order))
 
 
 def _draw(seed: int, swarm: Swarm | None) -> Plan:
@@ -177,6 +182,7 @@ def _draw(seed: int, swarm: Swarm | None) -> Plan:
         rates=rates,
         steps=_steps(chance, weights, length),
         has_images=tendency.has_images,
+        older_devices=tendency.older_devices,
     )
 
 

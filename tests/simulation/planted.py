@@ -21,6 +21,7 @@ from tests.simulation.plan import Plan, Swarm, draw
 from tests.simulation.planted_device import DEVICE_BUGS
 from tests.simulation.planted_image import IMAGE_BUGS
 from tests.simulation.planted_log import LOG_BUGS
+from tests.simulation.planted_older import OLDER_BUGS
 from tests.simulation.planted_push import PUSH_BUGS
 from tests.simulation.planted_repair import REPAIR_BUGS
 from tests.simulation.planting import PlantedBug, in_child, plant
@@ -29,7 +30,7 @@ from tests.simulation.template import template
 
 SEEDS: Final = 500
 KEPT: Final = Path(__file__).with_name("planted_seeds.json")
-BUGS: Final = (*PUSH_BUGS, *LOG_BUGS, *DEVICE_BUGS, *REPAIR_BUGS, *IMAGE_BUGS)
+BUGS: Final = (*PUSH_BUGS, *LOG_BUGS, *DEVICE_BUGS, *REPAIR_BUGS, *IMAGE_BUGS, *OLDER_BUGS)
 
 
 class Caught(NamedTuple):

@@ -32,6 +32,7 @@ SOMETIMES: Final = (
     "server: tombstones collected",
     *(f"device: {damage}" for damage in ("changed row", "lost row", "extra row", "wrong sum", "repaired", "asked for a recount")),
     *(f"image: {what}" for what in ("built", "begun", "resumed", "adopted", "fallen back", "expired", "spoiled")),
+    *(f"device: {what}" for what in ("pushed by protocol 1", "updated", "updated with a queue")),
     *("device: lost its replica", "device: killed before", "server: wrong sum", "error: ReplicaDiffersError"),
     *(f"error: {name}Error" for name in ("BadReply", "DeviceRevoked", "NoPrice", "OrderState", "UnknownRow", "NotEnrolled")),
     *(f"error: {name}Error" for name in ("ServerBusy", "ServerUnreachable", "StoreBusy", "StoreFull", "LinkTooSlow")),

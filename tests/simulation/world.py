@@ -14,6 +14,7 @@ from tests.simulation.aftermath import Pushers, check_aftermath
 from tests.simulation.damage import Condition, mend_all
 from tests.simulation.device import copy_files, end_life
 from tests.simulation.handset import Handset, Told
+from tests.simulation.older import FIRST, TODAY
 from tests.simulation.plan import DAY_MS, Plan, Step
 from tests.simulation.server import SimulatedServer
 from tests.simulation.sums import check_device_sums, check_server_sums
@@ -103,7 +104,8 @@ class SimulatedWorld:
 
     def add_handset(self, rep: int) -> Handset:
         place = len(self.handsets)
-        handset = Handset(self, place, rep, self.folder / f"device-{place}")
+        version = FIRST if place < self.plan.older_devices else TODAY
+        handset = Handset(self, place, rep, self.folder / f"device-{place}", version)
         for other in self.handsets:
             other.network.neighbours.append(handset.network)
             handset.network.neighbours.append(other.network)
@@ -193,7 +195,7 @@ class SimulatedWorld:
             require(at == (server.latest.epoch, server.latest.head), "I-6", "with faults off every replica catches up")
             for intent_id, told in handset.told.items():
                 record = server.records.get(intent_id)
-                kept = record is None or record.verdict == told.verdict or self._is_past(handset, told)
+                kept = record is None or handset.is_same(record.verdict, told.verdict) or self._is_past(handset, told)
                 require(kept, "I-2", "what was told is what the server holds")
             self.check_bytes(handset)
             check_device_sums(self, handset)
@@ -288,6 +290,7 @@ class SimulatedWorld:
         clone.holds, clone.told, clone.is_doubtful = dict(handset.holds), dict(handset.told), handset.is_doubtful
         clone.is_revoked, clone.rebuilt_at_ms = handset.is_revoked, handset.rebuilt_at_ms
         clone.condition = handset.condition.copy()
+        clone.protocol_version, clone.was_older = handset.protocol_version, handset.was_older
         copy_files(handset.folder, clone.folder)
         await clone.switch_on()
 

@@ -1,0 +1,115 @@
+"""Devices whose app is of protocol 1, to the end or until they are updated, with what waits in their outbox.
+
+There is no such app any more: it is today's, which asks as that one did, gets the answers that it got, is refused what it
+never asked for, and whose amendments are put into its outbox as it wrote them.
+"""
+
+from collections.abc import Iterable
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx2
+import msgspec
+
+from sync_protocol.wire.codec import DIGEST_HEADER, decode, digest, encode
+from sync_protocol.wire.messages import EnrolRequest, ForkRequest, IntentEnvelope, PullRequest, PushRequest
+from tests.simulation.damage import Condition
+from tests.simulation.device import open_as_another
+from tests.simulation.network import Answer, Network
+from tests.simulation.plan import Step
+
+if TYPE_CHECKING:
+    from tests.simulation.device import Life
+    from tests.simulation.handset import Handset
+    from tests.simulation.world import SimulatedWorld
+
+FIRST: Final = 1
+TODAY: Final = 2
+_ASKED: Final[dict[str, Any]] = {
+    "/sync/enrol": EnrolRequest,
+    "/sync/fork": ForkRequest,
+    "/sync/push": PushRequest,
+    "/sync/pull": PullRequest,
+}
+_NOT_THERE: Final = Answer(
+    404, [(b"content-type", b"application/problem+json")], b'{"code": "not_found", "detail": "no such path"}'
+)
+_TOLD: Final = {"too_old": "malformed", "handed_over": "not_permitted", "routed": "customer_on_hold"}
+"""What a device of protocol 1 is told in place of a code that came later."""
+
+
+class OlderWire(httpx2.AsyncBaseTransport):
+    """The transport of such a device."""
+
+    def __init__(self, network: Network, life: "Life") -> None:
+        self._network, self._life = network, life
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        path = request.url.path
+        if path not in _ASKED:
+            return httpx2.Response(_NOT_THERE.status, headers=_NOT_THERE.headers, content=_NOT_THERE.body)
+        before = await request.aread()
+        message = decode(before, _ASKED[path])
+        body = encode(msgspec.structs.replace(message, protocol_version=FIRST))
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
+        headers[DIGEST_HEADER.lower()] = digest(body).hex()
+        asked = httpx2.Request(request.method, request.url, headers=headers, content=body)
+        answer = await self._network.carry(asked, self._life)
+        told = {digest(body).hex().encode(): digest(before).hex().encode()}
+        given = [(name, told.get(value, value)) for name, value in answer.headers]
+        return httpx2.Response(answer.status, headers=given, content=answer.body)
+
+
+def write_as_it_did(handset: "Handset") -> None:
+    """Let the amendments in the outbox be of the first schema, which has no way to take a note back."""
+    with closing(open_as_another(handset.folder / "tablet.db")) as connection:
+        for sequence, stored in connection.execute("SELECT sequence, envelope FROM outbox WHERE kind = 'AmendOrder'").fetchall():
+            envelope = decode(stored, IntentEnvelope)
+            if envelope.schema_version == TODAY:
+                asked = msgspec.msgpack.decode(envelope.body)
+                body = encode(asked | {"note": asked.get("note") or ""})
+                older = msgspec.structs.replace(envelope, schema_version=FIRST, body=body, digest=digest(body))
+                connection.execute("UPDATE outbox SET envelope = ? WHERE sequence = ?", (encode(older), sequence))
+
+
+def is_same_verdict(one: bytes, other: bytes) -> bool:
+    """Whether two verdicts are the same in the words of protocol 1."""
+    return one == other or _in_first_words(one) == _in_first_words(other)
+
+
+def _in_first_words(verdict: bytes) -> dict[str, Any]:
+    said = msgspec.msgpack.decode(verdict)
+    codes = {_TOLD.get(code, code) for code in said.get("codes", ())}
+    changes = [{**change, "code": _TOLD.get(change["code"], change["code"])} for change in said.get("changes", ())]
+    return said | {"codes": codes, "changes": changes}
+
+
+def knows_all(codes: Iterable[str]) -> bool:
+    """Whether such a device knows these codes."""
+    return _TOLD.keys().isdisjoint(codes)
+
+
+def in_first_words(table: str, places: dict[str, int], rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows of a table as such a device has them; `places` are where its columns stand."""
+    if table != "sales_order":
+        return rows
+    place = places["hold_code"]
+    return [(*row[:place], _TOLD.get(row[place], row[place]), *row[place + 1 :]) for row in rows]
+
+
+async def update_app(world: "SimulatedWorld", handset: "Handset", step: Step) -> None:
+    """The app of today is installed. It cannot read the old replica, as a rule: all but what waits comes anew."""
+    if handset.protocol_version == TODAY or handset.client is None:
+        return
+    waits = handset.query("SELECT 1 FROM outbox")
+    handset.switch_off()
+    handset.protocol_version = TODAY
+    if step.pick(0, 3):
+        for file in sorted(handset.folder.glob("tablet.db-replica-*")):
+            file.unlink()
+        handset.lost_replica()
+        handset.condition = Condition()
+    await handset.switch_on()
+    world.trace.saw("device: updated with a queue" if waits else "device: updated")
+    if step.pick(1, 2):
+        await handset.sync()
