@@ -117,6 +117,17 @@ def stage_scope(connection: apsw.Connection, staging: Staging, chunk: ScopeChunk
     return moved
 
 
+def stage_anew(connection: apsw.Connection, bucket: str) -> None:
+    """Let the pull that comes next bring a bucket of the scope from its beginning; what is held of it goes as that is laid on."""
+    staging = begin_staging(connection)
+    if staging is None:
+        return  # all of it comes anew
+    _purge(connection, {bucket}, staged, Changes())
+    place = "gained" if staging.position is None else "gained_later"
+    told = {name: tuple(sorted({*getattr(staging, name), bucket})) for name in ("lost", place)}
+    save(connection, msgspec.structs.replace(staging, **told))
+
+
 def stage_page(connection: apsw.Connection, staging: Staging, page: Page, progress: Progress, sums: RangeSums) -> Staging:
     """Stage a page whose trailer fits, and move the staging behind it. Raises BadReplyError; then nothing was staged."""
     _require_unmoved(connection, staging)

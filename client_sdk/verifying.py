@@ -11,7 +11,7 @@ from uuid import UUID
 
 import apsw
 
-from client_sdk import integrity, repairing
+from client_sdk import integrity, repairing, replica
 from client_sdk.clock import Surroundings
 from client_sdk.errors import (
     BadReplyError,
@@ -20,6 +20,7 @@ from client_sdk.errors import (
     DeviceRevokedError,
     EpochChangedError,
     ReplicaDiffersError,
+    RequestTooLargeError,
     RoadbookError,
     StoreError,
 )
@@ -241,17 +242,31 @@ class Verifier:
             strays = inquiry.local.strays
             inquiry.differing |= inquiry.local.stray_places
             inquiry.changed += await self._store.write(repairing.remove_strays, strays)
-        for places in _portions(sizes):
-            page = await self._fetch(inquiry.at, places)
-            changed = await self._store.write(repairing.replace_ranges, inquiry.at, places, page)
-            if changed is None:
-                return False
-            inquiry.changed += changed
-            inquiry.fetched |= places
-            self._flow.moved()
+        for portion in _portions(sizes):
+            left = sorted(portion)
+            while left:
+                try:
+                    page = await self._fetch(inquiry.at, left)
+                except RequestTooLargeError:
+                    await self._fetch_bucket(inquiry, left[0][0])
+                    return False
+                places = set(left[: _answered(page, len(left))])
+                changed = await self._store.write(repairing.replace_ranges, inquiry.at, places, page)
+                if changed is None:
+                    return False
+                inquiry.changed += changed
+                inquiry.fetched |= places
+                left = left[len(places) :]
+                self._flow.moved()
         return True
 
-    async def _fetch(self, at: Checkpoint, places: set[Place]) -> Page:
+    async def _fetch_bucket(self, inquiry: _Inquiry, bucket: str) -> None:
+        """Let the next pull bring a bucket from its beginning, page by page: one range of it is too much for a page."""
+        await self._store.write(replica.stage_anew, bucket)
+        if inquiry.local is not None:
+            inquiry.local.places = {place for place in inquiry.local.places if place[0] != bucket}
+
+    async def _fetch(self, at: Checkpoint, places: list[Place]) -> Page:
         identity, incarnation, endpoint = await self._server()
         assert at.epoch is not None, "nothing is repaired before the first checkpoint"
         request = RepairRequest(
@@ -292,6 +307,15 @@ def _held(connection: apsw.Connection, buckets: Iterable[str]) -> tuple[Checkpoi
 
 def _rows(held: Mapping[Place, Held], place: Place) -> int:
     return held[place].rows if place in held else 0
+
+
+def _answered(page: Page, asked: int) -> int:
+    """How many of the ranges that were asked for are on a page, which are the first of them. Raises BadReplyError."""
+    position = page.trailer.position
+    answered = asked if position is None else position.stage
+    if not 0 < answered <= asked:
+        raise BadReplyError(f"it answers {answered} of {asked} ranges")
+    return answered
 
 
 def _portions(sizes: Mapping[Place, int]) -> Iterator[set[Place]]:

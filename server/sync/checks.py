@@ -8,22 +8,15 @@ import logging
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from server.changelog.log import Head
 from server.changelog.mending import mend
 from server.changelog.sums import bucket_sql, checksum_sql, range_sql
-from server.runtime.database import Database, ReadSession
-from server.sync.chunks import row_chunks
+from server.runtime.database import Database
 from server.sync.reader import Reader
 from server.sync.scope import Scope
-from server.sync.walk import column_sql
 from sync_protocol.entities import SYNCED, Synced
-from sync_protocol.wire.codec import PageWriter, columns
 from sync_protocol.wire.messages import (
     BucketCheck,
-    PageHeader,
-    PageTrailer,
     RangeCheck,
-    RepairRequest,
 )
 
 SAMPLED: Final = 16
@@ -61,12 +54,12 @@ async def kept_ranges(reader: Reader, buckets: list[str]) -> tuple[RangeCheck, .
 async def recounted_ranges(reader: Reader, buckets: list[str]) -> tuple[RangeCheck, ...]:
     """What the tables themselves hold of each range that has rows."""
     counted: dict[tuple[str, int], tuple[int, int]] = {}
-    for synced, wanted in _by_entity(buckets):
+    for synced, wanted in by_entity(buckets):
         sqlite = reader.is_sqlite
         sql = f"""
             SELECT {bucket_sql(synced, "t", is_sqlite=sqlite)}, {range_sql(synced, "t.id", is_sqlite=sqlite)}, count(*),
                    CAST(sum({checksum_sql(synced, "t", is_sqlite=sqlite)}) AS bigint)
-              FROM {synced.name} t WHERE {_keyed(reader, synced)} GROUP BY 1, 2
+              FROM {synced.name} t WHERE {keyed(reader, synced)} GROUP BY 1, 2
         """  # noqa: S608  # made of the registry, not of input
         for bucket, number, rows, checksum in await reader.all(sql, [wanted]):
             before = counted.get((bucket, number), (0, 0))
@@ -81,7 +74,7 @@ def _ordered(ranges: Iterable[tuple[Any, ...]]) -> tuple[RangeCheck, ...]:
     )
 
 
-def _by_entity(buckets: Iterable[str]) -> Iterable[tuple[Synced, list[str]]]:
+def by_entity(buckets: Iterable[str]) -> Iterable[tuple[Synced, list[str]]]:
     """The entities that are in these buckets, each with its buckets."""
     for synced in SYNCED:
         wanted = sorted(bucket for bucket in buckets if bucket.partition(":")[0] == synced.bucket.kind)
@@ -89,7 +82,7 @@ def _by_entity(buckets: Iterable[str]) -> Iterable[tuple[Synced, list[str]]]:
             yield synced, wanted
 
 
-def _keyed(reader: Reader, synced: Synced) -> str:
+def keyed(reader: Reader, synced: Synced) -> str:
     """SQL for «the row `t` is in one of the buckets of the list $1», by the row's own columns and their indexes."""
     if synced.bucket.key is None:
         return f"'{synced.bucket.kind}' IN ({reader.listed('$1')})"
@@ -107,61 +100,3 @@ async def mend_what_differs(database: Database, kept: tuple[RangeCheck, ...], co
     async with database.write() as session:
         mended = await mend(session, buckets, now_ms)
     _log.error("the log was not true to the tables in %s: %d rows are captured now", ", ".join(buckets), mended)
-
-
-async def repair_page(session: ReadSession, request: RepairRequest, scope: Scope, head: Head, now_ms: int) -> bytes:
-    """All rows of the ranges that are in the scope, as a page that is read from the session's one snapshot."""
-    reader = await Reader.of(session)
-    page = _RepairPage(request, head)
-    ranges: dict[str, set[int]] = {}
-    for each in request.ranges:
-        if each.bucket in scope.buckets:
-            ranges.setdefault(each.bucket, set()).add(each.range)
-    for bucket, numbers in sorted(ranges.items()):
-        for synced, _ in _by_entity([bucket]):
-            sql = _range_rows_sql(reader, synced, request.protocol_version, numbers)
-            async for rows in reader.stream(sql, [[bucket]]):
-                page.add(synced, rows)
-    return page.close(now_ms)
-
-
-def _range_rows_sql(reader: Reader, synced: Synced, protocol_version: int, numbers: set[int]) -> str:
-    """The rows of some ranges of one bucket, which the log need not know. Parameter: a list of the bucket alone."""
-    sqlite = reader.is_sqlite
-    named = {"commit_seq": "coalesce(c.commit_seq, 0)", "checksum": checksum_sql(synced, "t", is_sqlite=sqlite)}
-    selected = ", ".join(named.get(name) or column_sql(reader, synced, name) for name in columns(synced, protocol_version))
-    listed = ", ".join(str(number) for number in sorted(numbers))
-    return f"""
-        SELECT {selected} FROM {synced.name} t
-          LEFT JOIN change_log l ON l.entity = {synced.number} AND l.row_id = t.id
-          LEFT JOIN change_commit c ON c.change = l.change
-         WHERE {_keyed(reader, synced)} AND {range_sql(synced, "t.id", is_sqlite=sqlite)} IN ({listed})
-    """  # noqa: S608  # made of the registry, and of numbers
-
-
-class _RepairPage:
-    """A page of whole ranges."""
-
-    def __init__(self, request: RepairRequest, head: Head) -> None:
-        self._request, self._head, self._rows = request, head, 0
-        self._writer = PageWriter()
-        header = PageHeader(protocol_version=request.protocol_version, audience=request.device_id, epoch=head.epoch)
-        self._body = bytearray(self._writer.frame(header))
-
-    def add(self, synced: Synced, rows: list[tuple[Any, ...]]) -> None:
-        for chunk, count in row_chunks(synced, rows, self._request.protocol_version):
-            self._body += self._writer.frame(chunk)
-            self._rows += count
-
-    def close(self, now_ms: int) -> bytes:
-        trailer = PageTrailer(
-            audience=self._request.device_id,
-            epoch=self._head.epoch,
-            rows=self._rows,
-            digest=self._writer.digest,
-            cursor=self._head.head,
-            complete=False,
-            server_time_ms=now_ms,
-        )
-        self._body += self._writer.frame(trailer) + self._writer.close()
-        return bytes(self._body)

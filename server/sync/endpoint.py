@@ -14,7 +14,7 @@ from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database, ReadSession
 from server.runtime.errors import BusyError
 from server.sync.arrivals import Arrival, arrival_of
-from server.sync.checks import kept_ranges, mend_what_differs, recounted_ranges, repair_page
+from server.sync.checks import kept_ranges, mend_what_differs, recounted_ranges
 from server.sync.devices import Asker, asker_of, note_seen, require_known, require_served
 from server.sync.enrolment import enrol, fork
 from server.sync.errors import EpochChangedError
@@ -26,6 +26,7 @@ from server.sync.pull import build_page, pieces
 from server.sync.push import Handlers, Pusher, TransientDatabaseError, in_protocol
 from server.sync.quarantine import set_aside
 from server.sync.reader import Reader, snapshot_of
+from server.sync.repair import repair_page
 from server.sync.report import take_report
 from server.sync.revocation import take_confirmation
 from server.sync.scope import Scope, cache_of, scope_of
@@ -151,7 +152,7 @@ class ServerEndpoint:
             yield piece
 
     async def repair_page(self, request: RepairRequest) -> bytes:
-        """The whole page. Raises what `ranges` raises."""
+        """The whole page. Raises what `ranges` raises, and RangeTooLargeError."""
         async with self._snapshot(request) as (session, scope, head):
             return await repair_page(session, request, scope, head, self._clock.now_ms())
 

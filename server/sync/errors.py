@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from server.runtime.errors import ConflictError, ForbiddenError, InvalidRequestError, UpgradeRequiredError
+from server.runtime.errors import ConflictError, ForbiddenError, InvalidRequestError, TooLargeError, UpgradeRequiredError
 from sync_protocol.wire.version import OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION
 
 
@@ -68,6 +68,18 @@ class EpochChangedError(ConflictError):
 
     def __init__(self) -> None:
         super().__init__("epoch: the server was restored; pull first, then push again")
+
+
+class RangeTooLargeError(TooLargeError):
+    """A range has more rows than a page may."""
+
+    code = "range_too_large"
+
+    def __init__(self, bucket: str) -> None:
+        super().__init__(
+            f"ranges: one of {bucket} does not fit into a page; pull the bucket from its beginning, as one that is gained"
+        )
+        self.bucket = bucket
 
 
 class ProtocolNotServedError(UpgradeRequiredError):

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from client_sdk import OrderClient
+from client_sdk.errors import RequestTooLargeError
 from client_sdk.events import Event
+from server.sync.errors import RangeTooLargeError
 from sync_protocol.entities import SYNCED
 from sync_protocol.entities.catalog import Product
 from sync_protocol.wire.endpoint import SyncEndpoint
@@ -55,7 +57,10 @@ class Wire(UnreportedEndpoint):
     async def repair(self, request: RepairRequest) -> AsyncIterator[bytes]:
         self._log.repairs.append(request)
         await self._log.before("repair")
-        body = b"".join([piece async for piece in super(UnreportedEndpoint, self).repair(request)])
+        try:
+            body = b"".join([piece async for piece in super(UnreportedEndpoint, self).repair(request)])
+        except RangeTooLargeError as error:
+            raise RequestTooLargeError(error.status, error.code, str(error)) from error  # as it comes over HTTP
         yield self._log.spoil_page(body)
 
     async def report(self, report: DeviceReport) -> ReportReply:

@@ -1,0 +1,93 @@
+"""A repair is bounded on both ends: what does not fit into a page is asked for again, or pulled page by page."""
+
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from client_sdk import OrderClient
+from client_sdk.errors import BadReplyError
+from client_sdk.events import ReplicaDiffers, ReplicaRepaired
+from server.runtime.database import Database
+from server.sync import repair
+from sync_protocol.wire.codec import PageReader, PageWriter
+from sync_protocol.wire.messages import PageTrailer, PullPosition
+from tests.support.damage import UNSEEN, WRITTEN, Log, damage, enrolled, file_of, pricelist, rows_of
+from tests.support.world import World, make_id, small_company
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    return await World.found(database, small_company(products=20))
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+async def device(world: World, tmp_path: Path, log: Log) -> AsyncIterator[OrderClient]:
+    async with await enrolled(world, tmp_path / "device.db", log) as client:
+        yield client
+
+
+@pytest.mark.parametrize("limit", ["PAGE_ROWS_MAX", "REPAIR_BYTES_MAX"])
+async def test_ranges_that_do_not_fit_into_one_page_are_asked_for_again(
+    device: OrderClient, log: Log, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(repair, limit, {"PAGE_ROWS_MAX": 7, "REPAIR_BYTES_MAX": 700}[limit])
+    whole = rows_of(file_of(device))
+    damage(file_of(device), "UPDATE price_entry SET unit_price = 7, checksum = 5")
+    await device.sync()
+    assert rows_of(file_of(device)) == whole
+    asked = [set(request.ranges) for request in log.repairs]
+    assert len(asked) > 3
+    assert all(later < earlier for earlier, later in pairwise(asked)), "each for the rest of what was asked"
+    (told,) = log.told(ReplicaRepaired)
+    assert sum(told.changed.values()) == len(whole["price_entry"])
+    assert not log.told(ReplicaDiffers)
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+async def test_a_range_that_is_too_large_for_a_page_is_pulled_with_its_bucket(
+    world: World, device: OrderClient, log: Log, monkeypatch: pytest.MonkeyPatch, *, is_seen: bool
+) -> None:
+    monkeypatch.setattr(repair, "PAGE_ROWS_MAX", 0)
+    whole = rows_of(file_of(device))
+    if is_seen:
+        damage(
+            file_of(device), "DELETE FROM price_entry WHERE rowid % 3 = 0", "UPDATE price_entry SET unit_price = 7, checksum = 5"
+        )
+    else:
+        damage(file_of(device), *UNSEEN["a corrupted row"], unseen=True)
+    bucket = pricelist(world) if is_seen else "catalog"
+    await (device.sync() if is_seen else device.verify())
+    assert rows_of(file_of(device)) == whole
+    assert [request.ranges[0].bucket for request in log.repairs] == [bucket]
+    assert not log.told(ReplicaDiffers)
+    await device.sync()
+    assert len(log.repairs) == 1, "and no more of it"
+
+
+@pytest.mark.parametrize("answered", [0, 2])
+async def test_a_page_that_answers_no_range_or_too_many_is_not_believed(device: OrderClient, log: Log, answered: int) -> None:
+    damage(file_of(device), WRITTEN["a lost row"][0])
+    spoiled = rows_of(file_of(device))
+    log.spoil_page = lambda body: with_position(body, answered)
+    await device.sync()
+    assert rows_of(file_of(device)) == spoiled
+    assert [type(each.error.cause) for each in log.told(ReplicaDiffers)] == [BadReplyError]
+
+
+def with_position(body: bytes, stage: int) -> bytes:
+    """The page with another count of answered ranges in its trailer."""
+    writer = PageWriter()
+    *before, trailer = PageReader().feed(body)
+    assert isinstance(trailer, PageTrailer)
+    frames = b"".join(writer.frame(message) for message in before)
+    position = PullPosition(pass_from=0, pass_to=trailer.cursor, stage=stage, change=0, row_id=make_id(0))
+    changed = msgspec.structs.replace(trailer, position=position, digest=writer.digest)
+    return frames + writer.frame(changed) + writer.close()
