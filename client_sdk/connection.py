@@ -31,7 +31,14 @@ def connect(path: str, application_id: int, *, read_only: bool = False, synchron
     connection.set_busy_timeout(BUSY_MS)
     try:
         _require_ours(connection, path, application_id)
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "secure_delete=ON", "temp_store=MEMORY"):
+        # What a file defines runs nothing but what is harmless anywhere: a replica may have come over the wire.
+        for pragma in (
+            "trusted_schema=OFF",
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "secure_delete=ON",
+            "temp_store=MEMORY",
+        ):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIBIBYTES}")
     except BaseException:

@@ -6,15 +6,14 @@ that is whole, it is the replica.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import apsw
 
 from client_sdk import replica_file
 from client_sdk.connection import DAMAGE
+from client_sdk.shape import expected_shape, shape_of
 from client_sdk.state import ReplicaFiles, load, note_damage, undecodable
 from sync_protocol.entities import SYNCED
-from sync_protocol.replica_schema import create_sql, finish_sql
 from sync_protocol.wire.codec import row_from_stored
 
 
@@ -34,7 +33,7 @@ def is_at_fault(path: str) -> bool:
     except apsw.Error:
         return True
     try:
-        if connection.execute("PRAGMA integrity_check(1)").get != "ok" or schema_of(connection) != expected_schema():
+        if connection.execute("PRAGMA integrity_check(1)").get != "ok" or shape_of(connection) != expected_shape():
             return True
         for synced in SYNCED:
             names = ", ".join(synced.row.__struct_fields__)
@@ -59,23 +58,6 @@ def found_in_replica(connection: apsw.Connection, store_path: str, cause: BaseEx
         return None
     note_damage(connection, str(cause))
     return replica_file.ensure_shown(connection, store_path)
-
-
-def schema_of(connection: apsw.Connection) -> frozenset[tuple[str, str, str, str | None]]:
-    """Everything that a file defines: type, name, table and text of each."""
-    return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema"))
-
-
-@cache
-def expected_schema() -> frozenset[tuple[str, str, str, str | None]]:
-    """What a whole replica of this app defines, and nothing else."""
-    connection = apsw.Connection(":memory:")
-    try:
-        for statement in (*create_sql(), *finish_sql()):
-            connection.execute(statement)
-        return schema_of(connection)
-    finally:
-        connection.close()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ device's until the whole has its digest and says of itself what was offered; unt
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from glob import escape
@@ -17,12 +18,16 @@ import apsw
 import msgspec
 from backports import zstd
 
+from client_sdk.errors import StoreFullError
+from client_sdk.shape import expected_shape, shape_of
 from client_sdk.state import STAGED_SCOPE, ScopeHeld, Staging, save
 from sync_protocol.replica_schema import REPLICA_APPLICATION_ID, image_format
 from sync_protocol.wire.codec import bounded_decompressor, scope_digest
 from sync_protocol.wire.messages import ImageOffer
 
 PIECE_BYTES: Final = 1024 * 1024
+FREE_BYTES_MIN: Final = 64 * 1024 * 1024
+"""What is left free beside an image, for orders and for what a sync writes; rows need less room than an image and its file."""
 _STATE: Final = {"image_format": bytes, "epoch": UUID, "commit_seq": int, "buckets": tuple[str, ...]}
 
 
@@ -63,11 +68,14 @@ class Unpacking:
         self._decompressor = bounded_decompressor()
 
     def resume(self) -> None:
-        """Begin, with all that came before and is kept."""
+        """Begin, with all that came before and is kept. Raises StoreFullError where there is no room for what is to come."""
         self.raw.unlink(missing_ok=True)
         for path in (self.part, self.raw):
             self._opened.append(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0))
         part = self._opened[0]
+        came = os.fstat(part.fileno()).st_size
+        if shutil.disk_usage(self.part.parent).free < max(0, self._offer.size - came) + self._offer.raw_size + FREE_BYTES_MIN:
+            raise StoreFullError
         while piece := part.read(PIECE_BYTES):
             self.resumed = True
             self._unpack(piece)
@@ -131,7 +139,12 @@ class Unpacking:
 
 
 def settle_as_built(connection: apsw.Connection, offer: ImageOffer) -> None:
-    """Let an unpacked image be a replica that is whole but for what came since, and what is private. Raises BadImageError."""
+    """Let an unpacked image be a replica that is whole but for what came since, and what is private. Raises BadImageError.
+
+    A trigger, a view or an expression that is not ours would run here as ours do: what the file defines is looked at first.
+    """
+    if shape_of(connection) != expected_shape():
+        raise BadImageError("it defines other things than a replica does")
     if connection.pragma("application_id") != REPLICA_APPLICATION_ID:
         raise BadImageError("it is no replica")
     said = {key: _said(connection, key, kind) for key, kind in _STATE.items()}

@@ -107,7 +107,7 @@ def settle(connection: apsw.Connection) -> None:
 def open_unpacked(path: str) -> apsw.Connection:
     """A connection to a file that is thrown away where anything fails before `put_in_place`."""
     connection = apsw.Connection(path)
-    for pragma in ("journal_mode=MEMORY", "synchronous=OFF"):
+    for pragma in ("trusted_schema=OFF", "journal_mode=MEMORY", "synchronous=OFF"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
 

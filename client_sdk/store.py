@@ -300,7 +300,7 @@ class Store:
 
     async def work(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do something with files, in the thread of whoever builds."""
-        return await self._run("build", self._work, act, *args, **kwargs)
+        return await self._run_in("build", self._work, act, *args, **kwargs)
 
     def _work(self, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         with translated(self.path):
@@ -308,7 +308,7 @@ class Store:
 
     async def adopt(self, file: Path, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> None:
         """Let a file be the replica that is being built, with what `act` writes into it; whole and on the disk, or not at all."""
-        await self._run("build", self._adopt, file, act, *args, **kwargs)
+        await self._run_in("build", self._adopt, file, act, *args, **kwargs)
 
     def _adopt(self, file: Path, act: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         with translated(self.path):

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from server.customers.models import RepTerritoryModel
 from server.runtime.database import Database
 from server.runtime.rows import insert_rows, table_of
 from server.settings import Settings
+from server.sync.images.file import compress
 from sync_protocol.entities import SYNCED
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.pricing import PriceEntry
@@ -53,6 +55,8 @@ class Link:
         self.breaks_after: int | None = None
         self.dies_after: int | None = None
         self.garbles_at: int | None = None
+        self.exaggerates: dict[str, Any] = {}
+        self.forged = b""
         self.before_file: Callable[[], Awaitable[object]] | None = None
 
     def endpoint_for(self, url: str, token: str) -> HttpEndpoint:
@@ -67,6 +71,8 @@ class LinkedEndpoint(HttpEndpoint):
     async def image(self, request: ImageRequest) -> ImageReply:
         self._link.asked += 1
         reply = await super().image(request)
+        if self._link.exaggerates and reply.image is not None:
+            reply = msgspec.structs.replace(reply, image=msgspec.structs.replace(reply.image, **self._link.exaggerates))
         return reply if self._link.offers else msgspec.structs.replace(reply, image=None)
 
     async def image_file(self, device_id: UUID, incarnation: bytes, digest: bytes, offset: int) -> AsyncIterator[bytes]:
@@ -74,7 +80,12 @@ class LinkedEndpoint(HttpEndpoint):
         link.offsets.append(offset)
         if link.before_file is not None:
             await link.before_file()
-        body = bytearray(b"".join([piece async for piece in super().image_file(device_id, incarnation, digest, offset)]))
+        true = (
+            b"".join([piece async for piece in super().image_file(device_id, incarnation, digest, offset)])
+            if not link.forged
+            else b""
+        )
+        body = bytearray(true or link.forged[offset:])
         if link.garbles_at is not None:
             body[link.garbles_at] ^= 1
         for place in range(0, len(body), PIECE_BYTES):
@@ -261,6 +272,51 @@ async def test_a_garbled_image_is_refused_and_the_rows_come(
         await device.sync()
         assert link.offsets == [0], "it is not taken a second time"
         await device.sync()
+    assert contents(path) == await by_rows(world, tmp_path)
+
+
+EVIL = "BEGIN INSERT INTO replica_state VALUES ('evil', x'00'); END"
+FORGERIES = {
+    "a trigger": f"CREATE TRIGGER evil AFTER INSERT ON unit {EVIL}",
+    "a trigger in place of ours": f"DROP TRIGGER unit_sum_insert; CREATE TRIGGER unit_sum_insert AFTER INSERT ON unit {EVIL}",
+    "a view": "DROP VIEW current_customer; CREATE VIEW current_customer AS SELECT * FROM customer",
+    "a table": "CREATE TABLE more (x)",
+    "an index": "CREATE INDEX more ON unit (abs(commit_seq))",
+    "another column": "ALTER TABLE unit ADD COLUMN more TEXT",
+}
+
+
+@ON_ONE_ENGINE
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_an_image_that_defines_anything_of_its_own_is_refused_and_the_rows_come(
+    world: World, images: Images, link: Link, tmp_path: Path, forgery: str
+) -> None:
+    path = tmp_path / "device.db"
+    async with await enrolled(world, link, path) as device:
+        await images.builder().run()
+        (image, *_) = await images.offered()
+        forged = await images.opened(image, tmp_path)
+        forged.executescript(FORGERIES[forgery])
+        forged.close()
+        made = compress(tmp_path / f"{image.digest.hex()}.db", tmp_path / "forged")
+        link.exaggerates, link.forged = msgspec.structs.asdict(made), (tmp_path / "forged").read_bytes()
+        await device.sync()
+        assert link.offsets == [0]
+        assert link.came == len(link.forged), "it came whole, as it was offered"
+    assert contents(path) == await by_rows(world, tmp_path)
+
+
+@ON_ONE_ENGINE
+@pytest.mark.parametrize("exaggerated", ["raw_size", "size"])
+async def test_an_image_for_which_there_is_no_room_is_not_downloaded(
+    world: World, images: Images, link: Link, tmp_path: Path, exaggerated: str
+) -> None:
+    path = tmp_path / "device.db"
+    async with await enrolled(world, link, path) as device:
+        await images.builder().run()
+        link.exaggerates = {exaggerated: shutil.disk_usage(tmp_path).free}
+        await device.sync()
+        assert link.offsets == []
     assert contents(path) == await by_rows(world, tmp_path)
 
 
