@@ -24,7 +24,7 @@ from client_sdk.events import (
 
 @command("roadbook device follow", "roadbook device follow --json")
 async def follow(client: OrderClient, screen: Screen) -> None:
-    """Keep this device synced until Ctrl-C, by the server's hints; once a minute it also sends what other commands saved."""
+    """Keep this device synced until Ctrl-C, by the server's hints, and send what other commands save within seconds."""
     if (await client.status()).identity is None:
         raise NotEnrolledError  # an application may enrol later; nobody does at this prompt
     quiet = asyncio.Event()

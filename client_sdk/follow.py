@@ -1,6 +1,7 @@
 """Keeps a device synced until it is cancelled: a hint of the live stream wakes it, an interval does where hints are lost.
 
-One loop syncs, one listens, one watches for a stall. What they wait for is an event or the timer that is handed in.
+One loop syncs, one listens, one watches for a stall, one for what other programs save. What they wait for is an event or
+the timer that is handed in.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from client_sdk import health
+from client_sdk import health, outbox
 from client_sdk.clock import Surroundings, Timer
 from client_sdk.errors import (
     BadReplyError,
@@ -31,6 +32,9 @@ from client_sdk.store import Store
 from client_sdk.watchdog import INTERVALS_MAX
 
 POLL_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 3.0
+"""How often it looks whether another program has saved something: 20 times a minute a number in shared memory, which wakes neither
+disk nor radio; the heartbeats of the stream cost a battery more. Who types a command beside it sees the verdict soon."""
 RECONNECT_SECONDS: Final = 15.0
 """Over how long devices spread that all lost their stream at once, because their server was restarted."""
 
@@ -114,7 +118,7 @@ class Follower:
     async def run(self) -> None:
         """Follow until cancelled. Errors are told as events and tried again. Raises DeviceWipedError, and defects."""
         self._flow.watchdog.watch(self._timer.now_seconds())
-        loops = [asyncio.create_task(loop()) for loop in (self._sync_on, self._listen_on, self._watch_on)]
+        loops = [asyncio.create_task(loop()) for loop in (self._sync_on, self._listen_on, self._watch_on, self._look_on)]
         try:
             done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_EXCEPTION)
             for loop in done:
@@ -245,6 +249,18 @@ class Follower:
                 self._syncing.cancel()  # it hangs: the next try begins anew, with less at once
             left = self._flow.watchdog.left_seconds(now, self._poll_seconds)
             await self._timer.wait(left or self._poll_seconds)
+
+    async def _look_on(self) -> None:
+        """Send what another program on the same file saves, as if it had been submitted here."""
+        version, newest = 0, 0
+        while True:
+            with suppress(StoreError):  # whoever needs the file says so
+                seen, version = version, await self._store.version()
+                if version != seen:
+                    before, newest = newest, await self._store.read(outbox.newest)
+                    if seen and newest > before:
+                        self.nudge()
+            await self._timer.wait(LOOK_SECONDS)
 
     def _stall(self, now_seconds: float) -> None:
         """Say that it stands still: to the application now, to the server as soon as it hears anything."""

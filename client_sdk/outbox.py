@@ -105,6 +105,11 @@ def next_batch(
     return batch
 
 
+def newest(connection: apsw.Connection) -> int:
+    """The place of the newest intent that waits, 0 where none does."""
+    return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM outbox").get)
+
+
 def count(connection: apsw.Connection) -> int:
     """How many intents wait."""
     return int(connection.execute("SELECT count(*) FROM outbox").get)

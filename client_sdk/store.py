@@ -351,6 +351,10 @@ class Store:
                 replica_file.unlink_others(self.path, load(self.writer, ReplicaFiles) or files)
             return result
 
+    async def version(self) -> int:
+        """A number that is another one after another program has written to the device's file; own acts leave it as it is."""
+        return await self._run("write", lambda: int(self.writer.execute("PRAGMA main.data_version").get))
+
     async def empty_log(self) -> bool:
         """Move the write-ahead logs into the files and truncate them; False where somebody is still reading from one."""
         return await self._run("write", self._empty_log)
