@@ -57,7 +57,12 @@ async def sync(client: OrderClient, screen: Screen) -> None:
         await _show_verdicts(client, screen, arrived)
     if report.deferred:
         screen.say(f"{counted(report.deferred, 'act')} could not be decided yet and will be sent again; see the outbox.", "yellow")
-    screen.say(f"Received {counted(report.rows, 'row')}; up to date as of {instant_text(report.as_of_ms)}.")
+    in_image = f", {report.image_rows:,} of them in an image" if report.image_rows else ""
+    screen.say(f"Received {counted(report.rows, 'row')}{in_image}; up to date as of {instant_text(report.as_of_ms)}.")
+    if report.is_rebuilt:
+        screen.say("Everything was fetched anew; orders and drafts were kept.")
+    if report.repaired_rows:
+        screen.say(f"{counted(report.repaired_rows, 'row')} were not as the server has them, and came anew.", "yellow")
 
 
 async def _sync_with_progress(client: OrderClient, screen: Screen) -> SyncReport:

@@ -25,8 +25,10 @@ from client_sdk.errors import (
 )
 from client_sdk.events import (
     DeviceRenewed,
+    Event,
     IntentTooLarge,
     Listener,
+    ReplicaRepaired,
     SyncProgress,
     SyncReport,
     VerdictArrived,
@@ -77,8 +79,9 @@ class Engine:
         self._reporter = Reporter(store)
         self._running = asyncio.Lock()
         self._push_again = False
-        self._puller = Puller(store, self._answering, surroundings, listener, self.flow)
-        self._verifier = Verifier(Ports(self._answering, self._pull_on, listener), store, surroundings, self.flow)
+        self._puller = Puller(store, self._answering, surroundings, self._tell, self.flow)
+        self._verifier = Verifier(Ports(self._answering, self._pull_on, self._tell), store, surroundings, self.flow)
+        self._repaired_rows = 0
         self._shown: tuple[Identity, Incarnation] | None = None
 
     async def sync(self, progress: ProgressListener) -> SyncReport:
@@ -114,7 +117,8 @@ class Engine:
     async def _sync(self, progress: ProgressListener) -> SyncReport:
         verdicts: list[JournalEntry] = []
         failure: RoadbookError | None = None
-        self._push_again = False
+        self._push_again = self._puller.is_rebuilt = False
+        self._puller.image_rows = self._repaired_rows = 0
         try:
             await self._push(verdicts, progress)
         except DeviceForkedError:
@@ -133,7 +137,16 @@ class Engine:
         rows += await self._look(progress)
         await self._tell_server(self.problem)
         self.flow.moved()
-        return await self._store.read(_report, rows, tuple(verdicts))
+        report = await self._store.read(_report, rows, tuple(verdicts))
+        return msgspec.structs.replace(
+            report, image_rows=self._puller.image_rows, is_rebuilt=self._puller.is_rebuilt, repaired_rows=self._repaired_rows
+        )
+
+    def _tell(self, event: Event) -> None:
+        """Pass on what happened, and keep what the report says of it."""
+        if isinstance(event, ReplicaRepaired):
+            self._repaired_rows += sum(event.changed.values())
+        self._listener(event)
 
     async def _look(self, progress: ProgressListener) -> int:
         """Compare with the server; where the replica turns out to be damaged, pull it anew. Returns the rows that came of that."""

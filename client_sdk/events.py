@@ -121,13 +121,20 @@ class SyncProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one sync did. `deferred` intents wait because the server could not decide them yet; they are tried again."""
+    """What one sync did. `deferred` intents wait because the server could not decide them yet; they are tried again.
+
+    `image_rows` of the rows came in an image. `is_rebuilt` says that the replica was fetched anew, because the server said so or
+    its file was damaged; `repaired_rows` are those that were found not to be as the server has them, and are now.
+    """
 
     rows: int
     verdicts: tuple[JournalEntry, ...]
     deferred: int
     cursor: int
     as_of_ms: int
+    image_rows: int = 0
+    is_rebuilt: bool = False
+    repaired_rows: int = 0
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,7 +34,8 @@ ProgressListener = Callable[[SyncProgress], None]
 class Puller:
     """Pulls into one store. `server` says as whom to ask, and where.
 
-    `has_offered_again` says whether the last pull put intents back into the outbox, `trailer` what completed its checkpoint.
+    `has_offered_again` says whether the last pull put intents back into the outbox, `trailer` what completed its checkpoint,
+    `image_rows` how many rows came in images, and `is_rebuilt` whether the replica had to be fetched anew, since these were reset.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Puller:
         self._rows = 0
         self.has_offered_again = False
         self.trailer: PageTrailer | None = None
+        self.image_rows = 0
+        self.is_rebuilt = False
 
     async def pull(self, progress: ProgressListener) -> int:
         """Pull to a checkpoint; where the replica turns out to be damaged, all of it anew. Returns the rows that came."""
@@ -109,6 +112,7 @@ class Puller:
         files = await self._store.read(load, ReplicaFiles)
         if files is not None:
             self._store.tell_damage(files)
+            self.is_rebuilt |= anew or bool(files.damage)
         await self._store.begin_building(anew=anew)
         staging = await self._store.build(replica.begin_afresh)
         is_untouched = staging == replica.NOTHING_STAGED
@@ -117,6 +121,7 @@ class Puller:
             rows = await self._images.begin(self._tell_bytes)
             if rows:
                 self._rows += rows
+                self.image_rows += rows
                 return await self._store.build(replica.begin_afresh)
         return staging
 
