@@ -99,7 +99,7 @@ def _sent(places: Collection[Place], page: Page) -> _Sent:
         is_as_it_came = chunk.columns == columns(synced, PROTOCOL_VERSION)
         for row in rows:
             place = place_of(synced, row[2:])
-            if place not in sent or (is_as_it_came and row[1] != row_checksum(synced, row[2:])):
+            if place not in sent or (is_as_it_came and row[1] not in {0, row_checksum(synced, row[2:])}):
                 raise BadReplyError(f"a row of {synced.name} is not of the ranges that were asked for, or not what it should be")
             sent[place].setdefault(synced.name, {})[row[2]] = row
     if counted != page.trailer.rows:

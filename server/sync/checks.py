@@ -14,6 +14,7 @@ from server.runtime.database import Database
 from server.sync.reader import Reader
 from server.sync.scope import Scope
 from sync_protocol.entities import SYNCED, Synced
+from sync_protocol.wire.codec import is_summed, is_told_whole
 from sync_protocol.wire.messages import (
     BucketCheck,
     RangeCheck,
@@ -22,6 +23,11 @@ from sync_protocol.wire.messages import (
 SAMPLED: Final = 16
 """How many buckets that nothing changed in are checked all the same at each checkpoint, in turn."""
 _log = logging.getLogger(__name__)
+
+
+def summed(buckets: Iterable[str], protocol_version: int) -> set[str]:
+    """The buckets whose kept sums are those of what a reader of this version is told of them."""
+    return {bucket for bucket in buckets if is_summed(bucket.partition(":")[0], protocol_version)}
 
 
 def sample(scope: Scope, now_ms: int) -> set[str]:
@@ -51,14 +57,16 @@ async def kept_ranges(reader: Reader, buckets: list[str]) -> tuple[RangeCheck, .
     return _ordered(await reader.all(sql, [buckets]))
 
 
-async def recounted_ranges(reader: Reader, buckets: list[str]) -> tuple[RangeCheck, ...]:
-    """What the tables themselves hold of each range that has rows."""
+async def recounted_ranges(reader: Reader, buckets: list[str], protocol_version: int | None = None) -> tuple[RangeCheck, ...]:
+    """What the tables themselves hold of each range that has rows; for a reader of a version of what it is told of them."""
     counted: dict[tuple[str, int], tuple[int, int]] = {}
-    for synced, wanted in by_entity(buckets):
+    for synced, wanted in by_entity(buckets, protocol_version):
         sqlite = reader.is_sqlite
+        is_whole = protocol_version is None or is_told_whole(synced, protocol_version)
+        checksum = checksum_sql(synced, "t", is_sqlite=sqlite) if is_whole else "0"
         sql = f"""
             SELECT {bucket_sql(synced, "t", is_sqlite=sqlite)}, {range_sql(synced, "t.id", is_sqlite=sqlite)}, count(*),
-                   CAST(sum({checksum_sql(synced, "t", is_sqlite=sqlite)}) AS bigint)
+                   CAST(sum({checksum}) AS bigint)
               FROM {synced.name} t WHERE {keyed(reader, synced)} GROUP BY 1, 2
         """  # noqa: S608  # made of the registry, not of input
         for bucket, number, rows, checksum in await reader.all(sql, [wanted]):
@@ -74,9 +82,11 @@ def _ordered(ranges: Iterable[tuple[Any, ...]]) -> tuple[RangeCheck, ...]:
     )
 
 
-def by_entity(buckets: Iterable[str]) -> Iterable[tuple[Synced, list[str]]]:
-    """The entities that are in these buckets, each with its buckets."""
+def by_entity(buckets: Iterable[str], protocol_version: int | None = None) -> Iterable[tuple[Synced, list[str]]]:
+    """The entities that are in these buckets, but for those that a reader of this version does not know; each with its buckets."""
     for synced in SYNCED:
+        if protocol_version is not None and synced.since_protocol > protocol_version:
+            continue
         wanted = sorted(bucket for bucket in buckets if bucket.partition(":")[0] == synced.bucket.kind)
         if wanted:
             yield synced, wanted

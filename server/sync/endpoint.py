@@ -14,7 +14,7 @@ from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database, ReadSession
 from server.runtime.errors import BusyError
 from server.sync.arrivals import Arrival, arrival_of
-from server.sync.checks import kept_ranges, mend_what_differs, recounted_ranges
+from server.sync.checks import kept_ranges, mend_what_differs, recounted_ranges, summed
 from server.sync.devices import Asker, asker_of, note_seen, require_known, require_served
 from server.sync.enrolment import enrol, fork
 from server.sync.errors import EpochChangedError
@@ -130,20 +130,23 @@ class ServerEndpoint:
     async def ranges(self, request: RangesRequest) -> RangesReply:
         """Raises what `page` raises, EpochChangedError, and TooManyAttemptsError for a device that keeps asking for recounts.
 
-        A recount that finds the log untrue mends it.
+        A recount that finds the log untrue mends it. For an older device, buckets of which it is not told all are always
+        counted anew, and only what it is told of them.
         """
-        if request.recount:
+        known = summed(request.buckets, request.protocol_version)
+        if request.recount or len(known) < len(set(request.buckets)):
             await self._count(request.device_id, "recount", RECOUNTS_MAX)
         counted: tuple[RangeCheck, ...] = ()
         async with self._snapshot(request) as (session, scope, head):
-            buckets = sorted(set(request.buckets) & set(scope.buckets))
+            buckets = sorted(scope.names.intersection(request.buckets))
             reader = await Reader.of(session)
             kept = await kept_ranges(reader, buckets)
             if request.recount:
                 counted = await recounted_ranges(reader, buckets)
+            told = await recounted_ranges(reader, sorted(set(buckets) - known), request.protocol_version)
         if request.recount:
             await mend_what_differs(self._database, kept, counted, self._clock.now_ms())
-        ranges = counted if request.recount else kept
+        ranges = (*(each for each in (counted if request.recount else kept) if each.bucket in known), *told)
         return RangesReply(audience=request.device_id, epoch=head.epoch, cursor=head.head, ranges=ranges)
 
     async def repair(self, request: RepairRequest) -> AsyncIterator[bytes]:

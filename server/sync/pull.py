@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from server.changelog.log import Head
-from server.sync.checks import checks_of, sample
+from server.sync.checks import checks_of, sample, summed
 from server.sync.chunks import row_chunks
 from server.sync.reader import CHUNK_ROWS, Reader
 from server.sync.scope import Scope
@@ -145,7 +145,7 @@ async def build_page(
     touched = {bucket for begin in begins.values() for bucket in begin.buckets}.union(request.gained)
     is_all = position.pass_from == 0 and position.pass_to > 0
     wanted = scope.names if is_all else (scope.names & touched) | sample(scope, now_ms)
-    checks = await checks_of(reader, wanted) if page.protocol_version >= 2 else ()
+    checks = await checks_of(reader, summed(wanted, page.protocol_version)) if page.protocol_version >= 2 else ()
     return page.close(cursor=position.pass_to, complete=True, checks=checks)
 
 

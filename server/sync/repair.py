@@ -16,9 +16,9 @@ from server.sync.chunks import row_chunks
 from server.sync.errors import RangeTooLargeError
 from server.sync.reader import Reader
 from server.sync.scope import Scope
-from server.sync.walk import FIRST_ID, column_sql
+from server.sync.walk import FIRST_ID, selected_sql
 from sync_protocol.entities import Synced
-from sync_protocol.wire.codec import PageWriter, columns
+from sync_protocol.wire.codec import PageWriter
 from sync_protocol.wire.messages import PAGE_ROWS_MAX, BucketRange, PageHeader, PageTrailer, PullPosition, RepairRequest
 
 REPAIR_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -67,7 +67,7 @@ async def _page_of(
     asked = sorted({(each.bucket, each.range) for each in ranges if each.bucket in scope.names})
     for bucket, places in groupby(asked, key=lambda place: place[0]):
         numbers = {number for _, number in places}
-        for synced, _ in by_entity([bucket]):
+        for synced, _ in by_entity([bucket], request.protocol_version):
             sql = _range_rows_sql(reader, synced, request.protocol_version, numbers)
             async with aclosing(reader.stream(sql, [[bucket]])) as chunks:  # type: ignore[type-var]  # it is an asynchronous generator
                 async for rows in chunks:
@@ -79,7 +79,7 @@ def _range_rows_sql(reader: Reader, synced: Synced, protocol_version: int, numbe
     """The rows of some ranges of one bucket, which the log need not know. Parameter: a list of the bucket alone."""
     sqlite = reader.is_sqlite
     named = {"commit_seq": "coalesce(c.commit_seq, 0)", "checksum": checksum_sql(synced, "t", is_sqlite=sqlite)}
-    selected = ", ".join(named.get(name) or column_sql(reader, synced, name) for name in columns(synced, protocol_version))
+    selected = selected_sql(reader, synced, protocol_version, named)
     listed = ", ".join(str(number) for number in sorted(numbers))
     return f"""
         SELECT {selected} FROM {synced.name} t

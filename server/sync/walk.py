@@ -13,7 +13,7 @@ import msgspec
 from server.sync.reader import Reader
 from server.sync.scope import Scope
 from sync_protocol.entities import SYNCED, Synced
-from sync_protocol.wire.codec import columns
+from sync_protocol.wire.codec import columns, is_told_whole
 from sync_protocol.wire.messages import PullPosition
 
 FIRST_ID: Final = UUID(int=0)
@@ -54,7 +54,7 @@ def stage_sql(reader: Reader, stage: Stage, protocol_version: int, *, has_gained
             ) AS gone
             ORDER BY change, row_id LIMIT $5
         """  # noqa: S608  # made of the registry, not of input
-    selected = ", ".join(column_sql(reader, stage.synced, column) for column in columns(stage.synced, protocol_version))
+    selected = selected_sql(reader, stage.synced, protocol_version, {})
     return f"""
         SELECT {selected}
           FROM change_log l
@@ -78,6 +78,15 @@ def snapshot_sql(reader: Reader, synced: Synced, protocol_version: int) -> str:
          WHERE l.deleted = 0 AND {reader.among("l.bucket", "$1")}
          ORDER BY t.id
     """  # noqa: S608  # made of the registry, not of input
+
+
+def selected_sql(reader: Reader, synced: Synced, protocol_version: int, named: dict[str, str]) -> str:
+    """The columns of a row for a reader of this version; `named` has those that are not as `column_sql` makes them.
+
+    A checksum of more than the reader is told, or of other values, would be wrong for it; 0 says nothing.
+    """
+    known = named if is_told_whole(synced, protocol_version) else {**named, "checksum": "0"}
+    return ", ".join(known.get(name) or column_sql(reader, synced, name) for name in columns(synced, protocol_version))
 
 
 def column_sql(reader: Reader, synced: Synced, column: str) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from backports import zstd
 
-from sync_protocol.entities import Synced
+from sync_protocol.entities import SYNCED, Synced
 from sync_protocol.intents import AnyIntent
 from sync_protocol.upcasts import readable_as, upcast
 from sync_protocol.values import CommitSeq, Row, RowChecksum, open_value
@@ -160,6 +160,19 @@ def _verdict_code_places(synced: Synced, protocol_version: int) -> tuple[int, ..
     fields = {field.name: field for field in msgspec.structs.fields(synced.row)}
     names = columns(synced, protocol_version)
     return tuple(place for place, name in enumerate(names) if name in fields and _extra(fields[name].type).get("is_verdict_code"))
+
+
+@cache
+def is_told_whole(synced: Synced, protocol_version: int) -> bool:
+    """Whether a reader of this version is told of rows of an entity all that there is, as it is: only then do its checksums fit."""
+    knows_all = all(_since(field) <= protocol_version for field in msgspec.structs.fields(synced.row))
+    is_translated = bool(_verdict_code_places(synced, protocol_version)) and bool(codes_told(protocol_version))
+    return synced.since_protocol <= protocol_version and knows_all and not is_translated
+
+
+def is_summed(bucket_kind: str, protocol_version: int) -> bool:
+    """Whether the sums of such buckets are those of what a reader of this version is told of them."""
+    return all(is_told_whole(synced, protocol_version) for synced in SYNCED if synced.bucket.kind == bucket_kind)
 
 
 def rows_for(synced: Synced, rows: list[tuple[Any, ...]], protocol_version: int) -> list[tuple[Any, ...]]:
