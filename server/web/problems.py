@@ -33,9 +33,14 @@ _REMEDIES: Final = (
     (re.compile(r"^Object contains unknown field `(?P<field>[^`]+)`"), "is not known here; remove it"),
     (re.compile(r"^'(?P<field>data)'$"), "is missing; send a JSON object"),
     (re.compile(r"^Missing required query parameter '(?P<field>[^']+)'"), "is missing; add it to the query"),
+    (re.compile(r"^Missing required header parameter '(?P<field>[^']+)'"), "is missing; send it as a header"),
 )
 _SENTENCES: Final = (
     (re.compile(r"^Expected `str` matching regex '\^\[\^\\+x00"), "contains a control character; remove it"),
+    (
+        re.compile(r"^Expected `str` matching regex '\^\(\[0-9a-f\]\{2\}\)"),
+        "is not in hexadecimal digits; send two lower-case ones for each byte",
+    ),
     (re.compile(r"^Invalid RFC3339 encoded datetime"), "is not a time; write it like 2026-11-22T00:00:00Z"),
     (re.compile(r"^Invalid UUID"), "is not an id; give a UUID like 01a20197-2d5b-7c19-88ae-f62dff50c45c"),
 )
@@ -114,13 +119,22 @@ def _unfit_path(request: Request[Any, Any, Any]) -> dict[str, str]:
 def _invalid(error: ValidationException, request: Request[Any, Any, Any]) -> UnfitFieldsError:
     """The fields that do not fit, each with what to do; a path such as `lines[0].quantity` says where."""
     found = [each for each in error.extra or [] if isinstance(each, Mapping)]
-    fields = dict(_field(str(each.get("key") or ""), str(each.get("message", ""))) for each in found)
     handler = request.scope["route_handler"]
+    fields = dict(_field(_sent_as(handler, str(each.get("key") or "")), str(each.get("message", ""))) for each in found)
+    if not found and error.detail.startswith("Missing required"):
+        fields = dict([_field("", error.detail)])
     for field, remedy in fields.items():
         if unknown := _ENUM.match(remedy):
             allowed = ", ".join(_allowed(handler, field)) or "the values in /docs"
             fields[field] = f"{unknown['value']} is none of {allowed}; give one of them"
     return UnfitFieldsError(fields, error.detail)
+
+
+def _sent_as(handler: object, name: str) -> str:
+    """What a parameter of a route is called in a request: a header has a name of its own."""
+    known = handler.parsed_fn_signature.parameters if isinstance(handler, HTTPRouteHandler) else {}
+    said = getattr(known[name].kwarg_definition, "header", None) if name in known else None
+    return said or name
 
 
 def _field(key: str, message: str) -> tuple[str, str]:

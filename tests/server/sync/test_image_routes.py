@@ -301,3 +301,27 @@ async def test_a_device_reads_an_image_over_http_from_any_byte_on(
             pieces = [piece async for piece in endpoint.image_file(device.device_id, device.incarnation, image.digest, offset)]
             assert b"".join(pieces) == whole[offset:]
     await over_http.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "field", "words"),
+    [
+        ("?device_id={id}", {}, "Roadbook-Incarnation", "is missing; send it as a header"),
+        (
+            "?device_id={id}",
+            {"Roadbook-Incarnation": "zz"},
+            "Roadbook-Incarnation",
+            "is not in hexadecimal digits; send two lower-case ones for each byte",
+        ),
+        ("?device_id=12", {"Roadbook-Incarnation": "00"}, "device_id", "is not an id; give a UUID"),
+        ("", {"Roadbook-Incarnation": "00"}, "device_id", "is missing; add it to the query"),
+    ],
+)
+async def test_what_does_not_fit_is_named_with_what_would(  # noqa: PLR0917  # pytest hands them in by name
+    client: httpx2.AsyncClient, device: Enrolment, query: str, headers: dict[str, str], field: str, words: str
+) -> None:
+    address = f"/sync/images/{'00' * 32}{query.format(id=device.device_id)}"
+    response = await client.get(address, headers={"Authorization": f"Bearer {device.token}", **headers})
+    fields = problem(response, 400, "invalid_request")["fields"]
+    assert fields.keys() == {field}
+    assert fields[field].startswith(words)
