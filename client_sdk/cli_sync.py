@@ -62,7 +62,7 @@ async def sync(client: OrderClient, screen: Screen) -> None:
     if report.is_rebuilt:
         screen.say("Everything was fetched anew; orders and drafts were kept.")
     if report.repaired_rows:
-        screen.say(f"{counted(report.repaired_rows, 'row')} were not as the server has them, and came anew.", "yellow")
+        screen.say(f"Rows that were not as the server has them, and came anew: {report.repaired_rows:,}.", "yellow")
 
 
 async def _sync_with_progress(client: OrderClient, screen: Screen) -> SyncReport:

@@ -155,7 +155,8 @@ async def test_a_replica_that_is_no_database_or_gone_is_replaced_and_fetched_ane
         device.subscribe(events.append)
         assert await device.customers() == []
         assert len(await device.outbox()) == 1
-        await device.sync()
+        assert (await device.sync()).is_rebuilt
+        assert not (await device.sync()).is_rebuilt
         await require_whole(device, 2, {draft_id})
     assert len(told(events)) == 1
 

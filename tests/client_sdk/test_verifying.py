@@ -358,5 +358,7 @@ def test_verify_says_at_the_terminal_what_it_found(sqlite_database_url: str, tmp
         assert f"catalog, range {PRODUCT.bytes[15]}, was not as the server has it." in repaired.output
         assert "1 range of" in repaired.output
         assert "product 1" in repaired.output
+        damage(path, WRITTEN["a lost row"][0])
+        assert "came anew: 1." in run(["--store", str(path), "sync"]).output
         found = json.loads(run(["--store", str(path), "verify", "--json"]).output)
         assert (found["is_equal"], found["differing"], found["buckets"]) == (True, [], 6)

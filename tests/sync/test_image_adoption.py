@@ -174,7 +174,7 @@ async def test_a_first_sync_by_image_equals_one_by_rows(
         await change_much(world, random.Random(page_rows))
         report = await device.sync()
         assert link.offsets == [0]
-        assert report.rows > (await images.offered())[0].rows, "the rows of the image, and those of its tail"
+        assert report.rows > report.image_rows == (await images.offered())[0].rows, "the rows of the image, and those of its tail"
         assert len(await device.customers()) == 2
         assert contents(path) == await by_rows(world, tmp_path)
         await change_much_more(world)

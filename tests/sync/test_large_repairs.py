@@ -41,7 +41,8 @@ async def test_ranges_that_do_not_fit_into_one_page_are_asked_for_again(
     monkeypatch.setattr(repair, limit, {"PAGE_ROWS_MAX": 7, "REPAIR_BYTES_MAX": 700}[limit])
     whole = rows_of(file_of(device))
     damage(file_of(device), "UPDATE price_entry SET unit_price = 7, checksum = 5")
-    await device.sync()
+    report = await device.sync()
+    assert (report.repaired_rows, report.image_rows, report.is_rebuilt) == (len(whole["price_entry"]), 0, False)
     assert rows_of(file_of(device)) == whole
     asked = [set(request.ranges) for request in log.repairs]
     assert len(asked) > 3
