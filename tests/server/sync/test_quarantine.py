@@ -229,6 +229,37 @@ async def test_of_two_managers_at_once_one_decides(office: Office) -> None:
     assert len(await orders(office)) == (answers[0].status_code == 200)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_release_that_others_stand_in_the_way_of_is_busy_and_can_be_asked_again(office: Office) -> None:
+    """Two sessions, each with what the other waits for; PostgreSQL ends the one that has waited for a second."""
+    tablet = await office.enrol()
+    await revoke(office, tablet, "left")
+    envelope = wrapped(office, submission(office, tablet, 1))
+    await push(tablet, envelope)
+    asked = {"intent_ids": [str(envelope.id)], "rep_id": str(await successor(office)), "reason": "fine"}
+
+    def release() -> Any:
+        return office.client.post("/quarantine/release", headers=office.as_(Role.MANAGER), json=asked)
+
+    waiting = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    async with office.database.engine.begin() as other, office.database.engine.connect() as watching:
+        await other.execute(sa.text("SET LOCAL deadlock_timeout = '60s'"))
+        await other.execute(sa.text("SELECT 1 FROM stock_level FOR UPDATE"))
+        releasing = asyncio.ensure_future(release())
+        async with asyncio.timeout(20):
+            while not (await watching.execute(waiting)).scalar_one():
+                await watching.rollback()  # each look is at another moment
+                await asyncio.sleep(0.01)
+        await other.execute(sa.text("SELECT 1 FROM quarantined_intent FOR UPDATE"))
+        refused = await releasing
+    problem(refused, 503, "busy")
+    assert refused.headers["retry-after"]
+    assert [each["state"] for each in await listed(office)] == ["waiting"]
+    assert await orders(office) == []
+    assert (await release()).status_code == 200
+    assert len(await orders(office)) == 1
+
+
 async def test_nonsense_is_refused_by_the_field(office: Office) -> None:
     tablet = await office.enrol()
     await revoke(office, tablet, "left")
