@@ -24,12 +24,13 @@ PAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A page that is whole: its digest fits and its trailer is there."""
+    """A page that is whole: its digest fits and its trailer is there. `size` is of what it was before it was compressed."""
 
     header: PageHeader
     trailer: PageTrailer
     scope: ScopeChunk | None
     chunks: tuple[RowChunk | GoneChunk, ...]
+    size: int = 0
 
 
 async def read_page(endpoint: SyncEndpoint, request: PullRequest, hear: Callable[[int], None] = lambda _size: None) -> Page:
@@ -61,19 +62,20 @@ async def _read(pieces: AsyncIterator[bytes], device_id: UUID, hear: Callable[[i
         raise BadReplyError(str(error)) from error
     if not reader.ended:
         raise BadReplyError("it was cut off")
-    return _whole(messages, reader.digest, device_id)
+    return _whole(messages, reader, device_id)
 
 
-def _whole(messages: list[PageMessage], digest: bytes, device_id: UUID) -> Page:
+def _whole(messages: list[PageMessage], reader: PageReader, device_id: UUID) -> Page:
     """The page that these messages are. Raises BadReplyError."""
     match messages:
         case [PageHeader() as header, *between, PageTrailer() as trailer]:
             pass
         case _:
             raise BadReplyError("it was cut off")
-    if trailer.digest != digest:
+    if trailer.digest != reader.digest:
         raise BadReplyError("its digest does not fit")
     if {header.audience, trailer.audience} != {device_id} or header.epoch != trailer.epoch:
         raise BadReplyError("it is meant for another device")
     scope = next((message for message in between if isinstance(message, ScopeChunk)), None)
-    return Page(header, trailer, scope, tuple(message for message in between if isinstance(message, RowChunk | GoneChunk)))
+    chunks = tuple(message for message in between if isinstance(message, RowChunk | GoneChunk))
+    return Page(header, trailer, scope, chunks, reader.size)

@@ -3,7 +3,6 @@
 What is pulled afresh is built in a file beside the replica, which stays shown until the new one is whole.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from client_sdk.events import CheckpointReached, Event, Listener, ReplicaRebuilt
 from client_sdk.flow import Flow
 from client_sdk.images import ImageLane
 from client_sdk.pages import Page, read_page
+from client_sdk.pages_ahead import PagesAhead
 from client_sdk.range_sums import RangeSums
 from client_sdk.state import Checkpoint, Identity, Incarnation, ReplicaFiles, Staging, load
 from client_sdk.store import Store
@@ -71,11 +71,15 @@ class Puller:
         """Page after page, each staged as it comes, until a checkpoint is whole; then move to it."""
         self.has_offered_again = False
         self._progress, self._rows = progress, 0
-        staging = await self._begin()
-        ahead: Page | None = None
+        ahead = PagesAhead(self._fetch)
+        try:
+            return await self._pull(await self._begin(), ahead)
+        finally:
+            await ahead.drop()
+
+    async def _pull(self, staging: Staging, ahead: PagesAhead) -> int:
         for _ in range(PASSES_MAX):
-            page = ahead or await self._fetch(staging)
-            ahead = None
+            page = await ahead.next() or await self._fetch(staging)
             if page.header.resync is not None:
                 staging = await self._start_anew(page.header.resync, page.trailer.server_time_ms)
                 continue
@@ -85,7 +89,7 @@ class Puller:
             expected = max(staging.rows_expected, page.header.rows_expected)
 
             def tell(done: int, expected: int = expected) -> None:
-                progress(SyncProgress(phase="pull", done=done, expected=max(done, expected)))
+                self._progress(SyncProgress(phase="pull", done=done, expected=max(done, expected)))
 
             staging = msgspec.structs.replace(staging, rows_expected=expected)
             self._rows += page.trailer.rows
@@ -95,7 +99,8 @@ class Puller:
                 if page.trailer.rows:
                     self._flow.moved()
                 return self._rows
-            staging, ahead = await self._stage(staging, page, tell)
+            ahead.follow(staging, page)
+            staging = await self._act_on(staging)(replica.stage_page, staging, page, tell, self._sums)
             self._flow.moved()
         raise BadReplyError("the server never comes to an end")
 
@@ -131,21 +136,6 @@ class Puller:
     def _act_on(self, staging: Staging) -> Act:
         """How to act on the file that a pull fills: the replica that is shown, or the one that is being built."""
         return self._store.build if staging.afresh else self._store.write
-
-    async def _stage(self, staging: Staging, page: Page, tell: replica.Progress) -> tuple[Staging, Page | None]:
-        """Stage a page and fetch the one that follows it in its pass meanwhile; the server is as slow as the disk is."""
-        staged = self._act_on(staging)(replica.stage_page, staging, page, tell, self._sums)
-        if page.trailer.position is None:
-            return await staged, None
-        following = msgspec.structs.replace(staging, epoch=page.trailer.epoch, position=page.trailer.position)
-        fetching = asyncio.create_task(self._fetch(following))
-        try:
-            return await staged, await fetching
-        finally:
-            # Where staging failed, what comes after it is of no use, its failure neither.
-            fetching.cancel()
-            await asyncio.wait((fetching,))
-            _ = fetching.cancelled() or fetching.exception()
 
     async def _fetch(self, staging: Staging) -> Page:
         identity, incarnation, endpoint = await self._server()
