@@ -5,6 +5,7 @@ megabytes of the server, never a database transaction.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, Final
 from uuid import UUID
 
@@ -194,14 +195,17 @@ async def _fill_stage(page: Page, reader: Reader, stage: Stage, position: PullPo
     if search.gained:
         parameters.append(search.gained)
     sent, last, names = 0, None, columns(stage.synced, page.protocol_version)
-    async for chunk in reader.stream(sql, parameters, rows_max=search.rows_max):
-        fitting = chunk[: max(0, min(limit - sent, len(chunk)))]
-        if fitting:
-            page.add_rows(stage, fitting)
-            sent, last = sent + len(fitting), fitting[-1]
-        if len(fitting) < len(chunk) or page.rows_left <= 0:
-            return await _rest(reader, position, stage, last, names)
-    return None
+    async with aclosing(reader.stream(sql, parameters, rows_max=search.rows_max)) as chunks:
+        async for chunk in chunks:
+            fitting = chunk[: max(0, min(limit - sent, len(chunk)))]
+            if fitting:
+                page.add_rows(stage, fitting)
+                sent, last = sent + len(fitting), fitting[-1]
+            if len(fitting) < len(chunk) or page.rows_left <= 0:
+                break
+        else:
+            return None
+    return await _rest(reader, position, stage, last, names)
 
 
 async def _rest(

@@ -3,8 +3,9 @@
 SQL is written once: `$n` and `?n` both number their parameters.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
@@ -40,21 +41,35 @@ class Reader:
 
     async def stream(
         self, sql: str, parameters: Sequence[Any], *, rows_max: int | None = None
-    ) -> AsyncIterator[list[tuple[Any, ...]]]:
-        """The records, a chunk at a time; at once where there are known to be few."""
+    ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+        """The records, a chunk at a time, of which the next is read while one is used; at once where there are known to be few.
+
+        To be closed, as by `aclosing`, before anything else is read.
+        """
         if rows_max is not None and rows_max <= CHUNK_ROWS:
             if records := await self.all(sql, parameters):
                 yield records
             return
+        cursor: Any = None
         if self.is_sqlite:
             cursor = await self._connection.execute(sql.replace("$", "?"), self._bound(parameters))
-            while chunk := await cursor.fetchmany(CHUNK_ROWS):
-                yield chunk
-            await cursor.close()
-            return
-        cursor = await self._connection.cursor(sql, *parameters)
-        while chunk := await cursor.fetch(CHUNK_ROWS):
-            yield [tuple(record) for record in chunk]
+            fetch = cursor.fetchmany
+        else:
+            fetch = (await self._connection.cursor(sql, *parameters)).fetch
+        following = asyncio.ensure_future(fetch(CHUNK_ROWS))
+        try:
+            while len(chunk := await following) == CHUNK_ROWS:
+                following = asyncio.ensure_future(fetch(CHUNK_ROWS))
+                await asyncio.sleep(0)  # so that it begins
+                yield chunk if self.is_sqlite else [tuple(record) for record in chunk]
+            if chunk:
+                yield chunk if self.is_sqlite else [tuple(record) for record in chunk]
+        finally:
+            # A connection does one thing at a time.
+            await asyncio.wait((following,))
+            _ = following.cancelled() or following.exception()
+            if self.is_sqlite:
+                await cursor.close()
 
     async def all(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All records of a small answer."""
