@@ -22,7 +22,7 @@ from client_sdk import OrderClient
 from client_sdk.replica_file import shown_path
 from client_sdk.transport import HttpEndpoint
 from sync_protocol.entities import SYNCED
-from sync_protocol.replica_schema import image_format, index_sql, table_sql
+from sync_protocol.replica_schema import image_format, index_sql, key_sql, table_sql
 from sync_protocol.wire.messages import EnrolRequest, ImageRequest, PullRequest
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
@@ -107,7 +107,7 @@ async def _bare_image(path: str, server_url: str, code: str) -> dict[str, Any]:
 
 
 def bare_insert(source: str, path: str) -> dict[str, Any]:
-    """The rows of a synced device into a new file: `executemany`, then the same indexes, in one transaction."""
+    """The rows of a synced device into a new file: `executemany` into tables with keys, then the indexes, in one transaction."""
     rows = _rows_of(source)
     gc.freeze()
     connection = connect(path)
@@ -115,6 +115,7 @@ def bare_insert(source: str, path: str) -> dict[str, Any]:
     connection.execute("BEGIN IMMEDIATE")
     for synced in SYNCED:
         connection.execute(table_sql(synced, synced.name))
+        connection.execute(key_sql(synced.name))
         marks = ", ".join("?" * (2 + len(synced.row.__struct_fields__)))
         connection.executemany(f"INSERT INTO {synced.name} VALUES ({marks})", rows[synced.name])
         for statement in index_sql(synced):

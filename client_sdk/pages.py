@@ -1,5 +1,6 @@
 """A page of rows as it comes in: read to its end, checked as a whole, or refused as a whole (rule 6)."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 from uuid import UUID
@@ -24,12 +25,15 @@ PAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A page that is whole: its digest fits and its trailer is there. `size` is of what it was before it was compressed."""
+    """A page that is whole: its digest fits and its trailer is there.
+
+    `chunks` are taken out as they are used; `size` is how many bytes it was before it was compressed.
+    """
 
     header: PageHeader
     trailer: PageTrailer
     scope: ScopeChunk | None
-    chunks: tuple[RowChunk | GoneChunk, ...]
+    chunks: deque[RowChunk | GoneChunk]
     size: int = 0
 
 
@@ -72,10 +76,11 @@ def _whole(messages: list[PageMessage], reader: PageReader, device_id: UUID) -> 
             pass
         case _:
             raise BadReplyError("it was cut off")
-    if trailer.digest != reader.digest:
+    digest = reader.digest
+    if trailer.digest != digest:
         raise BadReplyError("its digest does not fit")
     if {header.audience, trailer.audience} != {device_id} or header.epoch != trailer.epoch:
         raise BadReplyError("it is meant for another device")
     scope = next((message for message in between if isinstance(message, ScopeChunk)), None)
-    chunks = tuple(message for message in between if isinstance(message, RowChunk | GoneChunk))
+    chunks = deque(message for message in between if isinstance(message, RowChunk | GoneChunk))
     return Page(header, trailer, scope, chunks, reader.size)

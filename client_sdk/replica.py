@@ -15,9 +15,10 @@ import msgspec
 from client_sdk import overlay, receipts
 from client_sdk.changes import Changes
 from client_sdk.errors import BadReplyError, StoreBusyError
+from client_sdk.filling import finish, insert, unfinished
 from client_sdk.pages import Page
 from client_sdk.range_sums import RangeSums
-from client_sdk.replica_file import create_tables, finish
+from client_sdk.replica_file import create_tables
 from client_sdk.rows import empty, filled
 from client_sdk.state import (
     STAGED_SCOPE,
@@ -131,17 +132,19 @@ def stage_anew(connection: apsw.Connection, bucket: str) -> None:
 def stage_page(connection: apsw.Connection, staging: Staging, page: Page, progress: Progress, sums: RangeSums) -> Staging:
     """Stage a page whose trailer fits, and move the staging behind it. Raises BadReplyError; then nothing was staged."""
     _require_unmoved(connection, staging)
-    counting = sums if staging.afresh and not staging.is_finished else None
+    is_filling = staging.afresh and not staging.is_finished
+    filled = frozenset(unfinished(connection)) if is_filling else frozenset[Synced]()
     trailer, counted = page.trailer, 0
-    for chunk in page.chunks:
-        counted += _stage_chunk(connection, chunk, _table_of(staging), counting)
+    while page.chunks:  # what is staged goes from memory, before indexes are made in it
+        chunk = page.chunks.popleft()
+        counted += _stage_chunk(connection, chunk, _table_of(staging), sums if BY_NAME.get(chunk.entity) in filled else None)
         progress(staging.rows + counted)
     if counted != trailer.rows:
         raise BadReplyError(f"{counted} rows came, {trailer.rows} were announced")
     ended = trailer.position is None
-    if counting is not None:
+    if is_filling:
         # An entity is whole where the walk has come to the next one: what is derived of it is made while that comes.
-        finish(connection, counting, trailer.position.stage // 2 if trailer.position is not None else None)
+        finish(connection, sums, trailer.position.stage // 2 if trailer.position is not None else None)
     moved = msgspec.structs.replace(
         staging,
         is_finished=staging.is_finished or (ended and staging.afresh),
@@ -157,11 +160,11 @@ def stage_page(connection: apsw.Connection, staging: Staging, page: Page, progre
 
 
 def _stage_chunk(
-    connection: apsw.Connection, chunk: RowChunk | GoneChunk, table_of: Callable[[Synced], str], counting: RangeSums | None
+    connection: apsw.Connection, chunk: RowChunk | GoneChunk, table_of: Callable[[Synced], str], filling: RangeSums | None
 ) -> int:
     synced = BY_NAME.get(chunk.entity)
     if isinstance(chunk, RowChunk):
-        return _stage_rows(connection, synced, chunk, table_of, counting)
+        return _stage_rows(connection, synced, chunk, table_of, filling)
     return _stage_gone(connection, synced, chunk, table_of)
 
 
@@ -170,17 +173,18 @@ def _stage_rows(
     synced: Synced | None,
     chunk: RowChunk,
     table_of: Callable[[Synced], str],
-    counting: RangeSums | None,
+    filling: RangeSums | None,
 ) -> int:
     try:
         rows = decoded_rows(synced, chunk)
         _note_beyond(connection, synced, chunk)
     except (WireError, msgspec.DecodeError, IndexError) as error:
         raise BadReplyError(str(error)) from error
-    if synced is not None:
+    if synced is not None and filling is not None:
+        insert(connection, synced, rows)
+        filling.count(synced, rows)
+    elif synced is not None:
         connection.executemany(_upsert_sql(synced, table_of(synced)), rows)
-        if counting is not None:
-            counting.count(synced, rows)
     return len(rows)
 
 

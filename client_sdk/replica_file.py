@@ -15,17 +15,17 @@ import msgspec
 
 from client_sdk.connection import CACHE_KIBIBYTES, DAMAGE, connect, transaction
 from client_sdk.errors import StoreForeignError
+from client_sdk.filling import finish
 from client_sdk.image_file import unlink_parts
 from client_sdk.range_sums import RangeSums
 from client_sdk.state import ReplicaFiles, load, note_change, save, undecodable
-from sync_protocol.entities import SYNCED
-from sync_protocol.replica_schema import REPLICA_APPLICATION_ID, create_sql, derived_sql, image_format, sum_trigger_sql, view_sql
+from sync_protocol.replica_schema import REPLICA_APPLICATION_ID, create_sql, image_format
 from sync_protocol.wire.codec import encode
 
 SCHEMA: Final = "replica"
 """What the shown file is attached as; names without a schema are found in it."""
 _LOG_PAGES_MAX: Final = 8_192
-_CACHE_KIBIBYTES: Final = 12_288
+_CACHE_KIBIBYTES: Final = 4_096
 _FORMAT_KEY: Final = "image_format"
 
 
@@ -76,25 +76,6 @@ def create_tables(connection: apsw.Connection) -> None:
     for statement in create_sql():
         connection.execute(statement)
     connection.execute("INSERT INTO replica_state VALUES (?, ?)", (_FORMAT_KEY, encode(image_format())))
-
-
-def finish(connection: apsw.Connection, sums: RangeSums, before: int | None = None) -> None:
-    """Indexes, search, sums and views, of all that is in the tables by now; or of the entities with a number below `before`.
-
-    What was finished is known by its triggers, and left as it is: they keep it.
-    """
-    kept = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
-    for synced in SYNCED:
-        triggers = sum_trigger_sql(synced)
-        if (before is None or synced.number < before) and kept.isdisjoint(statement.split()[2] for statement in triggers):
-            for statement in derived_sql(synced):
-                connection.execute(statement)
-            sums.fill(connection, synced)
-            for statement in triggers:
-                connection.execute(statement)
-    if before is None:
-        for statement in view_sql():
-            connection.execute(statement)
 
 
 def settle(connection: apsw.Connection) -> None:

@@ -131,6 +131,16 @@ async def test_a_whole_page_is_taken(device: OrderClient, script: Script) -> Non
     assert (await device.status()).cursor == 7
 
 
+async def test_of_a_row_that_came_twice_into_an_empty_replica_the_newest_stays(device: OrderClient, script: Script) -> None:
+    many = [msgspec.structs.replace(PRODUCT, id=UUID(int=number), sku=f"A-{number:03d}") for number in range(1, 100)]
+    newer = [msgspec.structs.replace(each, name="Newer") for each in many[:50]]
+    older = [msgspec.structs.replace(each, name="Older") for each in many[:60]]
+    await pulled(device, script, chunk(*many), chunk(*newer, version=6), chunk(*older, version=4))
+    shown = await device.search("", limit=200)
+    assert [(each.sku, each.name) for each in shown] == [(each.sku, each.name) for each in (*newer, *many[50:])]
+    assert await device.search("older") == []
+
+
 async def test_an_entity_of_a_newer_server_is_skipped(device: OrderClient, script: Script) -> None:
     future = RowChunk(entity="promotion", columns=("commit_seq", "id"), rows=raw([(5, b"x" * 16), (5, b"y" * 16)]))
     gone = GoneChunk(entity="promotion", rows=((5, b"z" * 16),))

@@ -33,6 +33,11 @@ def run(connection: apsw.Connection, statements: tuple[str, ...]) -> None:
         connection.execute(statement)
 
 
+def fill(connection: apsw.Connection, synced: Synced, checksum: int, row: Row) -> None:
+    values = (1, checksum, *stored_values(row))
+    connection.execute(f"INSERT INTO {synced.name} VALUES ({', '.join('?' * len(values))})", values)
+
+
 def put(connection: apsw.Connection, synced: Synced, checksum: int, row: Row) -> None:
     values = (1, checksum, *stored_values(row))
     marks = ", ".join("?" * len(values))
@@ -80,7 +85,7 @@ def test_range_sums_are_those_of_the_rows_whatever_was_done_to_them(
     connection = apsw.Connection(":memory:")
     run(connection, create_sql() if is_bulk else (*create_sql(), *finish_sql()))
     for each in held.values():
-        put(connection, *each)
+        (fill if is_bulk else put)(connection, *each)
     if is_bulk:
         run(connection, finish_sql())
     assert sums(connection) == expected(held)
