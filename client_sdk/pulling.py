@@ -73,11 +73,11 @@ class Puller:
         self._progress, self._rows = progress, 0
         ahead = PagesAhead(self._fetch)
         try:
-            return await self._pull(await self._begin(), ahead)
+            return await self._pull_on(await self._begin(), ahead)
         finally:
             await ahead.drop()
 
-    async def _pull(self, staging: Staging, ahead: PagesAhead) -> int:
+    async def _pull_on(self, staging: Staging, ahead: PagesAhead) -> int:
         for _ in range(PASSES_MAX):
             page = await ahead.next() or await self._fetch(staging)
             if page.header.resync is not None:
