@@ -27,7 +27,7 @@ PAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 class Page(msgspec.Struct, frozen=True):
     """A page that is whole: its digest fits and its trailer is there.
 
-    `chunks` are taken out as they are used; `size` is how many bytes it was before it was compressed.
+    `chunks` are taken out as an empty replica is filled; `size` is how many bytes it was before it was compressed.
     """
 
     header: PageHeader

@@ -4,7 +4,8 @@ Readers see the checkpoint before or the one after, never between. A row is writ
 is pulled afresh goes straight into the tables of a file that nobody reads yet, which takes the replica's place as a whole.
 """
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -135,8 +136,7 @@ def stage_page(connection: apsw.Connection, staging: Staging, page: Page, progre
     is_filling = staging.afresh and not staging.is_finished
     filled = frozenset(unfinished(connection)) if is_filling else frozenset[Synced]()
     trailer, counted = page.trailer, 0
-    while page.chunks:  # what is staged goes from memory, before indexes are made in it
-        chunk = page.chunks.popleft()
+    for chunk in _taken(page.chunks) if is_filling else page.chunks:
         counted += _stage_chunk(connection, chunk, _table_of(staging), sums if BY_NAME.get(chunk.entity) in filled else None)
         progress(staging.rows + counted)
     if counted != trailer.rows:
@@ -157,6 +157,12 @@ def stage_page(connection: apsw.Connection, staging: Staging, page: Page, progre
     )
     save(connection, moved)
     return moved
+
+
+def _taken(chunks: deque[RowChunk | GoneChunk]) -> Iterator[RowChunk | GoneChunk]:
+    """Each chunk, which goes from memory with it: indexes are made there next."""
+    while chunks:
+        yield chunks.popleft()
 
 
 def _stage_chunk(

@@ -21,12 +21,12 @@ from tests.support.world import World
 
 PARTS = (
     "product",
-    "sqlite_autoindex_product_1",
+    "product_id",
     "price_entry",
     "customer",
     "sales_order",
     "overlay_sales_order",
-    "sqlite_autoindex_overlay_sales_order_1",
+    "overlay_sales_order_id",
     "range_sum",
     "replica_state",
     "product_search_data",
@@ -170,7 +170,7 @@ async def test_a_replica_that_is_damaged_while_the_app_reads_shows_what_can_be_r
         await device.sync()
         assert await device.search("product")
         assert await device._store.empty_log()
-        corrupt(shown(path), "sqlite_autoindex_product_1")
+        corrupt(shown(path), "product_id")
         for connection in (device._store.reader, device._store.writer):
             connection.execute("PRAGMA shrink_memory")  # what is read is read from the disk again
         with pytest.raises(ReplicaDamagedError, match="your orders and drafts are kept"):
@@ -189,7 +189,7 @@ async def test_a_replica_that_is_damaged_while_the_app_reads_shows_what_can_be_r
 async def test_what_the_user_saves_is_kept_though_the_replica_cannot_show_it(world: World, tmp_path: Path) -> None:
     path = tmp_path / "device.db"
     draft_id = await device_with_orders(world, path)
-    corrupt(shown(path), "sqlite_autoindex_overlay_sales_order_line_1")
+    corrupt(shown(path), "overlay_sales_order_line_id")
     async with await world.open_device(path) as device:
         draft = await device.draft(draft_id)
         with expecting_no_loss():
