@@ -134,10 +134,10 @@ def stage_page(connection: apsw.Connection, staging: Staging, page: Page, progre
     """Stage a page whose trailer fits, and move the staging behind it. Raises BadReplyError; then nothing was staged."""
     _require_unmoved(connection, staging)
     is_filling = staging.afresh and not staging.is_finished
-    filled = frozenset(unfinished(connection)) if is_filling else frozenset[Synced]()
+    keyless = frozenset(unfinished(connection)) if is_filling else frozenset[Synced]()
     trailer, counted = page.trailer, 0
     for chunk in _taken(page.chunks) if is_filling else page.chunks:
-        counted += _stage_chunk(connection, chunk, _table_of(staging), sums if BY_NAME.get(chunk.entity) in filled else None)
+        counted += _stage_chunk(connection, chunk, _table_of(staging), sums if BY_NAME.get(chunk.entity) in keyless else None)
         progress(staging.rows + counted)
     if counted != trailer.rows:
         raise BadReplyError(f"{counted} rows came, {trailer.rows} were announced")
