@@ -69,7 +69,7 @@ async def _page_of(
         numbers = {number for _, number in places}
         for synced, _ in by_entity([bucket], request.protocol_version):
             sql = _range_rows_sql(reader, synced, request.protocol_version, numbers)
-            async with aclosing(reader.stream(sql, [[bucket]])) as chunks:  # type: ignore[type-var]  # it is an asynchronous generator
+            async with aclosing(reader.stream(sql, [[bucket]])) as chunks:
                 async for rows in chunks:
                     page.add(synced, rows)
     return page
