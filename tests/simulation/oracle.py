@@ -141,6 +141,8 @@ class History:
         self.snapshots: dict[tuple[bytes, int], Snapshot] = {}
         self.latest: Snapshot | None = None
         self.records: dict[bytes, Record] = {}
+        self.forgotten: dict[bytes, Record] = {}
+        self.is_forgetting = False
         self.ever: dict[bytes, set[bytes]] = {}
         self.commits = 0
         self._decided_now: set[bytes] = set()
@@ -166,15 +168,23 @@ class History:
 
     def restart_from(self, connection: sqlite3.Connection) -> None:
         """The server was restored: what it has now is what it knows, whatever was before."""
-        self.latest, self.records = None, {}
+        before, self.latest, self.records, self.forgotten = self.forgotten, None, {}, {}
         self.note_commit(connection)
+        assert self.latest is not None
+        orders = self.latest.by_id("sales_order")
+        self.forgotten = {key: each for key, each in before.items() if key not in self.records and each.subject in orders}
 
     def _take_records(self, connection: sqlite3.Connection, head: int | None) -> None:
         sql = "SELECT id, verdict, kind, subject_id, outcome, commit_seq, body FROM intent_record WHERE verdict <> x''"
         self._decided_now.clear()
         found = {row[0]: Record(row[1:]) for row in connection.execute(sql)}
         for intent_id, record in self.records.items():
-            require(found.get(intent_id, ("",))[0] == record.verdict, "I-2", "a verdict never changes, and is never forgotten")
+            if self.is_forgetting and intent_id not in found:
+                self.forgotten[intent_id] = record
+                continue
+            require(found.get(intent_id, ("",))[0] == record.verdict, "I-2", "a verdict never changes, and is not forgotten before")
+        for intent_id in self.forgotten.keys() & found.keys():
+            require(found[intent_id].outcome == "rejected", "I-2", "what was decided and forgotten is not decided a second time")
         for intent_id, record in found.items():
             is_placed = head is None or intent_id in self.records or record.commit_seq == head
             require(is_placed, "I-4", "an intent has its place in the log where its effect has")
@@ -214,7 +224,8 @@ class History:
 
     def _check_order(self, now: Snapshot, order: Row, lines: list[Row]) -> None:
         """I-2: an order is what exactly its accepted intents made of it; I-8: at the prices of the moment."""
-        taken = [record for record in self.records.values() if record.subject == order[0] and record.outcome != "rejected"]
+        known = self.records | self.forgotten
+        taken = [record for record in known.values() if record.subject == order[0] and record.outcome != "rejected"]
         submitted = sum(record.kind == "SubmitOrder" for record in taken)
         bodies = [msgspec.msgpack.decode(record.body) for record in taken if record.kind in {"SubmitOrder", "AmendOrder"}]
         bodies.sort(key=lambda body: body.get("revision", -1))

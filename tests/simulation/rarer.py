@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from client_sdk import OrderClient
 from client_sdk.drafts import DraftState
+from server.changelog.forgetting import forget_intents
 from server.customers.handover import Asked, LateOrders, check_move, plan
 from server.customers.handover_execution import execute
 from server.runtime.database import WriteSession
@@ -16,10 +17,11 @@ from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.pricing import PriceEntry
 from tests.simulation import steps
 from tests.simulation.handset import Handset
-from tests.simulation.plan import Step
+from tests.simulation.plan import DAY_MS, Step
 from tests.simulation.world import SimulatedWorld
 
 _HOUR_SECONDS: Final = 3_600
+_DAYS_AWAY: Final = 200
 _HUGE_QUANTITY: Final = 1_000_000
 _HUGE_PRICE: Final = 10**12
 
@@ -176,6 +178,32 @@ async def fad(world: SimulatedWorld, handset: Handset, step: Step) -> None:
     for row in reversed(rows):
         await world.server.work(steps.delete(type(row), row.id))
     world.trace.saw("office: a fad")
+    await handset.sync()
+
+
+async def forget(world: SimulatedWorld, _handset: Handset, _step: Step) -> None:
+    """Verdicts of half a year ago are forgotten, as the server's job does; nothing younger is."""
+    history = world.server.history
+    before, now_ms = len(history.forgotten), world.clock.now_ms()
+    history.is_forgetting = True
+    await world.server.work(lambda session: forget_intents(session, now_ms=now_ms))
+    history.is_forgetting = False
+    if len(history.forgotten) > before:
+        world.trace.saw("server: verdicts forgotten")
+
+
+async def come_back_late(world: SimulatedWorld, handset: Handset, step: Step) -> None:
+    """What a device sent was decided, and it never heard of it: it is away for longer than that is remembered."""
+    if handset.client is None or handset.is_revoked:
+        return
+    await steps.order(world, handset, step)
+    before, handset.network.rates = handset.network.rates, {"lost_reply": 1.0}
+    await handset.sync()
+    handset.network.rates, handset.network.is_offline = before, True
+    await asyncio.sleep(_DAYS_AWAY * DAY_MS / 1000)
+    await forget(world, handset, step)
+    handset.network.is_offline = False
+    world.trace.saw("device: came back late")
     await handset.sync()
 
 

@@ -13,9 +13,8 @@ _RARE_VERDICTS: Final = (
     *(Code.QUARANTINED, Code.ORDER_EXISTS, Code.UNKNOWN_ORDER, Code.UNKNOWN_ADDRESS),
     *(Code.ORDER_STATE_FORBIDS, Code.ORDER_CHANGED_MEANWHILE, Code.NO_PRICE),
 )
-_NEVER_HERE: Final = (Code.MALFORMED, Code.TOO_OLD, Code.CUSTOMER_EXISTS, Code.UNKNOWN_CUSTOMER)
-"""The SDK makes no intent that is malformed, and no customer twice; verdicts are forgotten in tests of their own alone, and
-here no customer is deleted."""
+_NEVER_HERE: Final = (Code.MALFORMED, Code.CUSTOMER_EXISTS, Code.UNKNOWN_CUSTOMER)
+"""The SDK makes no intent that is malformed, and no customer twice; here no customer is deleted."""
 
 SOMETIMES: Final = (
     *(f"network: {fault}" for fault in (*NETWORK_FAULTS, *RARER_FAULTS)),
@@ -33,7 +32,14 @@ SOMETIMES: Final = (
     *(f"device: {damage}" for damage in ("changed row", "lost row", "extra row", "wrong sum", "repaired", "asked for a recount")),
     *(f"image: {what}" for what in ("built", "begun", "resumed", "adopted", "fallen back", "expired", "spoiled")),
     *(f"device: {what}" for what in ("pushed by protocol 1", "updated", "updated with a queue")),
-    *("device: lost its replica", "device: killed before", "server: wrong sum", "error: ReplicaDiffersError"),
+    *(
+        "server: verdicts forgotten",
+        "device: came back late",
+        "device: lost its replica",
+        "device: killed before",
+        "server: wrong sum",
+        "error: ReplicaDiffersError",
+    ),
     *(f"error: {name}Error" for name in ("BadReply", "DeviceRevoked", "NoPrice", "OrderState", "UnknownRow", "NotEnrolled")),
     *(f"error: {name}Error" for name in ("ServerBusy", "ServerUnreachable", "StoreBusy", "StoreFull", "LinkTooSlow")),
     *(f"error: {name}Error" for name in ("AppTooOld", "ServerTooOld", "EmptyOrder", "InvalidEntry", "DraftClosed")),

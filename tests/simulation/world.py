@@ -196,6 +196,7 @@ class SimulatedWorld:
             for intent_id, told in handset.told.items():
                 record = server.records.get(intent_id)
                 kept = record is None or handset.is_same(record.verdict, told.verdict) or self._is_past(handset, told)
+                kept = kept or intent_id in server.forgotten
                 require(kept, "I-2", "what was told is what the server holds")
             self.check_bytes(handset)
             check_device_sums(self, handset)
@@ -207,7 +208,7 @@ class SimulatedWorld:
         """I-1: each intent that was shown as saved has a verdict on the server, or is known to be gone, and why."""
         records = self.server.history.records
         for intent_id in self.ledger.saved:
-            if intent_id in records:
+            if intent_id in records or intent_id in self.server.history.forgotten:
                 continue
             holders = [each for each in self.handsets if intent_id in each.holds]
             excused = all(self._is_excused(each, intent_id) for each in holders)
