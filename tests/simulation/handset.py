@@ -122,6 +122,11 @@ class Handset:
         """Whether it lives, is its user's, and has been at a checkpoint: with faults off it must be as the server is."""
         return self.client is not None and not self.is_revoked and self.epoch is not None
 
+    @property
+    def compares_sums(self) -> bool:
+        """Whether it compares its sums with the server's at each checkpoint."""
+        return self.is_at_rest and self.protocol_version == TODAY
+
     def lost_replica(self) -> None:
         """All that it held is gone; what waits is not."""
         self.epoch, self.cursor = None, 0
