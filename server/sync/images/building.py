@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -157,8 +157,9 @@ class ImageBuilder:
                 if not wanted:
                     continue
                 names = columns(synced, PROTOCOL_VERSION)
-                async for rows in reader.stream(snapshot_sql(reader, synced, PROTOCOL_VERSION), [wanted]):
-                    raw.add(synced, names, rows)
+                async with aclosing(reader.stream(snapshot_sql(reader, synced, PROTOCOL_VERSION), [wanted])) as chunks:
+                    async for rows in chunks:
+                        raw.add(synced, names, rows)
         state = {"image_format": image_format(), "epoch": head.epoch, "commit_seq": head.head, "buckets": buckets}
         raw.finish(state)
         return head
