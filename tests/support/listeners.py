@@ -47,6 +47,9 @@ class _NoStore:
     async def write(self, *_: object) -> None:
         return
 
+    async def version(self) -> int:
+        return 0
+
 
 class FastTimer:
     """A timer on which so many seconds pass in one. `due` are the moments that its waits were for, whenever they woke."""
