@@ -13,6 +13,7 @@ import msgspec
 
 from sync_protocol.wire.codec import DIGEST_HEADER, decode, digest, encode
 from sync_protocol.wire.messages import EnrolRequest, ForkRequest, IntentEnvelope, PullRequest, PushRequest
+from sync_protocol.wire.version import PROTOCOL_VERSION
 from tests.simulation.damage import Condition
 from tests.simulation.device import open_as_another
 from tests.simulation.network import Answer, Network
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from tests.simulation.world import SimulatedWorld
 
 FIRST: Final = 1
-TODAY: Final = 2
+TODAY: Final = PROTOCOL_VERSION
+_FIRST_AMENDMENT: Final = 1
+"""The schema of an amendment in which an empty note keeps the order's."""
 _ASKED: Final[dict[str, Any]] = {
     "/sync/enrol": EnrolRequest,
     "/sync/fork": ForkRequest,
@@ -65,10 +68,10 @@ def write_as_it_did(handset: "Handset") -> None:
     with closing(open_as_another(handset.folder / "tablet.db")) as connection:
         for sequence, stored in connection.execute("SELECT sequence, envelope FROM outbox WHERE kind = 'AmendOrder'").fetchall():
             envelope = decode(stored, IntentEnvelope)
-            if envelope.schema_version == TODAY:
+            if envelope.schema_version != _FIRST_AMENDMENT:
                 asked = msgspec.msgpack.decode(envelope.body)
                 body = encode(asked | {"note": asked.get("note") or ""})
-                older = msgspec.structs.replace(envelope, schema_version=FIRST, body=body, digest=digest(body))
+                older = msgspec.structs.replace(envelope, schema_version=_FIRST_AMENDMENT, body=body, digest=digest(body))
                 connection.execute("UPDATE outbox SET envelope = ? WHERE sequence = ?", (encode(older), sequence))
 
 
