@@ -11,7 +11,7 @@ from client_sdk import overlay
 from client_sdk.errors import BadReplyError
 from client_sdk.integrity import Place, Stray, place_of
 from client_sdk.pages import Page
-from client_sdk.replica import decoded_rows
+from client_sdk.replica import decoded_rows, forget_lost_words
 from client_sdk.state import Checkpoint, ScopeHeld, checkpoint, load
 from sync_protocol.checksums import row_checksum
 from sync_protocol.entities import BY_NAME, SYNCED, Synced
@@ -145,8 +145,7 @@ def _held(connection: apsw.Connection, synced: Synced, bucket: str, numbers: Col
 
 def _insert(connection: apsw.Connection, synced: Synced, rows: list[tuple[Any, ...]]) -> None:
     if rows and synced.name == "product":
-        # What the full-text index holds of a product that was lost under it must not become another product's words.
-        connection.execute("DELETE FROM product_search WHERE rowid > (SELECT coalesce(max(rowid), 0) FROM product)")
+        forget_lost_words(connection)
     names = columns(synced, PROTOCOL_VERSION)
     insert = f"INSERT INTO {synced.name} ({', '.join(names)}) VALUES ({', '.join('?' for _ in names)})"  # noqa: S608  # names of the registry
     connection.executemany(insert, rows)

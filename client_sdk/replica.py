@@ -260,6 +260,7 @@ def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTra
     receipts.write(connection, _lost(before, after), at)
     changes = Changes()
     _purge(connection, staging.lost, _replica_table, changes)
+    _forget_derived(connection, staging.lost)
     _merge_tables(connection, changes)
     clear_staging(connection)
     overlay.rebuild(connection)
@@ -358,3 +359,17 @@ def _purge(connection: apsw.Connection, lost: Iterable[str], table_of: Callable[
                 source = f"{table_of(synced)} WHERE {where}"
                 changes.make(connection, synced, f"DELETE FROM {source}", source, bindings)  # noqa: S608  # names of the registry
         connection.execute("DELETE FROM range_sum WHERE bucket = ? AND rows = 0", (bucket,))
+
+
+def _forget_derived(connection: apsw.Connection, lost: Iterable[str]) -> None:
+    """Let go of what is derived of buckets whose rows are gone. Triggers took out what the rows said, and where that was not
+    what had been put in, because of a sum that was wrong or a row that a disk lost, the rest of it would stay for ever.
+    """
+    connection.executemany("DELETE FROM range_sum WHERE bucket = ?", ((bucket,) for bucket in lost))
+    if BY_NAME["product"].bucket.kind in lost:
+        forget_lost_words(connection)
+
+
+def forget_lost_words(connection: apsw.Connection) -> None:
+    """What the full-text index holds of products that were lost under it must not become another product's words."""
+    connection.execute("DELETE FROM product_search WHERE rowid > (SELECT coalesce(max(rowid), 0) FROM product)")

@@ -52,25 +52,41 @@ async def test_ranges_that_do_not_fit_into_one_page_are_asked_for_again(
     assert not log.told(ReplicaDiffers)
 
 
-@pytest.mark.parametrize("is_seen", [True, False])
+WRONG_SUM = "UPDATE range_sum SET rows = rows + 1, checksum = checksum + 5 WHERE bucket = 'catalog' AND range = 102"
+
+
+@pytest.mark.parametrize("spoiled", ["seen", "a wrong sum", *UNSEEN])
 async def test_a_range_that_is_too_large_for_a_page_is_pulled_with_its_bucket(
-    world: World, device: OrderClient, log: Log, monkeypatch: pytest.MonkeyPatch, *, is_seen: bool
+    world: World, device: OrderClient, log: Log, monkeypatch: pytest.MonkeyPatch, spoiled: str
 ) -> None:
     monkeypatch.setattr(repair, "PAGE_ROWS_MAX", 0)
     whole = rows_of(file_of(device))
-    if is_seen:
+    if spoiled == "seen":
         damage(
             file_of(device), "DELETE FROM price_entry WHERE rowid % 3 = 0", "UPDATE price_entry SET unit_price = 7, checksum = 5"
         )
     else:
-        damage(file_of(device), *UNSEEN["a corrupted row"], unseen=True)
-    bucket = pricelist(world) if is_seen else "catalog"
-    await (device.sync() if is_seen else device.verify())
+        damage(file_of(device), *UNSEEN.get(spoiled, (WRONG_SUM,)), unseen=True)
+    bucket = pricelist(world) if spoiled == "seen" else "catalog"
+    await (device.verify() if spoiled in UNSEEN else device.sync())
     assert rows_of(file_of(device)) == whole
     assert [request.ranges[0].bucket for request in log.repairs] == [bucket]
     assert not log.told(ReplicaDiffers)
     await device.sync()
     assert len(log.repairs) == 1, "and no more of it"
+    assert (await device.verify()).is_equal
+
+
+async def test_the_words_of_a_lost_product_are_found_once_where_the_catalog_is_pulled_anew(
+    world: World, device: OrderClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair, "PAGE_ROWS_MAX", 0)
+    last = world.company.products[-1]
+    damage(file_of(device), f"UPDATE product SET name = 'Zebra' WHERE id = x'{last.id.hex}'")
+    damage(file_of(device), f"DELETE FROM product WHERE id = x'{last.id.hex}'", unseen=True)
+    await device.verify()
+    assert [each.id for each in await device.search(last.name)] == [last.id]
+    assert await device.search("Zebra") == []
 
 
 @pytest.mark.parametrize("answered", [0, 2])
