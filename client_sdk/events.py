@@ -44,7 +44,10 @@ class ReplicaRebuilt(msgspec.Struct, frozen=True):
 
 
 class ReplicaRepaired(msgspec.Struct, frozen=True):
-    """Rows that were not as the server has them were put right: these ranges came anew. `changed` is as in CheckpointReached."""
+    """Rows that were not as the server has them were put right: these ranges came anew. `changed` is as in CheckpointReached.
+
+    Where a range was too large to come alone, its bucket came, and all rows of that are counted.
+    """
 
     ranges: tuple[BucketRange, ...]
     changed: dict[str, int]

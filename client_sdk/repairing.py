@@ -77,6 +77,21 @@ def remove_strays(connection: apsw.Connection, strays: Iterable[Stray]) -> Count
     return removed
 
 
+def rows_in(connection: apsw.Connection, bucket: str) -> Counter[str]:
+    """How many rows a bucket has, by entity."""
+    counted = Counter[str]()
+    for synced in SYNCED:
+        if synced.bucket.kind == bucket.partition(":")[0]:
+            keyed, bindings = _keyed(synced, bucket)
+            counted[synced.name] = connection.execute(f"SELECT count(*) FROM {synced.name} WHERE {keyed}", bindings).get  # noqa: S608  # names of the registry
+    return +counted
+
+
+def _keyed(synced: Synced, bucket: str) -> tuple[str, tuple[bytes, ...]]:
+    """SQL for «it is a row of the bucket», with its bindings."""
+    return ("true", ()) if synced.bucket.key is None else (f"{synced.bucket.key} = ?", (bytes.fromhex(bucket[-32:]),))
+
+
 def _mend_indexes(connection: apsw.Connection, kinds: Collection[str]) -> None:
     """Make the indexes of these kinds of bucket anew: where a row was changed under them, they still have it as it was."""
     for synced in SYNCED:
@@ -132,7 +147,7 @@ def _wrong(connection: apsw.Connection, sent: _Sent) -> dict[tuple[Place, str], 
 
 def _held(connection: apsw.Connection, synced: Synced, bucket: str, numbers: Collection[int]) -> dict[int, _Rows]:
     """What the replica has of some ranges of a bucket: one look at the bucket, however many they are."""
-    keyed, bindings = ("true", ()) if synced.bucket.key is None else (f"{synced.bucket.key} = ?", (bytes.fromhex(bucket[-32:]),))
+    keyed, bindings = _keyed(synced, bucket)
     listed = ", ".join(str(number) for number in numbers)
     names = ", ".join(columns(synced, PROTOCOL_VERSION))
     place = range_sql(synced, f"{synced.name}.id")

@@ -45,6 +45,9 @@ from sync_protocol.wire.version import PROTOCOL_VERSION
 
 TRIES_MAX: Final = 5
 """How often one sync pulls and compares anew where the server goes on meanwhile."""
+RECOUNTS_MAX: Final = 2
+"""In how many recounts a bucket may differ that came from its beginning: the second one sees what the first one mended."""
+RANGE_TOO_LARGE: Final = "range_too_large"
 REPAIR_ROWS_MAX: Final = 20_000
 """About how many rows one repair asks for, so that neither end holds more than a page of them."""
 SCRUB_SECONDS: Final = 60.0
@@ -64,7 +67,10 @@ class Ports(NamedTuple):
 
 
 class _Inquiry:
-    """What is in doubt, what was found to differ, and what was done about it."""
+    """What is in doubt, what was found to differ, and what was done about it.
+
+    `anew` has the buckets that come from their beginning, with in how many comparisons they differed all the same.
+    """
 
     def __init__(self, suspects: Suspects, *, recount: bool = False, local: Recount | None = None) -> None:
         self.buckets = set(suspects.buckets)
@@ -74,6 +80,7 @@ class _Inquiry:
         self.at = Checkpoint()
         self.differing: set[Place] = set()
         self.fetched: set[Place] = set()
+        self.anew = Counter[str]()
         self.changed = Counter[str]()
 
 
@@ -173,6 +180,8 @@ class Verifier:
         for _ in range(TRIES_MAX):
             if await self._try(inquiry):
                 await self._store.write(integrity.note_suspects, Suspects())
+                for bucket in inquiry.anew:
+                    inquiry.changed += await self._store.read(repairing.rows_in, bucket)
                 if inquiry.changed:
                     self._listener(ReplicaRepaired(integrity.ranges_of(inquiry.fetched), dict(inquiry.changed)))
                 return
@@ -247,7 +256,9 @@ class Verifier:
             while left:
                 try:
                     page = await self._fetch(inquiry.at, left)
-                except RequestTooLargeError:
+                except RequestTooLargeError as error:
+                    if error.code != RANGE_TOO_LARGE:  # of something between, which a pull might not get past either
+                        raise
                     await self._fetch_bucket(inquiry, left[0][0])
                     return False
                 places = set(left[: _answered(page, len(left))])
@@ -261,8 +272,20 @@ class Verifier:
         return True
 
     async def _fetch_bucket(self, inquiry: _Inquiry, bucket: str) -> None:
-        """Let the next pull bring a bucket from its beginning, page by page: one range of it is too much for a page."""
-        await self._store.write(replica.stage_anew, bucket)
+        """Let the next pull bring a bucket from its beginning, page by page: one range of it is too much for a page.
+
+        It comes once. Where it differs all the same, the server's sums or its log are in doubt: a recount mends those, and
+        what it mends comes with the next pull. Raises ReplicaDiffersError where it differs after that, too.
+        """
+        if bucket not in inquiry.anew:
+            await self._store.write(replica.stage_anew, bucket)
+            inquiry.anew[bucket] = 0
+        elif inquiry.recount:
+            inquiry.anew[bucket] += 1
+            if inquiry.anew[bucket] == RECOUNTS_MAX:
+                raise ReplicaDiffersError(None, (bucket,))
+        inquiry.fetched |= {place for place in inquiry.differing if place[0] == bucket}
+        inquiry.recount = True
         if inquiry.local is not None:
             inquiry.local.places = {place for place in inquiry.local.places if place[0] != bucket}
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from client_sdk import OrderClient
-from client_sdk.errors import BadReplyError
-from client_sdk.events import ReplicaDiffers, ReplicaRepaired
+from client_sdk.errors import BadReplyError, RequestTooLargeError
+from client_sdk.events import CheckpointReached, ReplicaDiffers, ReplicaRepaired
 from server.runtime.database import Database
 from server.sync import repair
+from sync_protocol.entities import SYNCED
 from sync_protocol.wire.codec import PageReader, PageWriter
 from sync_protocol.wire.messages import PageTrailer, PullPosition
 from tests.support.damage import UNSEEN, WRITTEN, Log, damage, enrolled, file_of, pricelist, rows_of
@@ -55,7 +57,7 @@ async def test_ranges_that_do_not_fit_into_one_page_are_asked_for_again(
 WRONG_SUM = "UPDATE range_sum SET rows = rows + 1, checksum = checksum + 5 WHERE bucket = 'catalog' AND range = 102"
 
 
-@pytest.mark.parametrize("spoiled", ["seen", "a wrong sum", *UNSEEN])
+@pytest.mark.parametrize("spoiled", ["seen", "a wrong sum", "a corrupted row", "a lost row"])
 async def test_a_range_that_is_too_large_for_a_page_is_pulled_with_its_bucket(
     world: World, device: OrderClient, log: Log, monkeypatch: pytest.MonkeyPatch, spoiled: str
 ) -> None:
@@ -68,13 +70,57 @@ async def test_a_range_that_is_too_large_for_a_page_is_pulled_with_its_bucket(
     else:
         damage(file_of(device), *UNSEEN.get(spoiled, (WRONG_SUM,)), unseen=True)
     bucket = pricelist(world) if spoiled == "seen" else "catalog"
-    await (device.verify() if spoiled in UNSEEN else device.sync())
+    report = await device.sync() if spoiled not in UNSEEN else None
+    if report is None:
+        await device.verify()
     assert rows_of(file_of(device)) == whole
     assert [request.ranges[0].bucket for request in log.repairs] == [bucket]
     assert not log.told(ReplicaDiffers)
+    (told,) = log.told(ReplicaRepaired)
+    assert {each.bucket for each in told.ranges} == {bucket}
+    held = {each.name: len(whole[each.name]) for each in SYNCED if each.bucket.kind == bucket.partition(":")[0]}
+    assert told.changed == {name: count for name, count in held.items() if count}, "all of the bucket came"
+    assert report is None or report.repaired_rows == sum(told.changed.values())
     await device.sync()
     assert len(log.repairs) == 1, "and no more of it"
     assert (await device.verify()).is_equal
+
+
+@pytest.mark.parametrize("is_mended", [True, False])
+async def test_a_bucket_comes_once_where_the_sums_of_the_server_are_wrong(
+    world: World, device: OrderClient, log: Log, monkeypatch: pytest.MonkeyPatch, *, is_mended: bool
+) -> None:
+    monkeypatch.setattr(repair, "PAGE_ROWS_MAX", 0)
+    whole = rows_of(file_of(device))
+    async with world.database.write() as session:
+        await session.execute(
+            sa.text("UPDATE bucket_sum SET checksum = checksum + 1 WHERE bucket = 'catalog' AND range = 102 AND rows = 1")
+        )
+    if not is_mended:
+        log.spoil_ranges = lambda reply: msgspec.structs.replace(
+            reply, ranges=tuple(msgspec.structs.replace(each, checksum=each.checksum + 1) for each in reply.ranges)
+        )
+    log.events.clear()
+    await device.sync()
+    came = [event for event in log.told(CheckpointReached) if event.changed]
+    assert len(came) == 1, "the bucket"
+    assert [request.recount for request in log.ranges] == [False, True] + [True] * (not is_mended)
+    assert [each.error.buckets for each in log.told(ReplicaDiffers)] == ([] if is_mended else [("catalog",)])
+    assert rows_of(file_of(device)) == whole
+    await device.sync()
+    assert (len(log.ranges) == 2) == is_mended
+
+
+async def test_what_something_between_does_not_let_through_is_no_range_that_is_too_large(device: OrderClient, log: Log) -> None:
+    async def refuse(what: str) -> None:
+        if what == "repair":
+            raise RequestTooLargeError(413, "too_large", "something before the server takes less")
+
+    damage(file_of(device), WRITTEN["a lost row"][0])
+    log.before = refuse
+    await device.sync()
+    assert (len(log.ranges), len(log.repairs)) == (1, 1)
+    assert [type(each.error.cause) for each in log.told(ReplicaDiffers)] == [RequestTooLargeError]
 
 
 async def test_the_words_of_a_lost_product_are_found_once_where_the_catalog_is_pulled_anew(
