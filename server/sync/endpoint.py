@@ -131,8 +131,9 @@ class ServerEndpoint:
         """Raises what `page` raises, EpochChangedError, and TooManyAttemptsError for a device that keeps asking for recounts.
 
         A recount that finds the log untrue mends it. For an older device, buckets of which it is not told all are always
-        counted anew, and only what it is told of them.
+        counted anew, and only what it is told of them; it costs the same, and counts as one that was asked for.
         """
+        require_served(request.protocol_version)
         known = summed(request.buckets, request.protocol_version)
         if request.recount or len(known) < len(set(request.buckets)):
             await self._count(request.device_id, "recount", RECOUNTS_MAX)

@@ -172,7 +172,13 @@ def is_told_whole(synced: Synced, protocol_version: int) -> bool:
 
 def is_summed(bucket_kind: str, protocol_version: int) -> bool:
     """Whether the sums of such buckets are those of what a reader of this version is told of them."""
-    return all(is_told_whole(synced, protocol_version) for synced in SYNCED if synced.bucket.kind == bucket_kind)
+    return bucket_kind not in _unsummed_kinds(protocol_version)
+
+
+@cache
+def _unsummed_kinds(protocol_version: int) -> frozenset[str]:
+    """Found once for each version: a device may ask for a hundred thousand buckets at a time."""
+    return frozenset(synced.bucket.kind for synced in SYNCED if not is_told_whole(synced, protocol_version))
 
 
 def rows_for(synced: Synced, rows: list[tuple[Any, ...]], protocol_version: int) -> list[tuple[Any, ...]]:
