@@ -334,8 +334,8 @@ def _rows(held: Mapping[Place, Held], place: Place) -> int:
 
 def _answered(page: Page, asked: int) -> int:
     """How many of the ranges that were asked for are on a page, which are the first of them. Raises BadReplyError."""
-    position = page.trailer.position
-    answered = asked if position is None else position.stage
+    said = page.trailer.ranges_answered
+    answered = asked if said is None else said
     if not 0 < answered <= asked:
         raise BadReplyError(f"it answers {answered} of {asked} ranges")
     return answered

@@ -16,10 +16,10 @@ from server.sync.chunks import row_chunks
 from server.sync.errors import RangeTooLargeError
 from server.sync.reader import Reader
 from server.sync.scope import Scope
-from server.sync.walk import FIRST_ID, selected_sql
+from server.sync.walk import selected_sql
 from sync_protocol.entities import Synced
 from sync_protocol.wire.codec import PageWriter
-from sync_protocol.wire.messages import PAGE_ROWS_MAX, BucketRange, PageHeader, PageTrailer, PullPosition, RepairRequest
+from sync_protocol.wire.messages import PAGE_ROWS_MAX, BucketRange, PageHeader, PageTrailer, RepairRequest
 
 REPAIR_BYTES_MAX: Final = 16 * 1024 * 1024
 """What a page of ranges unpacks to at the most. A pull of a bucket from its beginning has no such limit, and is what is left."""
@@ -120,7 +120,7 @@ class _RepairPage:
             cursor=head,
             complete=False,
             server_time_ms=now_ms,
-            position=PullPosition(pass_from=0, pass_to=head, stage=answered, change=0, row_id=FIRST_ID) if is_cut else None,
+            ranges_answered=answered if is_cut else None,
         )
         self._body += self._writer.frame(trailer) + self._writer.close()
         return bytes(self._body)

@@ -113,7 +113,7 @@ class PageTrailer(Message, frozen=True, kw_only=True, tag="trailer"):
     `rows` counts the rows of all chunks, `digest` is BLAKE2b-128 of every frame before this one. `position` is where
     the pass goes on, None at its end. `complete` says that this is a checkpoint: the replica may move to `cursor`.
     `checks` are of the buckets that the pass touched, where it is complete. `proof_id` asks the device to prove that it
-    equals the server.
+    equals the server. `ranges_answered` is for a repair: how many of the ranges are on the page, where they are not all.
     """
 
     audience: UUID
@@ -126,6 +126,7 @@ class PageTrailer(Message, frozen=True, kw_only=True, tag="trailer"):
     position: PullPosition | None = None
     checks: Annotated[tuple[BucketCheck, ...], Meta(max_length=BUCKETS_MAX)] = ()
     proof_id: UUID | None = None
+    ranges_answered: Annotated[int, Meta(ge=1, le=REPAIR_RANGES_MAX)] | None = None
 
 
 PageMessage = PageHeader | ScopeChunk | RowChunk | GoneChunk | PageTrailer

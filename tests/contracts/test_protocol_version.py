@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "8702e27bc320af982997f92f4be79efe"
+FINGERPRINT = "08951c1265d40b715375c09d83115138"
 PROTOCOL_VERSION = 2
 RULES_VERSION = 1
 

@@ -15,9 +15,9 @@ from server.runtime.database import Database
 from server.sync import repair
 from sync_protocol.entities import SYNCED
 from sync_protocol.wire.codec import PageReader, PageWriter
-from sync_protocol.wire.messages import PageTrailer, PullPosition
+from sync_protocol.wire.messages import PageTrailer
 from tests.support.damage import UNSEEN, WRITTEN, Log, damage, enrolled, file_of, pricelist, rows_of
-from tests.support.world import World, make_id, small_company
+from tests.support.world import World, small_company
 
 
 @pytest.fixture
@@ -139,18 +139,17 @@ async def test_the_words_of_a_lost_product_are_found_once_where_the_catalog_is_p
 async def test_a_page_that_answers_no_range_or_too_many_is_not_believed(device: OrderClient, log: Log, answered: int) -> None:
     damage(file_of(device), WRITTEN["a lost row"][0])
     spoiled = rows_of(file_of(device))
-    log.spoil_page = lambda body: with_position(body, answered)
+    log.spoil_page = lambda body: with_answered(body, answered)
     await device.sync()
     assert rows_of(file_of(device)) == spoiled
     assert [type(each.error.cause) for each in log.told(ReplicaDiffers)] == [BadReplyError]
 
 
-def with_position(body: bytes, stage: int) -> bytes:
+def with_answered(body: bytes, answered: int) -> bytes:
     """The page with another count of answered ranges in its trailer."""
     writer = PageWriter()
     *before, trailer = PageReader().feed(body)
     assert isinstance(trailer, PageTrailer)
     frames = b"".join(writer.frame(message) for message in before)
-    position = PullPosition(pass_from=0, pass_to=trailer.cursor, stage=stage, change=0, row_id=make_id(0))
-    changed = msgspec.structs.replace(trailer, position=position, digest=writer.digest)
+    changed = msgspec.structs.replace(trailer, ranges_answered=answered, digest=writer.digest)
     return frames + writer.frame(changed) + writer.close()
