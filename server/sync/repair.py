@@ -1,11 +1,11 @@
 """The rows of whole ranges, as a page of bounded size: as many of the ranges that were asked for as fit, in the order asked.
 
 How many rows a range has is read from the sums that the log keeps, and these may be what is wrong: so rows and bytes are
-counted as they come, and a page that grows too large is made anew of half as many ranges.
+counted as they come, and where a page grows too large, the last of its ranges are let go of. Nothing is read twice.
 """
 
+from collections import defaultdict
 from contextlib import aclosing
-from itertools import groupby
 from typing import Any, Final
 
 from server.changelog.log import Head
@@ -18,15 +18,11 @@ from server.sync.reader import Reader
 from server.sync.scope import Scope
 from server.sync.walk import selected_sql
 from sync_protocol.entities import Synced
-from sync_protocol.wire.codec import PageWriter
-from sync_protocol.wire.messages import PAGE_ROWS_MAX, BucketRange, PageHeader, PageTrailer, RepairRequest
+from sync_protocol.wire.codec import PageWriter, columns
+from sync_protocol.wire.messages import PAGE_ROWS_MAX, BucketRange, PageHeader, PageTrailer, RepairRequest, RowChunk
 
 REPAIR_BYTES_MAX: Final = 16 * 1024 * 1024
 """What a page of ranges unpacks to at the most. A pull of a bucket from its beginning has no such limit, and is what is left."""
-
-
-class _FullError(Exception):
-    """More came of the ranges than a page may have."""
 
 
 async def repair_page(session: ReadSession, request: RepairRequest, scope: Scope, head: Head, now_ms: int) -> bytes:
@@ -36,15 +32,11 @@ async def repair_page(session: ReadSession, request: RepairRequest, scope: Scope
     """
     reader = await Reader.of(session)
     count = await _count_fitting(reader, request.ranges, scope)
-    while True:
-        try:
-            page = await _page_of(reader, request, request.ranges[:count], scope, head)
-        except _FullError:
-            if count == 1:
-                raise RangeTooLargeError(request.ranges[0].bucket) from None
-            count = (count + 1) // 2
-        else:
-            return page.close(now_ms, count)
+    answer = _Answer(request.ranges[:count], request.protocol_version)
+    await _read(reader, answer, scope)
+    if answer.count == 0:
+        raise RangeTooLargeError(request.ranges[0].bucket)
+    return _page(request, head, answer, now_ms)
 
 
 async def _count_fitting(reader: Reader, ranges: tuple[BucketRange, ...], scope: Scope) -> int:
@@ -59,20 +51,16 @@ async def _count_fitting(reader: Reader, ranges: tuple[BucketRange, ...], scope:
     return len(ranges)
 
 
-async def _page_of(
-    reader: Reader, request: RepairRequest, ranges: tuple[BucketRange, ...], scope: Scope, head: Head
-) -> "_RepairPage":
-    """All rows of these ranges, with no trailer yet. Raises _FullError."""
-    page = _RepairPage(request, head)
-    asked = sorted({(each.bucket, each.range) for each in ranges if each.bucket in scope.names})
-    for bucket, places in groupby(asked, key=lambda place: place[0]):
-        numbers = {number for _, number in places}
-        for synced, _ in by_entity([bucket], request.protocol_version):
-            sql = _range_rows_sql(reader, synced, request.protocol_version, numbers)
+async def _read(reader: Reader, answer: "_Answer", scope: Scope) -> None:
+    """Read each bucket once, whatever turns out not to fit."""
+    for bucket in sorted(scope.names.intersection(answer.buckets())):
+        for synced, _ in by_entity([bucket], answer.protocol_version):
+            if not (numbers := answer.numbers(bucket)):
+                break
+            sql = _range_rows_sql(reader, synced, answer.protocol_version, numbers)
             async with aclosing(reader.stream(sql, [[bucket]])) as chunks:
                 async for rows in chunks:
-                    page.add(synced, rows)
-    return page
+                    answer.add(synced, bucket, rows)
 
 
 def _range_rows_sql(reader: Reader, synced: Synced, protocol_version: int, numbers: set[int]) -> str:
@@ -89,38 +77,71 @@ def _range_rows_sql(reader: Reader, synced: Synced, protocol_version: int, numbe
     """  # noqa: S608  # made of the registry, and of numbers
 
 
-class _RepairPage:
-    """A page of whole ranges."""
+class _Answer:
+    """The rows of ranges, by range: where they become too many, the last ranges are let go of, and the first ones stay whole.
 
-    def __init__(self, request: RepairRequest, head: Head) -> None:
-        self._request, self._head = request, head
-        self._rows = self._uncompressed = 0
-        self._writer = PageWriter()
-        header = PageHeader(protocol_version=request.protocol_version, audience=request.device_id, epoch=head.epoch)
-        self._body = bytearray(self._writer.frame(header))
+    `count` is of how many of the ranges it is.
+    """
 
-    def add(self, synced: Synced, rows: list[tuple[Any, ...]]) -> None:
-        """Raises _FullError."""
-        for chunk, count in row_chunks(synced, rows, self._request.protocol_version):
-            self._uncompressed += memoryview(chunk.rows).nbytes
-            self._rows += count
-            if self._rows > PAGE_ROWS_MAX or self._uncompressed > REPAIR_BYTES_MAX:
-                raise _FullError
-            self._body += self._writer.frame(chunk)
+    def __init__(self, ranges: tuple[BucketRange, ...], protocol_version: int) -> None:
+        self.protocol_version = protocol_version
+        self.count = len(ranges)
+        self._places = [(each.bucket, each.range) for each in ranges]
+        self._chunks: dict[tuple[str, int], list[tuple[RowChunk, int]]] = {place: [] for place in self._places}
+        self._rows = self._bytes = 0
 
-    def close(self, now_ms: int, answered: int) -> bytes:
-        """`answered` is how many of the ranges are on the page; where they are not all, the trailer says so."""
-        head = self._head.head
-        is_cut = answered < len(self._request.ranges)
-        trailer = PageTrailer(
-            audience=self._request.device_id,
-            epoch=self._head.epoch,
-            rows=self._rows,
-            digest=self._writer.digest,
-            cursor=head,
-            complete=False,
-            server_time_ms=now_ms,
-            ranges_answered=answered if is_cut else None,
-        )
-        self._body += self._writer.frame(trailer) + self._writer.close()
-        return bytes(self._body)
+    def buckets(self) -> set[str]:
+        """Of which rows are wanted."""
+        return {bucket for bucket, _ in self._chunks}
+
+    def numbers(self, bucket: str) -> set[int]:
+        """The ranges of a bucket that are still wanted."""
+        return {number for name, number in self._chunks if name == bucket}
+
+    def chunks(self) -> list[tuple[RowChunk, int]]:
+        """What is on the page, each chunk with how many rows it has."""
+        return [chunk for chunks in self._chunks.values() for chunk in chunks]
+
+    def add(self, synced: Synced, bucket: str, rows: list[tuple[Any, ...]]) -> None:
+        """Add rows of a bucket; those of ranges that were let go of are left out."""
+        place_of_id = columns(synced, self.protocol_version).index("id")
+        by_range: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
+        for row in rows:
+            by_range[row[place_of_id][15] if synced.bucket.is_shared else 0].append(row)
+        for number, found in sorted(by_range.items()):
+            if (bucket, number) in self._chunks:
+                self._count((bucket, number), list(row_chunks(synced, found, self.protocol_version)))
+
+    def _count(self, place: tuple[str, int], chunks: list[tuple[RowChunk, int]]) -> None:
+        self._chunks[place] += chunks
+        self._weigh(chunks, 1)
+        while self._rows > PAGE_ROWS_MAX or self._bytes > REPAIR_BYTES_MAX:
+            self.count -= 1
+            last = self._places[self.count]
+            if last not in self._places[: self.count]:
+                self._weigh(self._chunks.pop(last), -1)
+
+    def _weigh(self, chunks: list[tuple[RowChunk, int]], sign: int) -> None:
+        self._rows += sign * sum(rows for _, rows in chunks)
+        self._bytes += sign * sum(memoryview(chunk.rows).nbytes for chunk, _ in chunks)
+
+
+def _page(request: RepairRequest, head: Head, answer: _Answer, now_ms: int) -> bytes:
+    """The page of an answer; where that is not of all the ranges, the trailer says so."""
+    writer, chunks = PageWriter(), answer.chunks()
+    header = PageHeader(protocol_version=request.protocol_version, audience=request.device_id, epoch=head.epoch)
+    body = bytearray(writer.frame(header))
+    for chunk, _ in chunks:
+        body += writer.frame(chunk)
+    trailer = PageTrailer(
+        audience=request.device_id,
+        epoch=head.epoch,
+        rows=sum(rows for _, rows in chunks),
+        digest=writer.digest,
+        cursor=head.head,
+        complete=False,
+        server_time_ms=now_ms,
+        ranges_answered=answer.count if answer.count < len(request.ranges) else None,
+    )
+    body += writer.frame(trailer) + writer.close()
+    return bytes(body)

@@ -57,6 +57,20 @@ async def test_ranges_that_do_not_fit_into_one_page_are_asked_for_again(
 WRONG_SUM = "UPDATE range_sum SET rows = rows + 1, checksum = checksum + 5 WHERE bucket = 'catalog' AND range = 102"
 
 
+async def test_a_page_has_as_many_ranges_as_fit_though_the_sums_that_are_kept_say_nothing_of_them(
+    world: World, device: OrderClient, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair, "PAGE_ROWS_MAX", 7)
+    whole = rows_of(file_of(device))
+    async with world.database.write() as session:
+        await session.execute(sa.text("DELETE FROM bucket_sum WHERE bucket LIKE 'pricelist:%'"))
+    damage(file_of(device), "UPDATE price_entry SET unit_price = 7, checksum = 5")
+    await device.verify()
+    assert rows_of(file_of(device)) == whole
+    answered = [len(earlier.ranges) - len(later.ranges) for earlier, later in pairwise(log.repairs)]
+    assert min(answered[:-1]) >= 5, "and not half of them, and half of that"
+
+
 @pytest.mark.parametrize("spoiled", ["seen", "a wrong sum", "a corrupted row", "a lost row"])
 async def test_a_range_that_is_too_large_for_a_page_is_pulled_with_its_bucket(
     world: World, device: OrderClient, log: Log, monkeypatch: pytest.MonkeyPatch, spoiled: str
