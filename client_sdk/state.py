@@ -226,9 +226,9 @@ def note_laid(connection: apsw.Connection) -> None:
 
 
 def is_laid(connection: apsw.Connection) -> bool:
-    """Whether the overlay shows what waits: both files say the same change."""
+    """Whether the overlay shows what waits: both files say the same change. One that is lost is as good as it will be."""
     same = "(SELECT value FROM meta WHERE key = ?) IS (SELECT value FROM replica_state WHERE key = ?)"
-    return bool(connection.execute(f"SELECT {same}", (_OVERLAY_KEY, _OVERLAY_KEY)).get)
+    return bool(connection.execute(f"SELECT {same}", (_OVERLAY_KEY, _OVERLAY_KEY)).get) or is_overlay_lost(connection)
 
 
 def note_damage(connection: apsw.Connection, cause: str) -> None:

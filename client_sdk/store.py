@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from client_sdk import damage, replica_file
-from client_sdk.connection import APPLICATION_ID, BUSY_MS, DAMAGE, connect, snapshot, transaction, translated
+from client_sdk.connection import APPLICATION_ID, BUSY_MS, connect, snapshot, transaction, translated
 from client_sdk.errors import (
     ReplicaDamagedError,
     RoadbookError,
@@ -90,7 +90,7 @@ class Store:
         try:
             return await self._run("write", self.write_now, act, *args, **kwargs)
         except ReplicaDamagedError:
-            return await self._run("write", self._write_unlaid, act, *args, **kwargs)
+            return await self._run("write", self._write_again, act, *args, **kwargs)
 
     async def read(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `act` on one snapshot."""
@@ -149,9 +149,7 @@ class Store:
             return None
 
     def _drop_building(self, error: StoreDamagedError) -> ReplicaFiles | None:
-        """The next pull begins the replica that is built anew, where its file is damaged; None where it is not."""
-        if not isinstance(error.__cause__, DAMAGE):
-            return None
+        """The next pull begins the replica that is built anew: whoever builds sees no other file that could be damaged."""
         with translated(self.path):
             self._let_go()
             with transaction(self.writer):
@@ -167,7 +165,10 @@ class Store:
         with translated(self.path), self._writing():
             return act(self.writer, *args, **kwargs)
 
-    def _write_unlaid(self, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def _write_again(self, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Write on what is shown by now: a good one may have taken the place of the damaged one. Where none has, unlaid."""
+        with suppress(StoreDamagedError):
+            return self.write_now(act, *args, **kwargs)
         with translated(self.path), self._writing(lose_overlay):
             return act(self.writer, *args, **kwargs)
 

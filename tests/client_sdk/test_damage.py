@@ -8,7 +8,7 @@ from uuid import UUID
 import apsw
 import pytest
 
-from client_sdk import OrderClient
+from client_sdk import OrderClient, overlay
 from client_sdk.errors import ReplicaDamagedError, RoadbookError, ServerUnreachableError, StoreDamagedError
 from client_sdk.events import Event, ReplicaDamaged
 from client_sdk.replica_file import shown_path
@@ -215,6 +215,7 @@ class Cut(UnreportedEndpoint):
 
 
 async def test_a_replica_that_is_damaged_while_it_is_built_is_begun_anew(world: World, tmp_path: Path) -> None:
+    Cut.pages = 0
     path = tmp_path / "device.db"
     async with await world.enrolled_device("rep0", path, wrap=Cut, page_rows=12) as device:
         with pytest.raises(ServerUnreachableError):
@@ -228,6 +229,47 @@ async def test_a_replica_that_is_damaged_while_it_is_built_is_begun_anew(world: 
         await device.sync()
         await require_whole(device, 0, set())
     assert shown(path).name == "device.db-replica-3"
+
+
+async def test_a_replica_that_is_built_with_a_value_that_cannot_be_read_is_begun_anew(world: World, tmp_path: Path) -> None:
+    Cut.pages = 0
+    async with await world.enrolled_device("rep0", tmp_path / "device.db", wrap=Cut, page_rows=12) as device:
+        with pytest.raises(ServerUnreachableError):
+            await device.sync()
+        builder = device._store._builder
+        assert builder is not None
+        builder.execute("UPDATE replica_state SET value = x'c1' WHERE key = 'staging'")
+        await device.sync()
+        await require_whole(device, 0, set())
+
+
+async def test_what_waits_is_shown_on_the_empty_replica_that_a_writer_put_in_place_of_a_damaged_one(
+    world: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "device.db"
+    await device_with_orders(world, path)
+    async with await world.open_device(path) as device:
+        assert await device._store.empty_log()
+        corrupt(shown(path), "overlay_sales_order")
+        corrupt(shown(path), "sqlite_schema")
+        device._store.writer.execute("PRAGMA shrink_memory")
+        await device._store.write(overlay.rebuild)
+        assert await device.customers() == [], "it was replaced"
+        assert (len(await device.outbox()), len(await device.orders())) == (1, 2), "with what was decided and is to be fetched"
+
+
+async def test_reading_takes_no_writing_turn_while_the_replica_cannot_show_what_waits(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "device.db"
+    draft_id = await device_with_orders(world, path)
+    corrupt(shown(path), "overlay_sales_order_line_id")
+    async with await world.open_device(path) as device:
+        draft = await device.draft(draft_id)
+        with expecting_no_loss():
+            await draft.submit()
+        statements = list[str]()
+        device._store.trace(lambda _cursor, sql, _bindings: statements.append(sql) or True)
+        assert len(await device.outbox()) == 2
+        assert statements == []
 
 
 async def open_and_read(world: World, path: Path) -> None:
