@@ -19,7 +19,7 @@ from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock, SystemT
 from client_sdk.drafts import DraftLine, DraftView
 from client_sdk.engine import Engine, take_identity
 from client_sdk.errors import DeviceWipedError, InvalidEntryError, RoadbookError, StoreError, SyncStalledError
-from client_sdk.events import Event, Listener, ReplicaDamaged, SyncProgress, SyncReport, Verification
+from client_sdk.events import Listener, Listeners, ReplicaDamaged, SyncProgress, SyncReport, Verification
 from client_sdk.follow import POLL_SECONDS, Follower, Ports, running
 from client_sdk.journal import JournalEntry
 from client_sdk.live import Hint, LiveEndpoint
@@ -95,14 +95,15 @@ class OrderDraft:
 class OrderClient:
     """A device: its replica, its outbox and the way to its server. Make it with `open`."""
 
-    def __init__(self, store: Store, surroundings: Surroundings, endpoint_for: EndpointFor, page_rows: int) -> None:
+    def __init__(
+        self, store: Store, surroundings: Surroundings, endpoint_for: EndpointFor, page_rows: int, listeners: Listeners
+    ) -> None:
         self._store = store
         self._surroundings = surroundings
         self._endpoint_for = endpoint_for
         self._endpoints: dict[tuple[str, str], SyncEndpoint] = {}
-        self._listeners: list[Listener] = []
-        store.on_damage = lambda cause: self._emit(ReplicaDamaged(cause))
-        self._engine = Engine(store, self._endpoint, surroundings, self._emit, page_rows)
+        self._listeners = listeners
+        self._engine = Engine(store, self._endpoint, surroundings, listeners.tell, page_rows)
         self._follower: Follower | None = None
 
     @classmethod
@@ -128,14 +129,15 @@ class OrderClient:
         _require_zone(time_zone)
         the_clock = clock or SystemClock()
         wipe.resume(str(path))
-        store = Store(path, inline=inline, mend=overlay.rebuild)
+        listeners = Listeners()
+        store = Store(path, inline=inline, mend=overlay.rebuild, on_damage=lambda cause: listeners.tell(ReplicaDamaged(cause)))
         try:
             await store.prepare(migrate)
         except BaseException:
             store.close()
             raise
         surroundings = Surroundings(the_clock, ids or IdSource(the_clock), time_zone, timer or SystemTimer())
-        return cls(store, surroundings, endpoint_for or HttpEndpoint, page_rows)
+        return cls(store, surroundings, endpoint_for or HttpEndpoint, page_rows, listeners)
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,14 +160,9 @@ class OrderClient:
             self._endpoints[key] = self._endpoint_for(*key)
         return self._endpoints[key]
 
-    def _emit(self, event: Event) -> None:
-        for listener in tuple(self._listeners):
-            listener(event)
-
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Be told of verdicts, new checkpoints and changes of scope; returns the way to stop it."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        return self._listeners.subscribe(listener)
 
     async def enrol(self, server_url: str, code: str, device_name: str) -> Identity:
         """Make this a device of the user whom the code was made for.
@@ -245,7 +242,7 @@ class OrderClient:
             listen=self._listen,
             is_news=self._is_news,
             note_stall=self._note_stall,
-            tell=self._emit,
+            tell=self._listeners.tell,
         )
         self._follower = Follower(ports, self._store, self._engine.flow, self._surroundings, poll_seconds)
         return self._follower

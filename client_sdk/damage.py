@@ -4,7 +4,7 @@ SQLite does not say in which file of an act it found the damage, so the device's
 that is whole, it is the replica.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import apsw
@@ -58,6 +58,19 @@ def found_in_replica(connection: apsw.Connection, store_path: str, cause: BaseEx
         return None
     note_damage(connection, str(cause))
     return replica_file.ensure_shown(connection, store_path)
+
+
+class Teller:
+    """Tells of each damaged replica until somebody hears it: `tell` returns whether anybody did."""
+
+    def __init__(self, tell: Callable[[str], bool]) -> None:
+        self._tell = tell
+        self._heard: set[int] = set()
+
+    def tell(self, files: ReplicaFiles) -> None:
+        """Say that the replica that is shown is damaged, where it is and nobody heard it before."""
+        if files.damage and files.shown not in self._heard and self._tell(files.damage):
+            self._heard.add(files.shown)
 
 
 @contextmanager

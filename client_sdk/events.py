@@ -112,7 +112,26 @@ Event = (
     | SyncStalled
     | SyncResumed
 )
-Listener = Callable[[Event], None]
+Listener = Callable[[Event], object]
+
+
+class Listeners:
+    """Who is told of events, as they come."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell this one, too; returns the way to stop it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def tell(self, event: Event) -> bool:
+        """Tell all of them; False where there is none."""
+        listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(event)
+        return bool(listeners)
 
 
 class SyncProgress(msgspec.Struct, frozen=True, kw_only=True):

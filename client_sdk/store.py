@@ -43,10 +43,17 @@ class Store:
     """A device's files and its connections. `inline` runs everything in the caller's thread, for tests that count statements.
 
     Before `prepare` there is the device's own file alone. `mend` lays the overlay anew; it is called inside the writing
-    act that found it behind what waits.
+    act that found it behind what waits. `on_damage` is told what is wrong with a replica, until it returns that it was heard.
     """
 
-    def __init__(self, path: Path | str, *, inline: bool = False, mend: Callable[[apsw.Connection], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        inline: bool = False,
+        mend: Callable[[apsw.Connection], None] | None = None,
+        on_damage: Callable[[str], bool] = lambda _cause: False,
+    ) -> None:
         self.path = str(path)
         self._inline = inline
         self._mend = mend
@@ -56,8 +63,7 @@ class Store:
         self._is_prepared = False
         self._building = 0
         self._builder: apsw.Connection | None = None
-        self._told: set[int] = set()
-        self.on_damage: Callable[[str], None] = lambda _cause: None
+        self.tell_damage = damage.Teller(on_damage).tell
         with translated(self.path):
             self.writer = connect(self.path, APPLICATION_ID)
             self.reader = connect(self.path, APPLICATION_ID, read_only=True)
@@ -125,12 +131,6 @@ class Store:
         if self._inline:
             return run(*args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads[thread], lambda: run(*args, **kwargs))
-
-    def tell_damage(self, files: ReplicaFiles) -> None:
-        """Say that the replica that is shown is damaged, where it is and that was not said before."""
-        if files.damage and files.shown not in self._told:
-            self._told.add(files.shown)
-            self.on_damage(files.damage)
 
     def _empty_shown(self, cause: str) -> None:
         with translated(self.path):
@@ -354,7 +354,11 @@ class Store:
 
     async def version(self) -> int:
         """A number that is another one after another program has written to the device's file; own acts leave it as it is."""
-        return await self._run("write", lambda: int(self.writer.execute("PRAGMA main.data_version").get))
+        return await self._run("write", self._version)
+
+    def _version(self) -> int:
+        with translated(self.path):
+            return int(self.writer.execute("PRAGMA main.data_version").get)
 
     async def empty_log(self) -> bool:
         """Move the write-ahead logs into the files and truncate them; False where somebody is still reading from one."""

@@ -12,6 +12,7 @@ from client_sdk import OrderClient, overlay
 from client_sdk.errors import ReplicaDamagedError, RoadbookError, ServerUnreachableError, StoreDamagedError
 from client_sdk.events import Event, ReplicaDamaged
 from client_sdk.replica_file import shown_path
+from client_sdk.state import note_change
 from server.runtime.database import Database
 from sync_protocol.wire.messages import PullRequest
 from tests.support.damage import file_of
@@ -199,6 +200,19 @@ async def test_what_the_user_saves_is_kept_though_the_replica_cannot_show_it(wor
         assert len(await device.outbox()) == 2
         await device.sync()
         await require_whole(device, 3, set())
+
+
+async def test_damage_that_nobody_heard_of_is_told_again_to_who_listens(world: World, tmp_path: Path) -> None:
+    path, events = tmp_path / "device.db", list[Event]()
+    await device_with_orders(world, path)
+    corrupt(shown(path), "overlay_sales_order")
+    connection = apsw.Connection(str(path))
+    note_change(connection)  # so that opening it lays the overlay anew, and finds the damage
+    connection.close()
+    async with await world.open_device(path) as device:
+        device.subscribe(events.append)
+        await device.sync()
+    assert len(told(events)) == 1
 
 
 class Cut(UnreportedEndpoint):
