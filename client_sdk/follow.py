@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
 from enum import StrEnum
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -97,6 +98,8 @@ class Follower:
         self._started_seconds = self._next_seconds
         self._syncing: asyncio.Task[SyncReport] | None = None
         self._stalled: SyncStalledError | None = None
+        self._version_seen = 0
+        self._newest_seen: UUID | None = None
 
     def nudge(self) -> None:
         """Sync now: something was submitted, or the network is back. Waiting for the next try is cut short, the budget is not."""
@@ -118,6 +121,7 @@ class Follower:
     async def run(self) -> None:
         """Follow until cancelled. Errors are told as events and tried again. Raises DeviceWipedError, and defects."""
         self._flow.watchdog.watch(self._timer.now_seconds())
+        await self._look()  # what waits by now the first sync sends
         loops = [asyncio.create_task(loop()) for loop in (self._sync_on, self._listen_on, self._watch_on, self._look_on)]
         try:
             done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_EXCEPTION)
@@ -252,15 +256,20 @@ class Follower:
 
     async def _look_on(self) -> None:
         """Send what another program on the same file saves, as if it had been submitted here."""
-        version, newest = 0, 0
         while True:
-            with suppress(StoreError):  # whoever needs the file says so
-                seen, version = version, await self._store.version()
-                if version != seen:
-                    before, newest = newest, await self._store.read(outbox.newest)
-                    if seen and newest > before:
-                        self.nudge()
             await self._timer.wait(LOOK_SECONDS)
+            if await self._look():
+                self.nudge()
+
+    async def _look(self) -> bool:
+        """Whether another program has saved an intent since the last look that succeeded; what cannot be read is looked at again."""
+        with suppress(StoreError):  # whoever needs the file says so
+            version = await self._store.version()
+            if version != self._version_seen:
+                newest, before = await self._store.read(outbox.newest), self._newest_seen
+                self._version_seen, self._newest_seen = version, newest
+                return newest is not None and newest != before
+        return False
 
     def _stall(self, now_seconds: float) -> None:
         """Say that it stands still: to the application now, to the server as soon as it hears anything."""

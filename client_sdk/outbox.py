@@ -105,9 +105,10 @@ def next_batch(
     return batch
 
 
-def newest(connection: apsw.Connection) -> int:
-    """The place of the newest intent that waits, 0 where none does."""
-    return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM outbox").get)
+def newest(connection: apsw.Connection) -> UUID | None:
+    """The newest intent that waits, None where none does. Its place would not tell: places come again as the journal ages out."""
+    intent_id = connection.execute("SELECT intent_id FROM outbox ORDER BY sequence DESC LIMIT 1").get
+    return UUID(bytes=intent_id) if intent_id is not None else None
 
 
 def count(connection: apsw.Connection) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from client_sdk import OrderClient, follow
+from client_sdk import OrderClient
 from client_sdk.errors import ServerUnreachableError, SyncStalledError
 from client_sdk.events import Event, SyncFailed, SyncResumed, SyncStalled, VerdictArrived
 from client_sdk.health import SyncHealth
@@ -93,24 +93,6 @@ async def test_what_is_submitted_is_sent_without_being_asked(followed: Followed,
         await draft.add_line(world.company.products[0].id, 1)
         await draft.submit()
         await followed.until(lambda: followed.said(VerdictArrived))
-
-
-async def test_what_another_program_saves_is_sent_soon(
-    followed: Followed, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(follow, "LOOK_SECONDS", 0.05)
-    pushes = followed.wire._sent
-    async with followed.device.follow(poll_seconds=NEVER_SECONDS), await world.open_device(tmp_path / "device.db") as other:
-        for count in (1, 2):
-            draft = await other.draft_order(world.company.customers[0].id)
-            await asyncio.sleep(0.2)
-            assert len(pushes) == count - 1, "a draft is nobody's business"
-            await draft.add_line(world.company.products[0].id, 1)
-            await draft.submit()
-            await followed.until(lambda count=count: len(pushes) == count)  # type: ignore[misc]  # the loop's own
-        await followed.until(lambda: followed.said(VerdictArrived))
-        await asyncio.sleep(0.2)
-        assert len(pushes) == 2
 
 
 async def test_a_hint_brings_the_change_long_before_the_interval_is_over(followed: Followed, world: World) -> None:
