@@ -262,7 +262,7 @@ class Follower:
                 self.nudge()
 
     async def _look(self) -> bool:
-        """Whether another program has saved an intent since the last look that succeeded; what cannot be read is looked at again."""
+        """Whether another program has saved an intent since the last look that succeeded; one that failed is made up for."""
         with suppress(StoreError):  # whoever needs the file says so
             version = await self._store.version()
             if version != self._version_seen:
