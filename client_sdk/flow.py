@@ -14,6 +14,8 @@ from sync_protocol.wire.messages import BATCH_INTENTS_MAX
 
 PAGE_ROWS_LEAST: Final = 200
 SET_ASIDE_SECONDS: Final = 24 * 3_600.0
+DROPPED: Final = "dropped"
+"""What a fetch is cancelled with whose page is of no use any more: that says nothing of the link."""
 
 
 class Flow:
@@ -48,8 +50,9 @@ class Flow:
 
         try:
             yield hear
-        except (LinkTooSlowError, asyncio.CancelledError):
-            self.rows.halve()
+        except (LinkTooSlowError, asyncio.CancelledError) as error:
+            if error.args != (DROPPED,):
+                self.rows.halve()
             raise
         except (ServerUnreachableError, BadReplyError):
             if bytes_here:  # it broke in the middle: a smaller one may come through

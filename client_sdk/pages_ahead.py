@@ -10,11 +10,16 @@ from typing import Final
 
 import msgspec
 
+from client_sdk.flow import DROPPED
 from client_sdk.pages import Page
 from client_sdk.state import Staging
 
 WAITING_BYTES_MAX: Final = 12 * 1024 * 1024
-"""While pages of so many bytes wait to be written no further one is asked for: memory holds them and the one that came last."""
+"""While pages of so many bytes wait to be written no further one is asked for.
+
+In sum memory holds less than these, the page that was asked for last, and the one that is being written: with a server of ours,
+which ends a page at 32 MiB and a chunk of one more, below 80 MiB; with any other two pages of `PAGE_BYTES_MAX`, 140 MiB.
+"""
 
 
 class PagesAhead:
@@ -48,7 +53,7 @@ class PagesAhead:
         dropped = list(self._tasks)
         self._tasks.clear()
         for task in dropped:
-            task.cancel()
+            task.cancel(DROPPED)
         await asyncio.gather(*dropped, return_exceptions=True)
 
     def _go_on(self) -> None:

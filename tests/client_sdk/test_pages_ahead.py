@@ -7,7 +7,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from client_sdk.clock import SystemTimer
 from client_sdk.errors import BadReplyError
+from client_sdk.flow import Flow
 from client_sdk.pages import Page
 from client_sdk.pages_ahead import WAITING_BYTES_MAX, PagesAhead
 from client_sdk.state import Staging
@@ -111,3 +113,23 @@ async def test_what_is_dropped_is_not_handed_out() -> None:
     await ahead.drop()
     assert await ahead.next() is None
     assert server.asked == [1]
+
+
+@pytest.mark.parametrize(("is_dropped", "rows"), [(True, 50_000), (False, 25_000)])
+async def test_a_page_that_is_dropped_says_nothing_of_the_link_and_one_that_is_given_up_does(is_dropped: bool, rows: int) -> None:
+    flow = Flow(SystemTimer(), 50_000)
+
+    async def fetch(_staging: Staging) -> Page:
+        with flow.pulling("here"):
+            await asyncio.Event().wait()
+        raise AssertionError
+
+    ahead = PagesAhead(fetch)
+    ahead.follow(STAGING, page(1))
+    waiting = asyncio.create_task(ahead.next())
+    await asyncio.sleep(0)
+    if not is_dropped:
+        waiting.cancel()
+    await ahead.drop()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert flow.rows.size == rows
