@@ -25,7 +25,7 @@ from sync_protocol.wire.codec import encode
 SCHEMA: Final = "replica"
 """What the shown file is attached as; names without a schema are found in it."""
 _LOG_PAGES_MAX: Final = 8_192
-_CACHE_KIBIBYTES: Final = 4_096
+_CACHE_KIBIBYTES: Final = 4_096  # tables without keys are written from end to end: a larger one holds what is not read again
 _FORMAT_KEY: Final = "image_format"
 
 
