@@ -117,8 +117,9 @@ class Engine:
     async def _sync(self, progress: ProgressListener) -> SyncReport:
         verdicts: list[JournalEntry] = []
         failure: RoadbookError | None = None
-        self._push_again = self._puller.is_rebuilt = False
-        self._puller.image_rows = self._repaired_rows = 0
+        self._push_again = False
+        self._repaired_rows = 0
+        self._puller.begin_report()
         try:
             await self._push(verdicts, progress)
         except DeviceForkedError:

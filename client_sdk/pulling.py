@@ -18,7 +18,7 @@ from client_sdk.images import ImageLane
 from client_sdk.pages import Page, read_page
 from client_sdk.pages_ahead import PagesAhead
 from client_sdk.range_sums import RangeSums
-from client_sdk.state import Checkpoint, Identity, Incarnation, ReplicaFiles, Staging, load
+from client_sdk.state import Checkpoint, Identity, Incarnation, ReplicaFiles, Staging, checkpoint, load
 from client_sdk.store import Store
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import PageTrailer, PullRequest, ResyncReason
@@ -35,7 +35,8 @@ class Puller:
     """Pulls into one store. `server` says as whom to ask, and where.
 
     `has_offered_again` says whether the last pull put intents back into the outbox, `trailer` what completed its checkpoint,
-    `image_rows` how many rows came in images, and `is_rebuilt` whether the replica had to be fetched anew, since these were reset.
+    `image_rows` how many rows came in images, and `is_rebuilt` whether a replica that was fetched anew took the place of one, since
+    `begin_report`.
     """
 
     def __init__(
@@ -57,6 +58,11 @@ class Puller:
         self._rows = 0
         self.has_offered_again = False
         self.trailer: PageTrailer | None = None
+        self.image_rows = 0
+        self.is_rebuilt = False
+
+    def begin_report(self) -> None:
+        """Count from here on."""
         self.image_rows = 0
         self.is_rebuilt = False
 
@@ -117,7 +123,6 @@ class Puller:
         files = await self._store.read(load, ReplicaFiles)
         if files is not None:
             self._store.tell_damage(files)
-            self.is_rebuilt |= anew or bool(files.damage)
         await self._store.begin_building(anew=anew)
         staging = await self._store.build(replica.begin_afresh)
         is_untouched = staging == replica.NOTHING_STAGED
@@ -181,7 +186,9 @@ class Puller:
         built = await self._store.build(replica.held)
         await self._offer_what_another_log_has(built[0])
         before = await self._store.write(replica.note_lost, built)
+        was_replica = await self._store.read(_is_replica)
         applied = await self._store.show_built(replica.show, built[0], before)
+        self.is_rebuilt |= was_replica
         await self._images.forget()
         await self._tell(applied)
 
@@ -210,6 +217,12 @@ class Puller:
 
 def _nobody(_step: SyncProgress) -> None:
     """Hears of progress while no pull runs."""
+
+
+def _is_replica(connection: apsw.Connection) -> bool:
+    """Whether what is shown was fetched once, or stands where a damaged one was."""
+    files = load(connection, ReplicaFiles)
+    return (files is not None and bool(files.damage)) or checkpoint(connection).cursor > 0
 
 
 def _move(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress, now_ms: int) -> replica.Applied:

@@ -107,7 +107,8 @@ async def test_that_a_replica_is_rebuilt_is_told_even_where_its_first_request_fa
         wire.dies = True
         with pytest.raises(ServerUnreachableError):
             await device.sync()
-        await device.sync()
+        assert (await device.sync()).is_rebuilt
+        assert not (await device.sync()).is_rebuilt
         assert [event.offered_again for event in events if isinstance(event, ReplicaRebuilt)] == [1]
 
 
