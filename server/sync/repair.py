@@ -21,7 +21,7 @@ from sync_protocol.entities import Synced
 from sync_protocol.wire.codec import PageWriter, columns
 from sync_protocol.wire.messages import PAGE_ROWS_MAX, BucketRange, PageHeader, PageTrailer, RepairRequest, RowChunk
 
-REPAIR_BYTES_MAX: Final = 16 * 1024 * 1024
+REPAIR_BYTES_MAX: Final = 32 * 1024 * 1024
 """What a page of ranges unpacks to at the most. A pull of a bucket from its beginning has no such limit, and is what is left."""
 
 

@@ -18,7 +18,7 @@ from client_sdk.clock import IdSource, Surroundings, SystemClock, Timer
 from client_sdk.errors import RoadbookError, ServerBusyError, ServerUnreachableError
 from client_sdk.events import Event, SyncFailed, SyncReport
 from client_sdk.flow import Flow
-from client_sdk.follow import Follower, Ports
+from client_sdk.follow import LOOK_SECONDS, Follower, Ports
 from client_sdk.live import Hint
 from client_sdk.pages import read_page
 from client_sdk.transport import HttpEndpoint
@@ -52,7 +52,10 @@ class _NoStore:
 
 
 class FastTimer:
-    """A timer on which so many seconds pass in one. `due` are the moments that its waits were for, whenever they woke."""
+    """A timer on which so many seconds pass in one.
+
+    `due` are the moments that its waits were for, whenever they woke, but for the looks at the file, which go on all the time.
+    """
 
     def __init__(self, times: float) -> None:
         self._times = times
@@ -62,7 +65,8 @@ class FastTimer:
         return asyncio.get_running_loop().time() * self._times
 
     async def wait(self, seconds: float) -> None:
-        self.due.append(self.now_seconds() + seconds)
+        if seconds != LOOK_SECONDS:
+            self.due.append(self.now_seconds() + seconds)
         await asyncio.sleep(seconds / self._times)
 
 

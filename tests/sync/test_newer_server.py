@@ -13,7 +13,7 @@ from sync_protocol import verdicts
 from sync_protocol.entities import BY_NAME
 from sync_protocol.entities.customers import Contact
 from sync_protocol.verdicts import Code
-from sync_protocol.wire.codec import is_told_whole
+from sync_protocol.wire import codec
 from sync_protocol.wire.version import PROTOCOL_VERSION
 from tests.support.damage import Log, damage, enrolled, file_of, rows_of
 from tests.support.world import World
@@ -29,11 +29,17 @@ def newer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         msgspec.structs.force_setattr(contact, "since_protocol", PROTOCOL_VERSION + 1)
     else:
         monkeypatch.setattr(verdicts, "SINCE", {**verdicts.SINCE, Code.ROUTED: PROTOCOL_VERSION + 1})
-    is_told_whole.cache_clear()
+    forget()
     yield request.param
     msgspec.structs.force_setattr(contact, "since_protocol", 1)
     monkeypatch.undo()
-    is_told_whole.cache_clear()
+    forget()
+
+
+def forget() -> None:
+    """What is found once for each version is to be found again."""
+    codec.is_told_whole.cache_clear()
+    codec._unsummed_kinds.cache_clear()
 
 
 @pytest.fixture
