@@ -7,9 +7,7 @@ from uuid import UUID
 
 import httpx2
 
-from server.app import create_app
 from server.identity import service
-from server.settings import Settings
 from tests.support.office import bearer
 from tests.support.world import World
 
@@ -23,8 +21,7 @@ async def managing(world: World) -> AsyncIterator["Manager"]:
         user = await service.user_of_login(session, "manager")
         now_ms = world.clock.now_ms()
         signed_in = await service.open_session(session, user, ids=world.ids, now_ms=now_ms, session_hours=SESSION_HOURS)
-    app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
-    transport = httpx2.ASGITransport(app=app)
+    transport = world.http_transport()
     async with httpx2.AsyncClient(transport=transport, base_url="http://office", headers=bearer(signed_in.token)) as client:
         yield Manager(world, client)
 

@@ -12,10 +12,8 @@ import sqlalchemy as sa
 from client_sdk import OrderClient
 from client_sdk.errors import BadReplyError, ServerBusyError
 from client_sdk.transport import HttpEndpoint
-from server.app import create_app
 from server.orders.models import OrderModel
 from server.runtime.database import Database
-from server.settings import Settings
 from sync_protocol.entities.catalog import Product
 from sync_protocol.verdicts import Outcome
 from sync_protocol.wire.codec import DIGEST_HEADER, MESSAGE_MEDIA_TYPE, digest, encode
@@ -31,8 +29,7 @@ class Garbling(httpx2.AsyncBaseTransport):
     """Flips one bit of what travels, up or down, while it is told to."""
 
     def __init__(self, world: World) -> None:
-        app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
-        self._inner = httpx2.ASGITransport(app=app)
+        self._inner = world.http_transport()
         self._chance = random.Random(4)
         self.path = ""
         self.upward = False
@@ -115,8 +112,7 @@ class Replaying(httpx2.AsyncBaseTransport):
     """Keeps every page that travels; in place of the next one it answers with `instead`, where that is set."""
 
     def __init__(self, world: World) -> None:
-        app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
-        self._inner = httpx2.ASGITransport(app=app)
+        self._inner = world.http_transport()
         self.pages: list[httpx2.Response] = []
         self.instead: httpx2.Response | None = None
 

@@ -13,12 +13,10 @@ from client_sdk import NewCustomer, OrderClient
 from client_sdk.errors import ServerUnreachableError
 from client_sdk.events import DeviceRenewed, Event, ReplicaRebuilt
 from client_sdk.transport import HttpEndpoint
-from server.app import create_app
 from server.changelog.log import read_head, rotate_epoch
 from server.identity.devices import forget_after_restore
 from server.runtime.database import Database
 from server.runtime.rows import table_of
-from server.settings import Settings
 from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Address, Contact, Customer
 from sync_protocol.entities.orders import OrderStatus
@@ -75,8 +73,7 @@ class DyingAtImages(httpx2.AsyncBaseTransport):
     """A server that dies the first time that it is asked for an image, where it is told to."""
 
     def __init__(self, world: World) -> None:
-        app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
-        self._inner = httpx2.ASGITransport(app=app)
+        self._inner = world.http_transport()
         self.dies = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
