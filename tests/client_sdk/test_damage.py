@@ -1,7 +1,7 @@
 """A damaged replica is a cache that is fetched anew; only the device's own file is a loss when it is damaged."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -187,14 +187,21 @@ async def test_a_replica_that_is_damaged_while_the_app_reads_shows_what_can_be_r
         await require_whole(device, 0, set())
 
 
-async def test_what_the_user_saves_is_kept_though_the_replica_cannot_show_it(world: World, tmp_path: Path) -> None:
-    path = tmp_path / "device.db"
+@asynccontextmanager
+async def saved_unlaid(world: World, path: Path) -> AsyncIterator[OrderClient]:
+    """A device whose user saved an order that its damaged replica cannot show."""
     draft_id = await device_with_orders(world, path)
     corrupt(shown(path), "overlay_sales_order_line_id")
     async with await world.open_device(path) as device:
         draft = await device.draft(draft_id)
         with expecting_no_loss():
             await draft.submit()
+        yield device
+
+
+async def test_what_the_user_saves_is_kept_though_the_replica_cannot_show_it(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "device.db"
+    async with saved_unlaid(world, path) as device:
         assert [entry.kind for entry in await device.outbox()] == ["SubmitOrder"] * 2
     async with await world.open_device(path) as device:
         assert len(await device.outbox()) == 2
@@ -274,12 +281,7 @@ async def test_what_waits_is_shown_on_the_empty_replica_that_a_writer_put_in_pla
 
 async def test_reading_takes_no_writing_turn_while_the_replica_cannot_show_what_waits(world: World, tmp_path: Path) -> None:
     path = tmp_path / "device.db"
-    draft_id = await device_with_orders(world, path)
-    corrupt(shown(path), "overlay_sales_order_line_id")
-    async with await world.open_device(path) as device:
-        draft = await device.draft(draft_id)
-        with expecting_no_loss():
-            await draft.submit()
+    async with saved_unlaid(world, path) as device:
         statements = list[str]()
         device._store.trace(lambda _cursor, sql, _bindings: statements.append(sql) or True)
         assert len(await device.outbox()) == 2
