@@ -7,6 +7,7 @@ RoadbookError
 ├── ServerError                  the server answered with a problem
 │   ├── EnrolmentRefusedError    the code is wrong, used or expired
 │   ├── DeviceRevokedError       this device may not sync any more
+│   │   └── DeviceUnknownError   its server does not know it any more: enrol the same file again
 │   ├── AppTooOldError           the server does not speak this app's protocol any more
 │   ├── ServerTooOldError        the server does not speak this app's protocol yet
 │   ├── RequestTooLargeError     the server, or what is before it, takes less at once
@@ -92,6 +93,16 @@ class DeviceRevokedError(ServerError):
     """
 
     wipe_key: bytes | None = None
+
+
+class DeviceUnknownError(DeviceRevokedError):
+    """Its server does not know this device: it was restored to a time before, or is another one. Enrol the same file again."""
+
+    def __str__(self) -> str:
+        return (
+            "the server does not know this device (any more): ask a manager for a new enrolment code and enrol this same file "
+            f"with it; everything that waits here is kept, and is sent then ({self.code})"
+        )
 
 
 class DeviceForkedError(ServerError):

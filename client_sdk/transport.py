@@ -14,6 +14,7 @@ from client_sdk.errors import (
     BadReplyError,
     DeviceForkedError,
     DeviceRevokedError,
+    DeviceUnknownError,
     EnrolmentRefusedError,
     EpochChangedError,
     LinkTooSlowError,
@@ -60,7 +61,7 @@ REPLY_BYTES_MAX: Final = 16 * 1024 * 1024
 _PROBLEMS: Final[dict[str, type[ServerError]]] = {
     "enrolment_code_invalid": EnrolmentRefusedError,
     "device_revoked": DeviceRevokedError,
-    "token_invalid": DeviceRevokedError,
+    "token_invalid": DeviceUnknownError,
     "device_forked": DeviceForkedError,
     "epoch_changed": EpochChangedError,
 }

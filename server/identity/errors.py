@@ -38,8 +38,15 @@ class TokenInvalidError(UnauthenticatedError):
 
     code = "token_invalid"
 
+    def __init__(self, remedy: str = "sign in again at POST /session") -> None:
+        super().__init__(f"the token is not valid (any more); {remedy}")
+
+
+class DeviceUnknownError(TokenInvalidError):
+    """The token is of no device: nobody signs in with one, and its user has no password to sign in with."""
+
     def __init__(self) -> None:
-        super().__init__("the token is not valid (any more); sign in again at POST /session")
+        super().__init__("ask a manager for a new enrolment code and enrol the same device file with it; what waits on it is kept")
 
 
 _WHEN_REVOKED: Final = {

@@ -22,6 +22,7 @@ from server.identity.devices import RevocationReason, revoke_devices_of
 from server.identity.errors import (
     CodeUnknownError,
     DeviceRevokedError,
+    DeviceUnknownError,
     EnrolmentCodeInvalidError,
     LoginTakenError,
     NoDevicesForRoleError,
@@ -267,12 +268,12 @@ async def principal_of_token(session: ReadSession, token: str, now_ms: int, *, r
 async def _principal_of_device(session: ReadSession, token: str, *, revoked_too: bool) -> Principal:
     found = await device_of_token(session, token)
     if found is None:
-        raise TokenInvalidError
+        raise DeviceUnknownError
     device, user = found
     if device.revoked_at_ms is not None and not revoked_too:
         raise revoked(device)
     if not user.active and device.revoked_at_ms is None:
-        raise TokenInvalidError
+        raise DeviceUnknownError
     return principal_of(user, device.id)
 
 

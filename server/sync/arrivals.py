@@ -7,7 +7,7 @@ import msgspec
 
 from server.changelog.log import Head
 from server.identity.credentials import DEVICE_PREFIX, same_digest, token_digest
-from server.identity.errors import TokenInvalidError
+from server.identity.errors import DeviceUnknownError
 from server.identity.principals import Principal, Role
 from server.identity.service import principal_of_token, revoked_for
 from server.runtime.database import Database
@@ -60,11 +60,11 @@ async def arrival_of(database: Database, reader: Reader, token: str, device_id: 
     head, floor, change, committed_at_ms, sealed, *ids = rest
     found_id, user_id, rep_id, customer_id, epoch, proof_id = (UUID(bytes=each) if each is not None else None for each in ids)
     if stored is None or found_id is None or user_id is None or not same_digest(stored, digest):
-        raise TokenInvalidError
+        raise DeviceUnknownError
     if revoked_at_ms is not None:
         raise revoked_for(found_id, reason, wipe_key)
     if not active:
-        raise TokenInvalidError
+        raise DeviceUnknownError
     principal = Principal(
         user_id=user_id, login=login, name=name, role=Role(role), rep_id=rep_id, customer_id=customer_id, device_id=found_id
     )

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from server.changelog.log import read_head
 from server.identity.devices import RevocationReason
-from server.identity.errors import TokenInvalidError
+from server.identity.errors import DeviceUnknownError
 from server.identity.models import DeviceModel, UserModel
 from server.identity.service import device_of_token, revoked
 from server.runtime.database import WriteSession
@@ -28,7 +28,7 @@ async def revoked_device(session: WriteSession, token: str, device_id: UUID) -> 
     """The revoked device that holds this token, which must be the one that is named. Raises a ProblemError otherwise."""
     found = await device_of_token(session, token)
     if found is None:
-        raise TokenInvalidError
+        raise DeviceUnknownError
     device, user = found
     if device.id != device_id:
         raise DeviceMismatchError(device_id)

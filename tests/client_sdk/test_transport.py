@@ -13,6 +13,7 @@ from client_sdk.errors import (
     BadReplyError,
     DeviceForkedError,
     DeviceRevokedError,
+    DeviceUnknownError,
     EnrolmentRefusedError,
     EpochChangedError,
     ServerBusyError,
@@ -165,7 +166,7 @@ async def test_how_long_to_wait_is_what_the_server_asked_for(header: str, second
     ("status", "code", "error"),
     [
         (400, "enrolment_code_invalid", EnrolmentRefusedError),
-        (401, "token_invalid", DeviceRevokedError),
+        (401, "token_invalid", DeviceUnknownError),
         (401, "device_revoked", DeviceRevokedError),
         (409, "device_forked", DeviceForkedError),
         (409, "epoch_changed", EpochChangedError),
@@ -183,6 +184,12 @@ async def test_each_problem_of_our_server_is_its_documented_error(status: int, c
     assert (raised.value.status, raised.value.code, raised.value.detail) == (status, code, f"about {code}")
     with pytest.raises(error):
         await pull(problem(status, code))
+
+
+async def test_a_device_that_its_server_does_not_know_is_told_to_enrol_the_same_file_again() -> None:
+    """Whatever the server says, which may be an older one that speaks of signing in: nobody signs in with a device."""
+    with pytest.raises(DeviceUnknownError, match="enrol this same file with it; everything that waits here is kept"):
+        await problem(401, "token_invalid").push(PUSH)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"code": 5}', b"\xff\xfe"])

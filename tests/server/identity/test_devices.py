@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from server.identity import service
-from server.identity.credentials import CODE_CHARACTERS, CROCKFORD, code_digest, new_code
+from server.identity.credentials import CODE_CHARACTERS, CROCKFORD, DEVICE_PREFIX, SESSION_PREFIX, code_digest, new_code
 from server.identity.devices import NewDevice, create_device, list_devices, next_number_prefix
 from server.identity.errors import EnrolmentCodeInvalidError
 from server.identity.models import UserModel
@@ -91,6 +91,18 @@ async def test_a_revoked_device_is_refused_at_its_next_request(office: Office, r
     assert reason in problem(await office.client.get("/me", headers=headers), 401, "device_revoked")["detail"]
     again = await office.client.post(url, headers=office.as_(Role.MANAGER), json={"reason": "lost"})
     problem(again, 409, "device_already_revoked")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/me"), ("POST", "/sync/push"), ("POST", "/sync/pull"), ("GET", "/sync/live")]
+)
+async def test_a_device_that_is_not_known_is_told_to_enrol_again_and_a_person_to_sign_in(
+    office: Office, method: str, path: str
+) -> None:
+    device = await office.client.request(method, path, headers=bearer(DEVICE_PREFIX + "of-another-server"))
+    assert "enrol the same device file" in problem(device, 401, "token_invalid")["detail"]
+    person = await office.client.request(method, path, headers=bearer(SESSION_PREFIX + "of-yesterday"))
+    assert "sign in again at POST /session" in problem(person, 401, "token_invalid")["detail"]
 
 
 async def make(office: Office, name: str, origin: NewDevice | None = None) -> NewDevice:
