@@ -13,6 +13,9 @@ from sqlalchemy.engine import make_url
 from server.runtime.database import Database
 from tests.support.databases import migrate_database, open_database, postgres_database, sqlite_copy
 from tests.support.postgres import postgres_server
+from tests.support.scratch import use_memory
+
+use_memory()
 
 # A shared machine may be slow; that is no failure. ROADBOOK_SOAK_SECONDS is read by the tests that can run for long.
 settings.register_profile("roadbook", deadline=None, print_blob=True)

@@ -8,7 +8,6 @@ import atexit
 import random
 import shutil
 import sqlite3
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from tests.simulation.images import StorageInThisThread
 from tests.simulation.oracle import SYNCED_TABLES, VERSIONS, Columns
 from tests.support.databases import migrate_database, open_database
 from tests.support.device_files import look_into
+from tests.support.scratch import scratch_folder
 from tests.support.world import SERVER_URL, START_MS, Company, World, small_company
 
 REPS = (0, 0, 1, 1)
@@ -51,12 +51,6 @@ class Template(NamedTuple):
     columns: Columns
 
 
-def scratch_folder() -> Path:
-    """A folder in memory where there is one: these runs are about order, not about the disk."""
-    memory = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="roadbook-simulation-", dir=memory if memory.is_dir() else None))
-
-
 def canary(customer: int) -> str:
     """A text that is in one customer's row and nowhere else."""
     return f"canary-{customer}-quite-unmistakable"
@@ -71,7 +65,7 @@ def company() -> Company:
 @cache
 def template() -> Template:
     """The template of this process. It stays until the process ends."""
-    folder = scratch_folder()
+    folder = scratch_folder("simulation")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     migrate_database(f"sqlite:///{folder / 'server.db'}")
     with sqlite3.connect(folder / "server.db") as connection:

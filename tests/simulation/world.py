@@ -18,8 +18,9 @@ from tests.simulation.older import FIRST, TODAY
 from tests.simulation.plan import DAY_MS, Plan, Step
 from tests.simulation.server import SimulatedServer
 from tests.simulation.sums import check_device_sums, check_server_sums
-from tests.simulation.template import REPS, STATES, canary, scratch_folder, template
+from tests.simulation.template import REPS, STATES, canary, template
 from tests.simulation.trace import Trace, require
+from tests.support.scratch import scratch_folder
 from tests.support.world import START_MS
 
 ROUNDS_MAX: Final = 24
@@ -56,7 +57,7 @@ class SimulatedWorld:
 
     def __init__(self, plan: Plan, *, keep_trace: bool = False) -> None:
         self.plan = plan
-        self.folder = scratch_folder()
+        self.folder = scratch_folder("simulation")
         made = template()
         self.template, self.company = made.folder, made.company
         self.clock = WorldClock()

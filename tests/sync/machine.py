@@ -7,7 +7,6 @@ plain SQL under the scope; at the end faults stop and everything must come to re
 import asyncio
 import random
 import shutil
-import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -34,6 +33,7 @@ from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import PushRequest
 from tests.support.faults import Fault, FaultyEndpoint, KilledError, bury, kill_before_statement
 from tests.support.ledger import device_view, oracle_kept, server_view, stock_faults, submissions_of, verdicts_of
+from tests.support.scratch import scratch_folder
 from tests.support.world import World, small_company
 
 T = TypeVar("T")
@@ -90,12 +90,6 @@ class Handset:
                 self.cursor = cursor
 
 
-def scratch_folder() -> Path:
-    """A folder in memory where there is one: these runs are about order, not about the disk."""
-    memory = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="roadbook-", dir=memory if memory.is_dir() else None))
-
-
 def _difference(shown: dict[str, list[Any]], expected: dict[str, list[Any]]) -> str:
     """Which rows one side has and the other has not, for whoever reads a failure."""
     told = []
@@ -114,7 +108,7 @@ class SyncMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = scratch_folder()
+        self.folder = scratch_folder("machine")
         self.runner = asyncio.Runner()
         self.oracle = ExitStack()
         self.sent: list[PushRequest] = []
