@@ -4,6 +4,8 @@ WAL with `synchronous=FULL`: what a user saw as saved survives a power cut. Ever
 transaction; any error inside it ends it as a whole. The linked SQLite must be free of the WAL-reset bug.
 """
 
+import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,8 @@ APPLICATION_ID: Final = 0x52424456
 """«RBDV»: in the header of every device's file, so that no other database is ever taken for one."""
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError)
 """What SQLite says of a file whose pages are not what it wrote."""
+_ROOM_BYTES_MIN: Final = 256 * 1024
+"""What SQLite may need beside a database before it writes a row of it."""
 _WAL_RESET_FIXED: Final = (3, 51, 3)
 
 assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= _WAL_RESET_FIXED, "this SQLite can corrupt a WAL file"
@@ -105,11 +109,30 @@ def translated(path: str) -> Iterator[None]:
         raise StoreDamagedError(path, str(error)) from error
     except apsw.FullError as error:
         raise StoreFullError from error
-    except apsw.IOError as error:
-        raise StoreFailedError(path, str(error)) from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreBusyError from error
     except (*DAMAGE, apsw.SQLError) as error:
         raise StoreDamagedError(path, str(error)) from error
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as error:
-        raise StoreError(f"{path} cannot be opened for writing ({error}): check the folder and its permissions") from error
+    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as error:
+        raise _of_disk(path, error) from error
+
+
+def _of_disk(path: str, error: Exception) -> StoreError:
+    if _is_full(path, error):
+        return StoreFullError()
+    if isinstance(error, apsw.IOError):
+        return StoreFailedError(path, str(error))
+    return StoreError(f"{path} cannot be opened for writing ({error}): check the folder and its permissions")
+
+
+def _is_full(path: str, error: Exception) -> bool:
+    """Whether a disk without room is behind it: of a file beside its database SQLite says «disk I/O error»."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:
+        return True
+    try:
+        is_without_room = shutil.disk_usage(Path(path).parent).free < _ROOM_BYTES_MIN
+    except OSError:
+        return False
+    return is_without_room and isinstance(error, apsw.IOError | apsw.CantOpenError)

@@ -20,8 +20,8 @@ RoadbookError
 ├── BadReplyError                an answer that is cut off, garbled or somebody else's; nothing of it was kept
 ├── StoreError                   the device's own file
 │   ├── StoreForeignError        the file is some other database; it was left as it is
-│   ├── StoreFullError           the disk is full; nothing of the last act was kept
-│   ├── StoreFailedError         the disk failed; nothing of the last act was kept
+│   ├── StoreFullError           the disk is full; the step under way was not saved, everything before it is
+│   ├── StoreFailedError         the disk failed; the step under way was not saved, everything before it is
 │   ├── StoreBusyError           another program holds the file
 │   ├── StoreDamagedError        the file is not a whole database
 │   ├── ReplicaDamagedError      what was synced is damaged; the next sync fetches it anew
@@ -36,7 +36,7 @@ RoadbookError
 """
 
 import re
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
 from sync_protocol.entities.orders import OrderStatus
@@ -209,18 +209,22 @@ class StoreForeignError(StoreError):
         self.path = path
 
 
+_KEPT: Final = "the step under way was not saved; what was saved before it is kept, with every verdict that came"
+"""True of an order that a user submits, which is one step, and of a sync, which is many."""
+
+
 class StoreFullError(StoreError):
     """The disk is full."""
 
     def __init__(self) -> None:
-        super().__init__("the disk is full: nothing of this was saved; free some space and do it again")
+        super().__init__(f"the disk is full: free some space and do it again; {_KEPT}")
 
 
 class StoreFailedError(StoreError):
     """The disk failed under the file."""
 
     def __init__(self, path: str, cause: str) -> None:
-        super().__init__(f"the disk under {path} failed ({cause}): nothing of this was saved; copy the file to a sound disk")
+        super().__init__(f"the disk under {path} failed ({cause}): copy the file to a sound disk and do it again; {_KEPT}")
         self.path = path
         self.cause = cause
 
