@@ -3,6 +3,7 @@
 import asyncio
 
 from client_sdk.cli_command import command
+from client_sdk.cli_scope import lost_text
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_text import counted, instant_text
 from client_sdk.client import OrderClient
@@ -15,6 +16,7 @@ from client_sdk.events import (
     ReplicaDiffers,
     ReplicaRebuilt,
     ReplicaRepaired,
+    ScopeChanged,
     SyncFailed,
     SyncResumed,
     SyncStalled,
@@ -55,6 +57,8 @@ def event_text(event: Event) -> str:  # noqa: PLR0911  # one sentence for each k
         case CheckpointReached():
             changed = ", ".join(f"{entity} {count:,}" for entity, count in event.changed.items())
             return f"Up to date as of {instant_text(event.as_of_ms)}; changed: {changed or 'nothing'}."
+        case ScopeChanged(lost=lost) if lost_text(lost):
+            return f"Not yours any more, and removed from this device: {lost_text(lost)}."
         case ReplicaRebuilt(reason, offered):
             return f"Everything was fetched anew ({reason}); {counted(offered, 'act')} offered again."
         case ReplicaRepaired():

@@ -9,6 +9,7 @@ import click
 from client_sdk.catalog import OrderView
 from client_sdk.cli_command import Lines, command, lines_argument, products_of
 from client_sdk.cli_screen import Screen
+from client_sdk.cli_subjects import GONE_CUSTOMER
 from client_sdk.client import OrderClient
 from client_sdk.drafts import DraftView
 from client_sdk.errors import RoadbookError, UnknownRowError
@@ -92,7 +93,18 @@ async def drafts(client: OrderClient, screen: Screen, *, discard: str) -> None:
     if screen.as_json:
         screen.data(found)
     else:
-        screen.drafts(found, await _customers(client, (view.customer_id for view in found)))
+        screen.drafts(found, await _whose(client, found))
+
+
+async def _whose(client: OrderClient, drafts: Iterable[DraftView]) -> dict[UUID, str]:
+    """Whose each draft is, by the draft's order: of a customer that is gone, what the verdict says."""
+    customers = await _customers(client, (view.customer_id for view in drafts))
+    whose = {}
+    for view in drafts:
+        verdicts = await client.journal(limit=1, subject_id=view.order_id) if view.customer_id not in customers else []
+        said = verdicts[0].verdict.detail if verdicts else ""
+        whose[view.order_id] = customers[view.customer_id].name if view.customer_id in customers else said or GONE_CUSTOMER
+    return whose
 
 
 async def _draft_of(client: OrderClient, number: str) -> DraftView:
@@ -124,8 +136,9 @@ async def _show_order(client: OrderClient, screen: Screen, view: OrderView) -> N
     if screen.as_json:
         screen.data(view)
         return
-    buyer = await client.customer(view.order.customer_id)
-    screen.order(view, f"{buyer.name} ({buyer.code})", await _products(client, (line.product_id for line in view.lines)))
+    buyer = (await _customers(client, [view.order.customer_id])).get(view.order.customer_id)
+    named = f"{buyer.name} ({buyer.code})" if buyer is not None else GONE_CUSTOMER
+    screen.order(view, named, await _products(client, (line.product_id for line in view.lines)))
 
 
 async def _customers(client: OrderClient, ids: Iterable[UUID]) -> dict[UUID, Customer]:

@@ -177,12 +177,12 @@ class Screen:
         for code in entry.verdict.codes:
             self.say(f"    {remedy(code)}", "italic")
 
-    def drafts(self, drafts: Iterable[DraftView], customers: Mapping[UUID, Customer]) -> None:
+    def drafts(self, drafts: Iterable[DraftView], whose: Mapping[UUID, str]) -> None:
         rows = [
             (
                 draft.number or "",
                 instant_text(draft.updated_at_ms),
-                customers[draft.customer_id].name if draft.customer_id in customers else "",
+                whose[draft.order_id],
                 Text("returned by the server", "red") if draft.state is DraftState.RETURNED else Text(draft.state.value),
                 counted(len(draft.lines), "line"),
                 amount_text(draft.total_minor, draft.currency),

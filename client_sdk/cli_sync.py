@@ -1,6 +1,6 @@
 """The commands between the device and its server: enrol, sync, and what they leave behind."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -8,14 +8,14 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from client_sdk.cli_command import Device, command
-from client_sdk.cli_screen import Screen, Subject
-from client_sdk.cli_text import amount_text, counted, instant_text
+from client_sdk.cli_scope import lost_text
+from client_sdk.cli_screen import Screen
+from client_sdk.cli_subjects import Subjects
+from client_sdk.cli_text import counted, instant_text
 from client_sdk.client import OrderClient
-from client_sdk.errors import UnknownRowError
-from client_sdk.events import Event, SyncProgress, SyncReport, VerdictArrived
+from client_sdk.events import Event, ScopeChanged, SyncProgress, SyncReport, VerdictArrived
 from client_sdk.journal import JournalEntry
 from client_sdk.status import DeviceStatus
-from sync_protocol.intents import CreateCustomer
 
 _PHASES: Final = {"push": "sending", "image": "downloading", "pull": "receiving"}
 
@@ -44,17 +44,23 @@ async def sync(client: OrderClient, screen: Screen) -> None:
         screen.data(await client.sync())
         return
     arrived: list[JournalEntry] = []
+    lost: list[str] = []
 
     def keep(event: Event) -> None:
         if isinstance(event, VerdictArrived):
             arrived.append(event.entry)
+        if isinstance(event, ScopeChanged):
+            lost.extend(event.lost)
 
+    subjects = Subjects(client)
+    await subjects.remember()
     client.subscribe(keep)
     try:
         report = await _sync_with_progress(client, screen)
     finally:
         # What arrived before a network broke is decided all the same.
-        await _show_verdicts(client, screen, arrived)
+        await subjects.show(screen, arrived)
+        await _show_lost(client, screen, lost)
     if report.deferred:
         screen.say(f"{counted(report.deferred, 'act')} could not be decided yet and will be sent again; see the outbox.", "yellow")
     in_image = f", {report.image_rows:,} of them in an image" if report.image_rows else ""
@@ -63,6 +69,15 @@ async def sync(client: OrderClient, screen: Screen) -> None:
         screen.say("Everything was fetched anew; orders and drafts were kept.")
     if report.repaired_rows:
         screen.say(f"Rows that were not as the server has them, and came anew: {report.repaired_rows:,}.", "yellow")
+
+
+async def _show_lost(client: OrderClient, screen: Screen, lost: Sequence[str]) -> None:
+    """What was handed over, or taken from this user otherwise, and is not on this device any more."""
+    named = lost_text(lost)
+    if named:
+        waiting = (await client.status()).receipts_waiting
+        told = "the receipts for it go with the next sync" if waiting else "the office has the receipts for it"
+        screen.say(f"Not yours any more, and removed from this device: {named}; {told}.", "yellow")
 
 
 async def _sync_with_progress(client: OrderClient, screen: Screen) -> SyncReport:
@@ -87,46 +102,9 @@ async def journal(client: OrderClient, screen: Screen, limit: int) -> None:
     if screen.as_json:
         screen.data(entries)
     elif entries:
-        await _show_verdicts(client, screen, entries)
+        await Subjects(client).show(screen, entries)
     else:
         screen.say("No verdicts yet: submit an order and sync.", "dim")
-
-
-async def _show_verdicts(client: OrderClient, screen: Screen, entries: Iterable[JournalEntry]) -> None:
-    for entry in entries:
-        screen.verdict(entry, await _subject(client, entry))
-
-
-async def _subject(client: OrderClient, entry: JournalEntry) -> Subject:
-    """What an entry of the journal is about: an order, an order that came back as a draft, or a customer."""
-    try:
-        if entry.kind == CreateCustomer.__name__:
-            customer = await client.customer(entry.subject_id)
-            return Subject(f"{customer.name} ({customer.code})")
-        return await _subject_of_order(client, entry)
-    except UnknownRowError:
-        return await _subject_of_draft(client, entry)
-
-
-async def _subject_of_order(client: OrderClient, entry: JournalEntry) -> Subject:
-    view = await client.order(entry.subject_id)
-    buyer = await client.customer(view.order.customer_id)
-    lines = {}
-    for line in view.lines:
-        product = await client.product(line.product_id)
-        lines[line.id] = f"{product.sku} {product.name}"
-    total = amount_text(view.order.total_minor, view.order.currency)
-    return Subject(f"{view.order.number} for {buyer.name}, {total}", view.order.currency, lines)
-
-
-async def _subject_of_draft(client: OrderClient, entry: JournalEntry) -> Subject:
-    try:
-        draft = await (await client.draft(entry.subject_id)).view()
-        buyer = await client.customer(draft.customer_id)
-    except UnknownRowError:
-        return Subject(entry.order_number or "")
-    lines = {line.line_id: f"{line.sku} {line.name}" for line in draft.lines}
-    return Subject(f"{entry.order_number or draft.number or ''} for {buyer.name}", draft.currency, lines)
 
 
 @command("roadbook device outbox")

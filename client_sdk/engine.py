@@ -29,6 +29,7 @@ from client_sdk.events import (
     IntentTooLarge,
     Listener,
     ReplicaRepaired,
+    ScopeChanged,
     SyncProgress,
     SyncReport,
     VerdictArrived,
@@ -82,6 +83,7 @@ class Engine:
         self._puller = Puller(store, self._answering, surroundings, self._tell, self.flow)
         self._verifier = Verifier(Ports(self._answering, self._pull_on, self._tell), store, surroundings, self.flow)
         self._repaired_rows = 0
+        self._lost: tuple[str, ...] = ()
         self._shown: tuple[Identity, Incarnation] | None = None
 
     async def sync(self, progress: ProgressListener) -> SyncReport:
@@ -118,7 +120,7 @@ class Engine:
         verdicts: list[JournalEntry] = []
         failure: RoadbookError | None = None
         self._push_again = False
-        self._repaired_rows = 0
+        self._repaired_rows, self._lost = 0, ()
         self._puller.begin_report()
         try:
             await self._push(verdicts, progress)
@@ -140,13 +142,19 @@ class Engine:
         self.flow.moved()
         report = await self._store.read(_report, rows, tuple(verdicts))
         return msgspec.structs.replace(
-            report, image_rows=self._puller.image_rows, is_rebuilt=self._puller.is_rebuilt, repaired_rows=self._repaired_rows
+            report,
+            image_rows=self._puller.image_rows,
+            is_rebuilt=self._puller.is_rebuilt,
+            repaired_rows=self._repaired_rows,
+            lost=self._lost,
         )
 
     def _tell(self, event: Event) -> None:
         """Pass on what happened, and keep what the report says of it."""
         if isinstance(event, ReplicaRepaired):
             self._repaired_rows += sum(event.changed.values())
+        if isinstance(event, ScopeChanged):
+            self._lost += event.lost
         self._listener(event)
 
     async def _look(self, progress: ProgressListener) -> int:

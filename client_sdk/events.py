@@ -146,7 +146,8 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one sync did. `deferred` intents wait because the server could not decide them yet; they are tried again.
 
     `image_rows` of the rows came in an image. `is_rebuilt` says that the replica was fetched anew, because the server said so or
-    its file was damaged; `repaired_rows` are those that were found not to be as the server has them, and are now.
+    its file was damaged; `repaired_rows` are those that were found not to be as the server has them, and are now. `lost` are the
+    buckets that went out of the scope and were purged.
     """
 
     rows: int
@@ -157,6 +158,7 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     image_rows: int = 0
     is_rebuilt: bool = False
     repaired_rows: int = 0
+    lost: tuple[str, ...] = ()
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):

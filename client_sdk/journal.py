@@ -12,7 +12,7 @@ import msgspec
 from client_sdk import drafts
 from client_sdk.rows import fetch_tuples, stored_id
 from client_sdk.state import DecidedIn, checkpoint, forget_log, load, note_change
-from sync_protocol.intents import SubmitOrder
+from sync_protocol.intents import RequestedLine, SubmitOrder
 from sync_protocol.values import Instant
 from sync_protocol.verdicts import Outcome, Verdict
 from sync_protocol.wire.codec import decode, decode_verdict, intent_of
@@ -23,7 +23,10 @@ _DAY_MS: Final = 86_400_000
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An intent and what became of it. `subject_id` is the order or customer that it is about."""
+    """An intent and what became of it. `subject_id` is the order or customer that it is about.
+
+    `customer_id`, `currency` and `lines` are as the intent names them, if it does: the order itself may have left this device.
+    """
 
     intent_id: UUID
     kind: str
@@ -32,6 +35,9 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     captured_at_ms: Instant
     received_at_ms: Instant
+    customer_id: UUID | None = None
+    currency: str = ""
+    lines: tuple[RequestedLine, ...] = ()
 
 
 def record(connection: apsw.Connection, result: PushResult, now_ms: int) -> JournalEntry | None:
@@ -87,6 +93,9 @@ def _entry(kind: str, subject_id: bytes, envelope: bytes, verdict: bytes, receiv
         verdict=decode_verdict(verdict),
         captured_at_ms=sent.captured_at_ms,
         received_at_ms=received_at_ms,
+        customer_id=getattr(intent, "customer_id", None),
+        currency=getattr(intent, "currency", ""),
+        lines=getattr(intent, "lines", ()),
     )
 
 

@@ -22,10 +22,15 @@ BATCH_BYTES_MAX: Final = 256 * 1024
 
 
 class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An intent that waits for its verdict. `problem` is what the server said of it last, where it could not decide."""
+    """An intent that waits for its verdict. `problem` is what the server said of it last, where it could not decide.
+
+    `subject_id` is the order or customer that it is about; `customer_id` is None where the intent names no customer.
+    """
 
     intent_id: UUID
     kind: str
+    subject_id: UUID
+    customer_id: UUID | None
     captured_at_ms: Instant
     attempts: int
     problem: str
@@ -147,6 +152,8 @@ def _entry(envelope: IntentEnvelope, attempts: int, problem: str) -> OutboxEntry
     return OutboxEntry(
         intent_id=envelope.id,
         kind=envelope.kind,
+        subject_id=intent.lanes()[0],
+        customer_id=getattr(intent, "customer_id", None),
         captured_at_ms=envelope.captured_at_ms,
         attempts=attempts,
         problem=problem,

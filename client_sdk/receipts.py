@@ -57,6 +57,11 @@ def note_erased(connection: apsw.Connection) -> None:
     )
 
 
+def count(connection: apsw.Connection) -> int:
+    """How many receipts the server has not stored yet."""
+    return int(connection.execute("SELECT count(*) FROM receipt").get)
+
+
 def ready(connection: apsw.Connection) -> tuple[PurgeReceipt, ...]:
     """The receipts that the next report hands in, oldest first, as many as one may have."""
     rows = fetch_tuples(

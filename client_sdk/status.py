@@ -5,7 +5,7 @@ from uuid import UUID
 import apsw
 import msgspec
 
-from client_sdk import health, outbox
+from client_sdk import health, outbox, receipts
 from client_sdk.health import SyncHealth
 from client_sdk.state import Identity, checkpoint, load
 from sync_protocol.values import Instant
@@ -14,7 +14,8 @@ from sync_protocol.values import Instant
 class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a device is. `oldest_unsent_ms` is when the oldest intent without a verdict was captured.
 
-    `trouble` says why syncs fail and since when, None where the last one came through.
+    `trouble` says why syncs fail and since when, None where the last one came through. `receipts_waiting` are for what was purged
+    here, and not with the server yet.
     """
 
     identity: Identity | None
@@ -27,6 +28,7 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     products: int
     customers: int
     trouble: SyncHealth | None = None
+    receipts_waiting: int = 0
 
 
 def device_status(connection: apsw.Connection) -> DeviceStatus:
@@ -44,4 +46,5 @@ def device_status(connection: apsw.Connection) -> DeviceStatus:
         products=connection.execute("SELECT count(*) FROM product").get,
         customers=connection.execute("SELECT count(*) FROM current_customer").get,
         trouble=health.current(connection),
+        receipts_waiting=receipts.count(connection),
     )

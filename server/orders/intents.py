@@ -13,7 +13,7 @@ from server.orders.facts import Terms, gather_facts, terms_of
 from server.orders.numbers import free_number, is_leased_to, prefix_of
 from server.runtime.slices import IntentContext
 from server.runtime.unit_of_work import UnitOfWork
-from sync_protocol.entities.customers import Address, Customer, CustomerStatus
+from sync_protocol.entities.customers import Address, Customer, CustomerStatus, Rep
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
 from sync_protocol.intents import AmendOrder, CancelOrder, RequestedLine, SubmitOrder
 from sync_protocol.rules.documents import decided_status, order_line_rows, order_row
@@ -33,7 +33,7 @@ async def submit_order(work: UnitOfWork, intent: SubmitOrder, context: IntentCon
     standing = await standing_of(work.session, customer, context)
     refusal = await _submission_refusal(work, intent, standing, customer)
     if refusal is not None:
-        return context.rejected(refusal)
+        return context.rejected(refusal, await _told(work, customer, standing) if refusal is Code.HANDED_OVER else "")
     terms = await terms_of(work, standing.on_its_terms(customer))
     facts = await gather_facts(work, terms, {line.product_id for line in intent.lines})
     decision = _reviewed(intent.currency, intent.lines, facts, standing)
@@ -42,7 +42,8 @@ async def submit_order(work: UnitOfWork, intent: SubmitOrder, context: IntentCon
     own = prefix_of(intent.number) == context.number_prefix or await is_leased_to(work, intent.number, context.holder_id)
     number = await free_number(work, intent.number if own else f"{context.number_prefix}-{intent.number}")
     await _write_order(work, intent, context, _Decided(decision, number, terms, standing.rep_id))
-    return _verdict(context, decision, _number_change(intent.number, number))
+    verdict = _verdict(context, decision, _number_change(intent.number, number))
+    return msgspec.structs.replace(verdict, detail=await _told(work, customer, standing))
 
 
 def _reviewed(currency: str, lines: Sequence[RequestedLine], facts: OrderFacts, standing: Standing) -> OrderDecision:
@@ -76,6 +77,14 @@ class _Decided(NamedTuple):
     rep_id: UUID | None
 
 
+async def _told(work: UnitOfWork, customer: Customer, standing: Standing) -> str:
+    """Whose a customer is by now that was handed over, for the device that has purged its name or is about to; else nothing."""
+    if standing.footing not in {Footing.HANDED_OVER, Footing.ROUTED}:
+        return ""
+    rep = await work.get(Rep, standing.rep_id) if standing.rep_id is not None else None
+    return f"customer {customer.code}" + (f" is served by {rep.name} ({rep.code}) now" if rep is not None else "")
+
+
 async def _write_order(work: UnitOfWork, intent: SubmitOrder, context: IntentContext, decided: _Decided) -> None:
     decision, number, terms, rep_id = decided
     order = order_row(
@@ -102,7 +111,7 @@ async def amend_order(work: UnitOfWork, intent: AmendOrder, context: IntentConte
         return context.rejected(Code.UNKNOWN_ORDER)
     customer, standing = await _whose(work, order, context)
     if standing.footing in _REFUSED:
-        return context.rejected(_REFUSED[standing.footing])
+        return context.rejected(_REFUSED[standing.footing], await _told(work, customer, standing))
     if await _foreign_line(work, order.id, [line.line_id for line in intent.lines]):
         return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another order")
     if not may_amend(order.status):
@@ -151,9 +160,9 @@ async def cancel_order(work: UnitOfWork, intent: CancelOrder, context: IntentCon
     order = await work.get(Order, intent.order_id, lock=True)
     if order is None:
         return context.rejected(Code.UNKNOWN_ORDER)
-    _, standing = await _whose(work, order, context)
+    customer, standing = await _whose(work, order, context)
     if standing.footing in _REFUSED:
-        return context.rejected(_REFUSED[standing.footing])
+        return context.rejected(_REFUSED[standing.footing], await _told(work, customer, standing))
     if standing.footing is Footing.ROUTED:
         return await _route_cancellation(work, order, intent, context)
     if not may_move(Actor.CAPTURER, order.status, OrderStatus.CANCELLED):

@@ -1,0 +1,91 @@
+"""What verdicts are about, in words: as the device shows it, or as far as it is still known.
+
+A verdict may come in the sync that takes its customer from this device, and the name of that customer may not stay on it: who
+syncs is told it once more, from memory. Later the order's number and its products are what is left.
+"""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from client_sdk.cli_screen import Screen, Subject
+from client_sdk.cli_text import amount_text
+from client_sdk.client import OrderClient
+from client_sdk.errors import UnknownRowError
+from client_sdk.journal import JournalEntry
+from sync_protocol.intents import CreateCustomer
+
+GONE_CUSTOMER = "a customer that is not on this device any more"
+_GONE_PRODUCT = "a product that is not on this device any more"
+
+
+class Subjects:
+    """Of one device, while one command runs."""
+
+    def __init__(self, client: OrderClient) -> None:
+        self._client = client
+        self._customers: dict[UUID, str] = {}
+        self._orders: dict[UUID, tuple[str, UUID]] = {}
+
+    async def remember(self) -> None:
+        """Take down, in memory, whom what waits is for."""
+        for entry in await self._client.outbox():
+            customer_id = entry.customer_id or await self._customer_of_order(entry.subject_id)
+            if customer_id is not None and customer_id not in self._customers:
+                await self._name(customer_id)
+
+    async def _customer_of_order(self, order_id: UUID) -> UUID | None:
+        try:
+            order = (await self._client.order(order_id)).order
+        except UnknownRowError:
+            return None
+        self._orders[order_id] = (order.number, order.customer_id)
+        return order.customer_id
+
+    async def show(self, screen: Screen, entries: Iterable[JournalEntry]) -> None:
+        """Each verdict under what it is about."""
+        for entry in entries:
+            screen.verdict(entry, await self.of(entry))
+
+    async def of(self, entry: JournalEntry) -> Subject:
+        """An order, one that came back as a draft, a customer, or what the intent itself says."""
+        if entry.kind == CreateCustomer.__name__:
+            return await self._of_customer(entry)
+        try:
+            return await self._of_order(entry)
+        except UnknownRowError:
+            return await self._of_intent(entry)
+
+    async def _of_customer(self, entry: JournalEntry) -> Subject:
+        try:
+            customer = await self._client.customer(entry.subject_id)
+        except UnknownRowError:
+            return Subject(self._customers.get(entry.subject_id, GONE_CUSTOMER))
+        return Subject(f"{customer.name} ({customer.code})")
+
+    async def _of_order(self, entry: JournalEntry) -> Subject:
+        view = await self._client.order(entry.subject_id)
+        buyer = await self._name(view.order.customer_id)
+        lines = {line.id: await self._product(line.product_id) for line in view.lines}
+        total = amount_text(view.order.total_minor, view.order.currency)
+        return Subject(f"{view.order.number} for {buyer}, {total}", view.order.currency, lines)
+
+    async def _of_intent(self, entry: JournalEntry) -> Subject:
+        number, customer_id = self._orders.get(entry.subject_id, (entry.order_number or "", entry.customer_id))
+        buyer = await self._name(customer_id) if customer_id is not None else GONE_CUSTOMER
+        lines = {line.line_id: await self._product(line.product_id) for line in entry.lines}
+        return Subject(f"{number} for {buyer}".strip(), entry.currency, lines)
+
+    async def _name(self, customer_id: UUID) -> str:
+        if customer_id not in self._customers:
+            try:
+                self._customers[customer_id] = (await self._client.customer(customer_id)).name
+            except UnknownRowError:
+                return GONE_CUSTOMER
+        return self._customers[customer_id]
+
+    async def _product(self, product_id: UUID) -> str:
+        try:
+            product = await self._client.product(product_id)
+        except UnknownRowError:
+            return _GONE_PRODUCT
+        return f"{product.sku} {product.name}"

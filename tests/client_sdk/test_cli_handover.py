@@ -1,0 +1,123 @@
+"""What `roadbook device` says of customers that were handed over: what went, and whose the orders were."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+import pytest
+
+from client_sdk import OrderClient
+from client_sdk.cli_follow import event_text
+from client_sdk.cli_orders import drafts, orders
+from client_sdk.cli_screen import Screen
+from client_sdk.cli_sync import journal, sync
+from client_sdk.errors import ServerBusyError
+from client_sdk.events import ScopeChanged
+from server.runtime.database import Database
+from sync_protocol.entities.customers import Customer
+from sync_protocol.wire.messages import PushReply, PushRequest
+from tests.support.faults import UnreportedEndpoint
+from tests.support.management import Manager, managing
+from tests.support.world import World
+
+HOUR_MS = 3_600_000
+GONE = "a customer that is not on this device any more"
+
+
+@pytest.fixture
+async def world(sqlite_database: Database) -> World:
+    founded = await World.found(sqlite_database)
+    await founded.change(Customer, founded.company.customers[0].id, name="Zonneweide")
+    return founded
+
+
+@pytest.fixture
+async def manager(world: World) -> AsyncIterator[Manager]:
+    async with managing(world) as opened:
+        yield opened
+
+
+async def says(capsys: pytest.CaptureFixture[str], command: click.Command, client: OrderClient, **arguments: Any) -> str:
+    """What a command shows of this device."""
+    capsys.readouterr()
+    assert command.callback is not None
+    await command.callback.__wrapped__(client, Screen(as_json=False), **arguments)  # type: ignore[attr-defined]  # functools.wraps sets it
+    return capsys.readouterr().out
+
+
+async def take(device: OrderClient, world: World, customer: int, quantity: int) -> UUID:
+    draft = await device.draft_order(world.company.customers[customer].id)
+    await draft.add_line(world.company.products[0].id, quantity)
+    return (await draft.submit()).order.id
+
+
+async def test_a_sync_says_what_it_removed_and_names_whose_the_orders_were(
+    world: World, manager: Manager, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        assert "removed" not in await says(capsys, sync, device)
+        await take(device, world, 0, 12)
+        await manager.move(0, 1, to=1, late_orders="honour")
+        said = await says(capsys, sync, device)
+        assert "submit order R1-000001 for Zonneweide" in said
+        assert "SKU-0 Product 0: 12 ordered → 2 follow later" in said
+        assert "Not yours any more, and removed from this device: 2 customers with all their orders; " in said
+        assert "the office has the receipts for it" in said
+        later = await says(capsys, journal, device, limit=20)
+        assert f"submit order R1-000001 for {GONE}" in later, "the name of a customer that was purged is kept nowhere"
+        assert "SKU-0 Product 0: 12 ordered → 2 follow later" in later
+        assert "removed" not in await says(capsys, sync, device)
+        await manager.move(0, 1, to=0)
+        assert (await device.sync()).lost == ()
+        await manager.move(1, to=1)
+        assert (await device.sync()).lost == (f"account:{world.company.customers[1].id.hex}",)
+
+
+async def test_a_draft_that_came_back_says_whose_it_was(
+    world: World, manager: Manager, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await device.sync()
+        await manager.move(0, to=1, late_orders="refuse")
+        world.clock.advance(HOUR_MS)
+        order_id = await take(device, world, 0, 1)
+        said = await says(capsys, sync, device)
+        assert "submit order R1-000001 for Zonneweide" in said
+        assert "customer C0 is served by Rep 1 (REP1) now" in said
+        assert "customer C0 is served by Rep 1 (REP1) now" in await says(capsys, drafts, device, discard="")
+        assert (await device.journal(subject_id=order_id))[0].customer_id == world.company.customers[0].id
+
+
+class Unpushed(UnreportedEndpoint):
+    """A server that is too busy for what is sent to it."""
+
+    async def push(self, request: PushRequest) -> PushReply:
+        raise ServerBusyError(503, "busy", f"no time for {len(request.intents)} intents")
+
+
+async def test_an_order_that_waits_is_shown_though_its_customer_was_purged(
+    world: World, manager: Manager, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "device.db"
+    async with await world.enrolled_device("rep0", path) as device:
+        await device.sync()
+        await take(device, world, 0, 1)
+    await manager.move(0, to=1, late_orders="route")
+    async with await world.open_device(path, wrap=Unpushed) as device:
+        with pytest.raises(ServerBusyError):
+            await says(capsys, sync, device)
+        assert "removed from this device: 1 customer with all orders" in capsys.readouterr().out
+        shown = await says(capsys, orders, device, number="R1-000001", customer="", status=None, limit=20)
+        assert f"R1-000001 for {GONE}: submitted, waiting to be sent" in shown
+    async with await world.open_device(path) as device:
+        world.clock.advance(HOUR_MS)
+        assert "submit order R1-000001" in await says(capsys, sync, device)
+
+
+def test_one_that_follows_is_told_what_was_removed_and_not_what_came() -> None:
+    lost = ScopeChanged((), ("account:00", "account:01", "stock:00", "number:00"))
+    said = "Not yours any more, and removed from this device: 2 customers with all their orders, 1 location's stock."
+    assert event_text(lost) == said
+    assert event_text(ScopeChanged(("account:00",), ())) == ""
