@@ -20,11 +20,16 @@ _ORDERABLE: Final = "NOT EXISTS (SELECT 1 FROM product variant WHERE variant.var
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as its user sees it: `pending` while the replica does not show it, or its last change, yet."""
+    """An order as its user sees it: `pending` while the replica does not show it, or its last change, yet.
+
+    `is_unsent` says that something that its user asked for it waits for a verdict. One that is pending and not unsent was decided
+    and not fetched yet, which a device that was revoked never does: its journal has the verdict.
+    """
 
     order: Order
     lines: tuple[OrderLine, ...]
     pending: bool
+    is_unsent: bool
 
 
 def search(connection: apsw.Connection, text: str, limit: int) -> list[Product]:
@@ -140,4 +145,5 @@ def order(connection: apsw.Connection, key: UUID | str) -> OrderView:
 def _order_view(connection: apsw.Connection, found: Order) -> OrderView:
     lines = fetch_rows(connection, OrderLine, "order_id = ? ORDER BY line_number", found.id.bytes)
     pending = connection.execute("SELECT 1 FROM overlay_sales_order WHERE id = ?", (found.id.bytes,)).get is not None
-    return OrderView(order=found, lines=tuple(lines), pending=pending)
+    unsent = pending and connection.execute("SELECT 1 FROM outbox WHERE subject_id = ? LIMIT 1", (found.id.bytes,)).get is not None
+    return OrderView(order=found, lines=tuple(lines), pending=pending, is_unsent=unsent)

@@ -124,7 +124,7 @@ class Screen:
     def order(self, view: OrderView, customer: str, products: Mapping[UUID, Product]) -> None:
         order = view.order
         state = Text(words(order.status), _STATUSES.get(order.status, "default"))
-        waiting = ", waiting to be sent" if view.pending else ""
+        waiting = ", waiting to be sent" if view.is_unsent else ", decided: see the journal" if view.pending else ""
         hold = f" ({words(order.hold_code)})" if order.hold_code else ""
         self.console.print(Text.assemble((order.number, "bold"), f" for {customer}: ", state, hold, waiting))
         rows = [
@@ -160,7 +160,7 @@ class Screen:
                 customers[view.order.customer_id].name if view.order.customer_id in customers else "",
                 Text(words(view.order.status), _STATUSES.get(view.order.status, "default")),
                 amount_text(view.order.total_minor, view.order.currency),
-                "to send" if view.pending else view.order.reason,
+                "to send" if view.is_unsent else "decided" if view.pending else view.order.reason,
             )
             for view in views
         ]

@@ -21,11 +21,12 @@ from server.sync.quarantine import WAITING, QuarantinedIntentModel
 from sync_protocol.intents import AnyIntent
 from sync_protocol.values import normal_text
 from sync_protocol.verdicts import Code, Outcome, Verdict
-from sync_protocol.wire.codec import WireError, decode, encode, intent_of
+from sync_protocol.wire.codec import WireError, decode, decode_verdict, encode, intent_of
 from sync_protocol.wire.messages import IntentEnvelope, PushResult
 
 RELEASED: Final = "released"
 DISCARDED: Final = "discarded"
+_NOT_SERVED: Final = frozenset({Code.NOT_PERMITTED, Code.HANDED_OVER})
 
 
 class QuarantineUnfitError(InvalidRequestError):
@@ -104,10 +105,13 @@ async def release(
         raise QuarantineUnfitError({"rep_id": "names no rep; check the id"})
     chosen = await _lock_to_decide(session, intent_ids, reason)
     await _refuse_overtaking(session, chosen)
+    answered = await _answered(session, chosen)
     results: list[PushResult] = []
     for stored in chosen:
         pusher = Pusher(session, handlers, await _as_rep(session, stored, rep_id), ids, now_ms)
         results += await pusher.decide([decode(stored.envelope, IntentEnvelope)])
+        if results[-1].verdict and stored.id not in answered:
+            _require_served(stored.id, decode_verdict(results[-1].verdict))
         if results[-1].verdict:
             _note(stored, RELEASED, user_id=user_id, reason=reason, now_ms=now_ms, as_rep_id=rep_id)
     return results
@@ -154,10 +158,20 @@ async def _lock_to_decide(session: WriteSession, intent_ids: Sequence[UUID], rea
 
 async def _refuse_answered(session: WriteSession, chosen: Sequence[QuarantinedIntentModel]) -> None:
     """Its user may have sent it from another device meanwhile. A verdict is for ever. Raises QuarantineDecidedError."""
-    answered = sa.select(IntentRecordModel.id).where(IntentRecordModel.id.in_([stored.id for stored in chosen])).limit(1)
-    intent_id = (await session.execute(answered)).scalar_one_or_none()
-    if intent_id is not None:
+    for intent_id in await _answered(session, chosen):
         raise QuarantineDecidedError(intent_id, "decided on another device; release it to see how, it")
+
+
+async def _answered(session: ReadSession, chosen: Sequence[QuarantinedIntentModel]) -> set[UUID]:
+    """Which of them have a verdict."""
+    known = sa.select(IntentRecordModel.id).where(IntentRecordModel.id.in_([stored.id for stored in chosen]))
+    return set((await session.execute(known)).scalars())
+
+
+def _require_served(intent_id: UUID, verdict: Verdict) -> None:
+    """A manager who named the wrong rep names another; the leaver's order must not be gone by that. Raises QuarantineUnfitError."""
+    if _NOT_SERVED.intersection(verdict.codes):
+        raise QuarantineUnfitError({"rep_id": f"names a rep who may not ask for {intent_id}; name one who serves the customer"})
 
 
 async def _refuse_overtaking(session: WriteSession, chosen: Sequence[QuarantinedIntentModel]) -> None:

@@ -153,9 +153,14 @@ async def test_a_release_has_no_more_rights_than_the_chosen_rep(office: Office) 
     async with office.database.write() as session:
         await insert_rows(session, [stranger])
     body = {"intent_ids": [str(envelope.id)], "rep_id": str(stranger.id), "reason": "a try"}
-    (released,) = await ask(office, "/quarantine/release", **body)
-    assert (released["outcome"], released["codes"]) == ("rejected", ["not_permitted"])
+    refused = await office.client.post("/quarantine/release", headers=office.as_(Role.MANAGER), json=body)
+    assert "name one who serves the customer" in problem(refused, 400, "quarantine_unfit")["fields"]["rep_id"]
     assert await orders(office) == []
+    assert [each["state"] for each in await listed(office)] == ["waiting"], "a manager who named the wrong rep names another"
+    rep_id = await successor(office)
+    (released,) = await ask(office, "/quarantine/release", **(body | {"rep_id": str(rep_id)}))
+    assert (released["outcome"], released["codes"]) == ("accepted", [])
+    assert [order[2] for order in await orders(office)] == [rep_id]
 
 
 async def test_a_discarded_intent_is_rejected_for_good_with_the_reason(office: Office) -> None:
