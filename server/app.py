@@ -71,18 +71,9 @@ def app_from_environment() -> Litestar:
 def create_app(settings: Settings, *, clock: Clock | None = None, database: Database | None = None) -> Litestar:
     """The application. A database that is handed in stays its owner's to close."""
     time = clock or SystemClock()
-    state = {
-        "settings": settings,
-        "clock": time,
-        "ids": IdSource(time),
-        "intent_handlers": intent_handlers(),
-        "database": database,
-        "hub": None,
-        "images": ImageStorage(image_place(settings.images_url, database.url if database else engine_url(settings.database_url))),
-    }
     return Litestar(
         route_handlers=[route for each in SLICES for route in each.routes],
-        state=State(state),
+        state=state_of(settings, time, database),
         lifespan=[_lifespan(settings, time)],
         dependencies={
             "database": Provide(_database, sync_to_thread=False),
@@ -105,6 +96,23 @@ def create_app(settings: Settings, *, clock: Clock | None = None, database: Data
         openapi_config=openapi_config(),
         logging_config=None,
         debug=False,
+    )
+
+
+def state_of(settings: Settings, clock: Clock, database: Database | None) -> State:
+    """All that an application knows beside its code; the lifespan fills in a database that was not handed in, and the hub."""
+    return State(
+        {
+            "settings": settings,
+            "clock": clock,
+            "ids": IdSource(clock),
+            "intent_handlers": intent_handlers(),
+            "database": database,
+            "hub": None,
+            "images": ImageStorage(
+                image_place(settings.images_url, database.url if database else engine_url(settings.database_url))
+            ),
+        }
     )
 
 

@@ -13,11 +13,10 @@ from client_sdk import OrderClient, wipe
 from client_sdk.errors import DeviceRevokedError, DeviceWipedError, NotEnrolledError
 from client_sdk.state import Identity, load, save
 from client_sdk.transport import HttpEndpoint
-from server.app import create_app
 from server.identity.models import DeviceModel
 from server.runtime.database import Database
-from server.settings import Settings
 from sync_protocol.entities.customers import Customer
+from tests.support.application import application
 from tests.support.management import Manager, managing
 from tests.support.world import SERVER_URL, World
 
@@ -41,7 +40,7 @@ class Wire(httpx2.AsyncBaseTransport):
     """The way to the world's server, which can be cut; `forged` answers in its place."""
 
     def __init__(self, world: World) -> None:
-        app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
+        app = application(world.database, world.clock)
         self._inner = httpx2.ASGITransport(app=app)
         self.is_cut_for_reports = False
         self.forged: httpx2.Response | None = None

@@ -12,8 +12,6 @@ from client_sdk import OrderClient
 from client_sdk.clock import IdSource
 from client_sdk.errors import ServerUnreachableError
 from client_sdk.transport import HttpEndpoint
-from server.app import create_app
-from server.settings import Settings
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import (
     DeviceReport,
@@ -30,6 +28,7 @@ from sync_protocol.wire.messages import (
     RepairRequest,
     ReportReply,
 )
+from tests.support.application import application
 from tests.support.world import SERVER_URL, World
 
 EndpointFor = Callable[[str, str], SyncEndpoint]
@@ -37,7 +36,7 @@ EndpointFor = Callable[[str, str], SyncEndpoint]
 
 def over_http(world: World, wrap: Callable[[SyncEndpoint], SyncEndpoint] = lambda endpoint: endpoint) -> EndpointFor:
     """Endpoints that ask the world's application, as it serves HTTP."""
-    app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
+    app = application(world.database, world.clock)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     return lambda url, token: wrap(HttpEndpoint(url, token, transport=transport))
 

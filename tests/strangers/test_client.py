@@ -11,17 +11,16 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from server.app import create_app
 from server.identity.reports import ask_for_proof, open_device
 from server.runtime.clock import SystemClock
 from server.runtime.database import Database
-from server.settings import Settings
 from sync_protocol.entities import SYNCED
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer
 from sync_protocol.replica_schema import image_format
 from tests.strangers import client as stranger
 from tests.strangers.client import Device, RefusedError
+from tests.support.application import application
 from tests.support.images import Images
 from tests.support.ledger import server_view
 from tests.support.processes import ServerProcess
@@ -37,8 +36,7 @@ async def world(database: Database) -> World:
 
 @pytest.fixture
 async def device(world: World, tmp_path: Path) -> AsyncIterator[Device]:
-    settings = Settings(jobs=False, images_url=str(tmp_path / "images"))
-    app = create_app(settings, clock=world.clock, database=world.database)
+    app = application(world.database, world.clock, images_url=str(tmp_path / "images"))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=SERVER_URL) as http:
         made = Device(http, world.clock.now_ms)
         await made.enrol((await world.code_for("rep0")).lower())

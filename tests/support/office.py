@@ -8,14 +8,13 @@ from uuid import UUID
 import httpx2
 import msgspec
 
-from server.app import create_app, intent_handlers
+from server.app import intent_handlers
 from server.customers.models import RepTerritoryModel
 from server.identity import service
 from server.identity.principals import Role
 from server.runtime.clock import IdSource
 from server.runtime.database import Database
 from server.runtime.rows import insert_rows
-from server.settings import Settings
 from server.sync.endpoint import ServerEndpoint
 from sync_protocol.entities.catalog import Product, ProductStatus, Unit
 from sync_protocol.entities.customers import Customer, CustomerStatus, Rep, Territory
@@ -26,6 +25,7 @@ from sync_protocol.verdicts import Verdict
 from sync_protocol.wire.codec import decode_verdict, digest, encode
 from sync_protocol.wire.messages import Enrolment, EnrolRequest, IntentEnvelope, PushRequest
 from sync_protocol.wire.version import PROTOCOL_VERSION, RULES_VERSION
+from tests.support.application import application
 
 START_MS = 1_795_000_000_000
 SECOND_MS = 1_000
@@ -225,7 +225,7 @@ def problem(response: Any, status: int, code: str) -> Mapping[str, Any]:
 async def open_office(database: Database) -> AsyncIterator[Office]:
     """The company in this database, with its application running."""
     clock = TickingClock()
-    app = create_app(Settings(jobs=False), clock=clock, database=database)
+    app = application(database, clock)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://office") as client:
         office = Office(database, client, clock)
         await office.furnish()

@@ -11,9 +11,8 @@ from client_sdk.clock import IdSource as DeviceIds
 from client_sdk.errors import ServerBusyError
 from client_sdk.events import Event
 from client_sdk.transport import HttpEndpoint
-from server.app import create_app
-from server.settings import Settings
 from sync_protocol.entities.catalog import Product
+from tests.support.application import application
 from tests.support.slow_link import LinkQuality, SlowLink
 from tests.support.virtual_time import VirtualTimer
 from tests.support.world import SERVER_URL, World
@@ -69,7 +68,7 @@ class Road:
         self.folder = folder
         self.quality = LinkQuality()
         self.timer = VirtualTimer(world.clock)
-        app = create_app(Settings(jobs=False), clock=world.clock, database=world.database)
+        app = application(world.database, world.clock)
         self.link = SlowLink(app, self.timer, self.quality)
         self.hints = Hints(self.timer)
         self.events: list[Event] = []

@@ -12,14 +12,13 @@ import sqlalchemy as sa
 
 from client_sdk import OrderClient
 from client_sdk.clock import IdSource as DeviceIds
-from server.app import create_app, intent_handlers
+from server.app import intent_handlers
 from server.customers.models import RepTerritoryModel
 from server.identity.principals import Role
 from server.identity.service import create_enrolment_code, create_user, user_of_login
 from server.runtime.clock import IdSource
 from server.runtime.database import Database, WriteSession
 from server.runtime.rows import fetch_row, insert_rows, table_of
-from server.settings import Settings
 from server.sync.endpoint import ServerEndpoint
 from sync_protocol.entities.catalog import Category, Product, ProductStatus, Unit
 from sync_protocol.entities.customers import Address, Contact, Customer, CustomerStatus, Rep, Territory
@@ -27,6 +26,7 @@ from sync_protocol.entities.inventory import StockLevel, StockLocation
 from sync_protocol.entities.pricing import PriceEntry, PriceList
 from sync_protocol.values import Row, uuid7
 from sync_protocol.wire.endpoint import SyncEndpoint
+from tests.support.application import application
 
 START_MS = 1_790_000_000_000
 SERVER_URL = "https://server.test"
@@ -226,7 +226,7 @@ class World:
 
     def http_transport(self) -> httpx2.ASGITransport:
         """The way to the whole application over HTTP, without a network: for wires that do something to what travels."""
-        return httpx2.ASGITransport(app=create_app(Settings(jobs=False), clock=self.clock, database=self.database))
+        return httpx2.ASGITransport(app=application(self.database, self.clock))
 
     async def open_device(
         self,

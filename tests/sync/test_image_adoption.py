@@ -19,18 +19,17 @@ from client_sdk.errors import ServerUnreachableError
 from client_sdk.events import ReplicaRebuilt
 from client_sdk.images import FRUITLESS_TRIES_MAX
 from client_sdk.transport import HttpEndpoint
-from server.app import create_app
 from server.changelog.log import rotate_epoch
 from server.customers.models import RepTerritoryModel
 from server.runtime.database import Database
 from server.runtime.rows import insert_rows, table_of
-from server.settings import Settings
 from server.sync.images.file import compress
 from sync_protocol.entities import SYNCED
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.pricing import PriceEntry
 from sync_protocol.wire.messages import ImageReply, ImageRequest
 from tests.processes.wire import open_over_http
+from tests.support.application import application
 from tests.support.device_files import copy_device, files_of, look_into, remove_device
 from tests.support.faults import KilledError, bury
 from tests.support.images import Images
@@ -46,7 +45,7 @@ class Link:
     """What the devices of a test did with images over HTTP, and what happens to the next download."""
 
     def __init__(self, world: World, place: str) -> None:
-        app = create_app(Settings(jobs=False, images_url=place), clock=world.clock, database=world.database)
+        app = application(world.database, world.clock, images_url=place)
         self.transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
         self.offers = True
         self.asked = 0

@@ -12,16 +12,15 @@ import sqlalchemy as sa
 
 from client_sdk.errors import DeviceRevokedError, ServerError
 from client_sdk.transport import HttpEndpoint
-from server.app import create_app
 from server.customers.models import RepTerritoryModel, TerritoryModel
 from server.identity.devices import RevocationReason, revoke_device
 from server.runtime.database import Database
-from server.settings import Settings
 from server.sync.images.models import ImageModel
 from sync_protocol.entities.catalog import Product
 from sync_protocol.replica_schema import image_format
 from sync_protocol.wire.messages import Enrolment, ImageOffer, ImageRequest, PushRequest
 from sync_protocol.wire.version import PROTOCOL_VERSION
+from tests.support.application import application
 from tests.support.images import Images, enrolled
 from tests.support.office import problem
 from tests.support.world import SERVER_URL, World
@@ -41,8 +40,7 @@ def images(world: World, tmp_path: Path) -> Images:
 
 @pytest.fixture
 def transport(world: World, images: Images) -> httpx2.ASGITransport:
-    settings = Settings(jobs=False, images_url=images.storage.place)
-    return httpx2.ASGITransport(app=create_app(settings, clock=world.clock, database=world.database))
+    return httpx2.ASGITransport(app=application(world.database, world.clock, images_url=images.storage.place))
 
 
 @pytest.fixture
