@@ -8,12 +8,21 @@ import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Final
 
 import apsw
 
-from client_sdk.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFailedError, StoreForeignError, StoreFullError
+from client_sdk.errors import (
+    StoreBusyError,
+    StoreDamagedError,
+    StoreEmptyError,
+    StoreError,
+    StoreFailedError,
+    StoreForeignError,
+    StoreFullError,
+)
 
 BUSY_MS: Final = 10_000
 CACHE_KIBIBYTES: Final = 32_768
@@ -29,7 +38,9 @@ assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= _WAL_RESET_FIXED
 
 
 def connect(path: str, application_id: int, *, read_only: bool = False, synchronous: str = "FULL") -> apsw.Connection:
-    """A connection to a file of ours, which is made where it is missing. Raises StoreForeignError, apsw.Error."""
+    """A connection to a file of ours, which is made where it is missing. Raises StoreForeignError, StoreEmptyError, apsw.Error."""
+    if application_id == APPLICATION_ID:
+        _require_kept(path)
     make_private(path)
     connection = apsw.Connection(path)
     connection.set_busy_timeout(BUSY_MS)
@@ -57,6 +68,21 @@ def make_private(path: str) -> None:
     """A new file is its owner's alone, and so are the files that SQLite makes beside it: the device's token is in it."""
     if not Path(path).exists():
         Path(path).touch(mode=0o600)
+
+
+def _require_kept(path: str) -> None:
+    """Refuse an empty file with something of a device beside it. Raises StoreEmptyError.
+
+    SQLite takes an empty file for a new database, and throws the write-ahead log beside it away, which may be all that is left.
+    A device's file is empty for a moment when it is made, but then nothing is beside it.
+    """
+    own = Path(path)
+    if not own.is_file() or own.stat().st_size:
+        return
+    log = own.with_name(f"{own.name}-wal")
+    has_log = log.exists() and log.stat().st_size > 0
+    if has_log or next(own.parent.glob(f"{escape(own.name)}-replica-*"), None) is not None:
+        raise StoreEmptyError(path)
 
 
 def _require_ours(connection: apsw.Connection, path: str, application_id: int) -> None:

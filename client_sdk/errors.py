@@ -24,6 +24,7 @@ RoadbookError
 │   ├── StoreFailedError         the disk failed; the step under way was not saved, everything before it is
 │   ├── StoreBusyError           another program holds the file
 │   ├── StoreDamagedError        the file is not a whole database
+│   ├── StoreEmptyError          there is nothing in the file, though a device was here
 │   ├── ReplicaDamagedError      what was synced is damaged; the next sync fetches it anew
 │   └── StoreTooNewError         a newer app wrote the file
 └── OrderingError                what was asked cannot be done; the arguments say of what
@@ -243,6 +244,16 @@ class StoreDamagedError(StoreError):
 
     def __init__(self, path: str, cause: str) -> None:
         super().__init__(f"{path} is damaged ({cause}): keep the file for support, move it away, and enrol anew")
+
+
+class StoreEmptyError(StoreError):
+    """There is nothing in the file, and files of a device are beside it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is empty, though a device was here: put a copy of it back if there is one, else keep {path}-* for support, "
+            "move them and it away, and enrol anew; what was not sent is lost then, what was sent comes with the next sync",
+        )
 
 
 class ReplicaDamagedError(StoreError):
