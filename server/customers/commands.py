@@ -1,7 +1,7 @@
 """`roadbook handovers …`: what a manager does with handovers, at the server's terminal."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 
 from server.customers.errors import UnfitHandoverError
-from server.customers.handover import Asked, HandoverState, LateOrders, check_move, plan
+from server.customers.handover import DAYS_AHEAD_MAX, Asked, HandoverState, LateOrders, check_move, plan
 from server.customers.handover_answers import ConcernedDevice, DeviceAcknowledgement, Handover, HandoverDetail, HandoverPreview
 from server.customers.handover_execution import execute
 from server.customers.handover_preview import Worth, preview
@@ -21,6 +21,7 @@ from server.runtime.clock import IdSource, SystemClock
 from server.runtime.database import Database, ReadSession
 from server.runtime.instants import milliseconds
 from server.settings import Settings
+from sync_protocol.values import minor_digits
 
 Answer = TypeVar("Answer")
 Command = Callable[..., Any]
@@ -32,6 +33,12 @@ _WHAT: Final = (
     click.option("--to-rep", metavar="CODE", help="Who works the territory from then on."),
     click.option("--from-rep", metavar="CODE", help="Who worked it, where several do."),
 )
+
+
+def example_time() -> str:
+    """The first of a month that is to come, as `--at` takes it: an example that is valid on the day on which it is read."""
+    moment = datetime.fromtimestamp(now_ms() / 1000, UTC) + timedelta(days=32)
+    return f"{moment:%Y-%m}-01T00:00:00+01:00"
 
 
 def _what_moves(command: Command) -> Command:
@@ -89,7 +96,9 @@ def preview_handover(*, customers: tuple[str, ...], as_json: bool, **codes: str 
     if as_json:
         click.echo(msgspec.json.encode(found))
         return
-    click.echo(f"{found.customers} customers move; open orders: {_worth(found.open_orders)}; held: {_worth(found.held_orders)}")
+    click.echo(
+        f"{_customers(found.customers)} to move; open orders: {_worth(found.open_orders)}; held: {_worth(found.held_orders)}"
+    )
     click.echo(
         f"{found.intents_reported} intents waited on devices that lose customers when they reported last; "
         f"{found.devices_silent} of these devices never reported. What is newer is known when they sync."
@@ -107,15 +116,26 @@ def preview_handover(*, customers: tuple[str, ...], as_json: bool, **codes: str 
 
 
 def _worth(worth: Worth) -> str:
-    """A number of orders and their totals in minor units."""
-    totals = ", ".join(f"{total} {currency} minor units" for currency, total in worth.total_minor.items())
+    """A number of orders and their totals, each in its currency."""
+    totals = ", ".join(_amount(total, currency) for currency, total in worth.total_minor.items())
     return f"{worth.orders} ({totals})" if totals else str(worth.orders)
+
+
+def _amount(amount_minor: int, currency: str) -> str:
+    """`1,614.88 EUR` of 161488: with as many decimals as the currency has."""
+    digits = minor_digits(currency)
+    whole, part = divmod(amount_minor, 10**digits)
+    return f"{whole:,}.{part:0{digits}} {currency}" if digits else f"{whole:,} {currency}"
+
+
+def _customers(count: int) -> str:
+    return "1 customer" if count == 1 else f"{count} customers"
 
 
 @handovers.command(
     "create",
     epilog="\b\nExamples:\n  roadbook handovers create --territory N --to-rep R-08 --late-orders route\n"
-    "  roadbook handovers create --customer C-1001 --to-territory S --late-orders refuse --at 2030-01-01T00:00:00+01:00",
+    f"  roadbook handovers create --customer C-1001 --to-territory S --late-orders refuse --at {example_time()}",
 )
 @_what_moves
 @click.option(
@@ -124,7 +144,9 @@ def _worth(worth: Worth) -> str:
     type=click.Choice([str(each) for each in LateOrders]),
     help="What becomes of orders that the old rep captures after it.",
 )
-@click.option("--at", "effective_at", metavar="TIME", help="When, in ISO 8601 with an offset.  [now]")
+@click.option(
+    "--at", "effective_at", metavar="TIME", help=f"When, in ISO 8601 with an offset, at most {DAYS_AHEAD_MAX} days ahead.  [now]"
+)
 @click.option("--note", default="", help="Why, for the record.")
 @AS_JSON
 def create_handover(
@@ -163,9 +185,9 @@ def _instant(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no time such as 2030-01-01T00:00:00+01:00", param_hint="--at") from error
+        raise click.BadParameter(f"{text!r} is no time such as {example_time()}", param_hint="--at") from error
     if moment.tzinfo is None:
-        raise click.BadParameter(f"{text!r} has no offset from UTC; write it like 2030-01-01T00:00:00+01:00", param_hint="--at")
+        raise click.BadParameter(f"{text!r} has no offset from UTC; write it like {example_time()}", param_hint="--at")
     return milliseconds(moment.astimezone(UTC))
 
 
@@ -231,7 +253,7 @@ def _show_detail(found: HandoverDetail, *, as_json: bool) -> None:
         return
     handover = found.handover
     when = handover.ended_at or handover.effective_at
-    Console().print(f"handover {handover.id} is {handover.state} ({when}): {handover.customers} customers", highlight=False)
+    Console().print(f"handover {handover.id} is {handover.state} ({when}): {_customers(handover.customers)}", highlight=False)
     columns: dict[str, Callable[[DeviceAcknowledgement], object]] = {
         "device": lambda device: device.name,
         "user": lambda device: device.user_login,

@@ -3,8 +3,10 @@
 import inspect
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -16,9 +18,11 @@ from anyio import run_process
 import server.__main__ as command_line
 from client_sdk.cli import device
 from server.changelog.log import read_head
+from server.customers.handover import DAYS_AHEAD_MAX
 from server.runtime.clock import SystemClock
 from server.runtime.database import Database
 from server.runtime.errors import ProblemError
+from server.runtime.instants import milliseconds
 from server.runtime.slices import BODY_SECONDS_KEY
 from server.settings import PREFIX, Settings
 from server.sync import errors as sync_errors
@@ -158,6 +162,18 @@ def fault_of(words: Iterable[str], group: click.Command) -> str | None:
 def test_every_command_of_roadbook_that_it_names_exists(name: str) -> None:
     faults = {" ".join(words): fault_of(words, command_line.main) for words in commands(TEXTS[name])}
     assert {command: fault for command, fault in faults.items() if fault is not None} == {}
+
+
+def test_every_time_that_is_shown_for_a_handover_can_be_given_on_the_day_that_it_is_read() -> None:
+    group = command_line.main.commands["handovers"]
+    assert isinstance(group, click.Group)
+    shown = [*TEXTS.values(), *(command.epilog or "" for command in group.commands.values())]
+    times = [time for text in shown for time in re.findall(r"roadbook handovers .*--at ([^\"\s]+|\"[^\"]*\")$", text, re.MULTILINE)]
+    assert len(times) >= 2
+    now_ms = SystemClock().now_ms()
+    for time in times:
+        said = subprocess.run(["/bin/sh", "-c", f"printf %s {time}"], capture_output=True, text=True, check=True).stdout
+        assert now_ms < milliseconds(datetime.fromisoformat(said)) < now_ms + DAYS_AHEAD_MAX * 86_400_000, said
 
 
 def test_the_documents_show_the_commands_that_a_newcomer_needs() -> None:

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+from datetime import datetime
 
 import pytest
 from click.testing import CliRunner, Result
 
 from server.__main__ import main
+from server.customers.commands import _worth, example_time
+from server.customers.handover_preview import Worth
 from tests.support.databases import open_database
 from tests.support.world import World
 
@@ -31,7 +34,7 @@ def company(sqlite_database_url: str) -> str:
 def test_a_territory_is_previewed_handed_over_and_shown(company: str) -> None:
     what = ("--territory", "T0", "--to-rep", "REP1")
     seen = roadbook(company, "preview", *what)
-    assert "2 customers move; open orders: 0; held: 0" in seen.output, seen.output
+    assert "2 customers to move; open orders: 0; held: 0" in seen.output, seen.output
     assert json.loads(roadbook(company, "preview", *what, "--json").output)["customers"] == 2
     done = json.loads(roadbook(company, "create", *what, "--late-orders", "route", "--note", "she left", "--json").output)
     assert (done["handover"]["state"], done["handover"]["note"]) == ("done", "she left")
@@ -44,14 +47,20 @@ def test_a_territory_is_previewed_handed_over_and_shown(company: str) -> None:
 def test_a_dated_handover_is_cancelled(company: str) -> None:
     planned = roadbook(
         *(company, "create", "--customer", "C0", "--customer", "C1", "--to-territory", "T1"),
-        *("--late-orders", "refuse", "--at", "2027-01-01T00:00:00+01:00", "--json"),
+        *("--late-orders", "refuse", "--at", example_time(), "--json"),
     )
     handover = json.loads(planned.output)["handover"]
-    assert (handover["effective_at"], handover["customers"]) == ("2026-12-31T23:00:00.000Z", 2)
+    assert datetime.fromisoformat(handover["effective_at"]) == datetime.fromisoformat(example_time())
+    assert handover["customers"] == 2
     assert "cancelled" in roadbook(company, "cancel", handover["id"], "--reason", "she stays").output
     again = roadbook(company, "cancel", handover["id"])
     assert again.exit_code == 1
     assert "nothing is left to cancel" in again.output
+
+
+def test_what_orders_are_worth_is_told_in_their_currencies() -> None:
+    worth = Worth(orders=3, total_minor={"EUR": 161_488, "JPY": 1_200, "BHD": 5})
+    assert _worth(worth) == "3 (1,614.88 EUR, 1,200 JPY, 0.005 BHD)"
 
 
 @pytest.mark.parametrize(
