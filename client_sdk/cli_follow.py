@@ -1,6 +1,7 @@
 """`roadbook device follow`: a device that stays synced until it is interrupted, and says in words how that goes."""
 
 import asyncio
+from contextlib import suppress
 
 from client_sdk.cli_command import command
 from client_sdk.cli_scope import lost_text
@@ -27,6 +28,12 @@ from client_sdk.events import (
 @command("roadbook device follow", "roadbook device follow --json")
 async def follow(client: OrderClient, screen: Screen) -> None:
     """Keep this device synced until Ctrl-C, by the server's hints, and send what other commands save within seconds."""
+    # Ctrl-C cancels what runs here: it is how this command ends, and no failure.
+    with suppress(asyncio.CancelledError):
+        await _follow(client, screen)
+
+
+async def _follow(client: OrderClient, screen: Screen) -> None:
     if (await client.status()).identity is None:
         raise NotEnrolledError  # an application may enrol later; nobody does at this prompt
     quiet = asyncio.Event()

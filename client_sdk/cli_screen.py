@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client_sdk.catalog import OrderView
-from client_sdk.cli_text import amount_text, counted, instant_text, joined, unit_price_text, words
+from client_sdk.cli_text import amount_text, counted, instant_text, joined, skew_text, unit_price_text, words
 from client_sdk.drafts import DraftState, DraftView
 from client_sdk.journal import JournalEntry
 from client_sdk.outbox import OutboxEntry
@@ -25,6 +25,8 @@ from sync_protocol.rules.order_review import OrderDecision
 from sync_protocol.verdicts import Change, Code, Outcome, remedy
 
 _PLAIN_WIDTH: Final = 120
+_SKEW_MS_MAX: Final = 5 * 60_000
+"""How far a clock may be off before its user is told."""
 
 _OUTCOMES: Final = {
     Outcome.ACCEPTED: ("bold green", "ACCEPTED"),
@@ -218,6 +220,8 @@ class Screen:
             ("Unsent", f"{unsent}{oldest}"),
             ("File", store),
         ]
+        if abs(status.clock_skew_ms or 0) > _SKEW_MS_MAX:
+            rows.append(("Clock", f"{skew_text(status.clock_skew_ms or 0)} the server's: set it right, orders carry its time"))
         if status.trouble is not None:
             trouble = status.trouble
             when = f"; next try {instant_text(trouble.next_try_ms)}" if trouble.next_try_ms is not None else ""

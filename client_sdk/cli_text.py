@@ -36,6 +36,13 @@ def instant_text(instant_ms: int | None) -> str:
     return (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def skew_text(skew_ms: int) -> str:
+    """How far a clock is off: `3 days ahead of`, `12 minutes behind`."""
+    minutes = round(abs(skew_ms) / 60_000)
+    size = next((each for each in ((1_440, "day"), (60, "hour")) if minutes >= 2 * each[0]), (1, "minute"))
+    return f"{counted(minutes // size[0], size[1])} {'ahead of' if skew_ms > 0 else 'behind'}"
+
+
 def words(code: str) -> str:
     """A code as words: `accepted_with_changes` is «accepted with changes»."""
     return code.replace("_", " ")

@@ -47,7 +47,15 @@ def unlink_parts(store_path: str, but: bytes | None = None) -> None:
     for path in beside.parent.glob(f"{escape(beside.name)}-image-*"):
         if path != kept:
             with suppress(OSError):  # a later call does it
-                path.unlink(missing_ok=True)
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Whatever has a name of ours: where a folder stood there, no image could ever come."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class Unpacking:
@@ -69,7 +77,9 @@ class Unpacking:
 
     def resume(self) -> None:
         """Begin, with all that came before and is kept. Raises StoreFullError where there is no room for what is to come."""
-        self.raw.unlink(missing_ok=True)
+        _remove(self.raw)
+        if self.part.is_dir():
+            _remove(self.part)
         for path in (self.part, self.raw):
             self._opened.append(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0))
         part = self._opened[0]
@@ -135,7 +145,7 @@ class Unpacking:
         self.close()
         for path in (self.part, self.raw):
             with suppress(OSError):  # a later clean-up does it
-                path.unlink(missing_ok=True)
+                _remove(path)
 
 
 def settle_as_built(connection: apsw.Connection, offer: ImageOffer) -> None:

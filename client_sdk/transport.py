@@ -65,6 +65,13 @@ _PROBLEMS: Final[dict[str, type[ServerError]]] = {
     "device_forked": DeviceForkedError,
     "epoch_changed": EpochChangedError,
 }
+_FAILURES: Final[dict[type[Exception], str]] = {
+    httpx2.ConnectTimeout: "nothing answers there",
+    httpx2.TimeoutException: "it took too long",
+    httpx2.ConnectError: "there is no connection",
+    httpx2.TransportError: "the connection broke",
+}
+"""The most exact first."""
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -288,4 +295,6 @@ def _unreachable(url: str, error: Exception) -> ServerUnreachableError:
 
 
 def _name(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    """What the network says, or, where it says nothing, what kind of failure it was, in words."""
+    said = next((words for kind, words in _FAILURES.items() if isinstance(error, kind)), "the connection failed")
+    return str(error) or said

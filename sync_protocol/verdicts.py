@@ -86,7 +86,7 @@ REMEDIES: Final = MappingProxyType(
         Code.CUSTOMER_IS_PROSPECT: "The customer is not approved yet. A manager decides; you will see it after the next sync.",
         Code.ABOVE_REVIEW_LIMIT: "The order is above the account's review limit. A manager decides.",
         Code.ROUTED: "The customer was handed over. It waits for the new rep or a manager, who decide; it is not yours any more.",
-        Code.NUMBER_CHANGED: "The number was taken already. Tell the customer the new one.",
+        Code.NUMBER_CHANGED: "The number could not be kept. Tell the customer the new one.",
         Code.PRICE_CHANGED: "The price changed since you quoted it. Tell the customer, or amend or cancel the order.",
         Code.BACKORDERED: "Part of it is not in stock and follows later. Tell the customer, or amend the quantity.",
     }

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from client_sdk.cli import device
 from client_sdk.cli_command import DeviceCommandError
 from client_sdk.cli_screen import Subject, change_text
-from client_sdk.cli_text import amount_text, instant_text, unit_price_text
+from client_sdk.cli_text import amount_text, instant_text, skew_text, unit_price_text
 from client_sdk.errors import NotEnrolledError
 from sync_protocol.verdicts import Change, Code
 
@@ -149,6 +149,19 @@ def test_a_unit_price_shows_what_it_has_and_no_less_than_its_currency() -> None:
 
 def test_a_device_that_never_synced_is_as_of_never() -> None:
     assert instant_text(0) == instant_text(None) == "never"
+
+
+@pytest.mark.parametrize(
+    ("skew_ms", "said"),
+    [
+        (103_680_000_000, "1,200 days ahead of"),
+        (-7_200_000, "2 hours behind"),
+        (-7_199_000, "2 hours behind"),
+        (420_000, "7 minutes ahead of"),
+    ],
+)
+def test_a_clock_that_is_off_is_told_in_the_largest_unit_that_fits(skew_ms: int, said: str) -> None:
+    assert skew_text(skew_ms) == said
 
 
 def test_a_changed_price_shows_both_prices_at_their_line() -> None:

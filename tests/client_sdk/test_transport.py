@@ -186,6 +186,15 @@ async def test_each_problem_of_our_server_is_its_documented_error(status: int, c
         await pull(problem(status, code))
 
 
+@pytest.mark.parametrize("error", [httpx2.ReadError, httpx2.WriteError, httpx2.ConnectTimeout, httpx2.RemoteProtocolError])
+async def test_a_network_that_fails_without_a_word_is_told_in_words(error: type[httpx2.TransportError]) -> None:
+    def fail(_: httpx2.Request) -> httpx2.Response:
+        raise error("")
+
+    with pytest.raises(ServerUnreachableError, match=r"\((the connection broke|nothing answers there)\)"):
+        await endpoint_that(fail).push(PUSH)
+
+
 async def test_a_device_that_its_server_does_not_know_is_told_to_enrol_the_same_file_again() -> None:
     """Whatever the server says, which may be an older one that speaks of signing in: nobody signs in with a device."""
     with pytest.raises(DeviceUnknownError, match="enrol this same file with it; everything that waits here is kept"):

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from client_sdk import OrderClient
 from client_sdk.errors import ServerUnreachableError
 from client_sdk.events import ReplicaRebuilt
+from client_sdk.image_file import part_path
 from client_sdk.images import FRUITLESS_TRIES_MAX
 from client_sdk.transport import HttpEndpoint
 from server.changelog.log import rotate_epoch
@@ -256,6 +257,23 @@ async def test_what_a_power_cut_left_of_a_part_is_fetched_anew(world: World, ima
         part.write_bytes(bytes(part.stat().st_size))
         await device.sync()
     assert link.offsets == [0, 0]
+    assert contents(path) == await by_rows(world, tmp_path)
+
+
+@ON_ONE_ENGINE
+@pytest.mark.parametrize("end", ["", "-unpacked"])
+async def test_a_folder_in_the_place_of_a_part_keeps_no_image_away(
+    world: World, images: Images, link: Link, tmp_path: Path, end: str
+) -> None:
+    path = tmp_path / "device.db"
+    async with await enrolled(world, link, path) as device:
+        await images.builder().run()
+        part = part_path(str(path), (await images.offered())[0].digest)
+        folder = part.with_name(part.name + end)
+        folder.mkdir()
+        (folder / "left").touch()
+        assert (await device.sync()).image_rows
+    assert not folder.exists()
     assert contents(path) == await by_rows(world, tmp_path)
 
 
