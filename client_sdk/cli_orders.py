@@ -12,7 +12,7 @@ from client_sdk.cli_screen import Screen
 from client_sdk.cli_subjects import GONE_CUSTOMER
 from client_sdk.client import OrderClient
 from client_sdk.drafts import DraftView
-from client_sdk.errors import RoadbookError, UnknownRowError
+from client_sdk.errors import CustomerGoneError, RoadbookError, UnknownRowError
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer
 from sync_protocol.entities.orders import OrderStatus
@@ -73,6 +73,8 @@ async def cancel(client: OrderClient, screen: Screen, *, number: str, reason: st
 async def mend(client: OrderClient, screen: Screen, *, number: str, lines: Lines) -> None:
     """Submit an order again that the server rejected, with these lines in place of its own."""
     rejected = await _draft_of(client, number)
+    if not await _customers(client, [rejected.customer_id]):
+        raise CustomerGoneError(rejected.customer_id)
     wanted = await products_of(client, lines)
     draft = await client.draft(rejected.order_id)
     for line in rejected.lines:

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from client_sdk.cli_screen import Screen, Subject
-from client_sdk.cli_text import amount_text
 from client_sdk.client import OrderClient
 from client_sdk.errors import UnknownRowError
 from client_sdk.journal import JournalEntry
 from sync_protocol.intents import CreateCustomer
+from sync_protocol.values import amount_text
 
 GONE_CUSTOMER = "a customer that is not on this device any more"
 _GONE_PRODUCT = "a product that is not on this device any more"

@@ -1,32 +1,20 @@
-"""How the command line writes amounts, prices and instants. Whole numbers in, text out; nothing passes through a float."""
+"""How the command line writes prices and instants. Whole numbers in, text out; nothing passes through a float."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sync_protocol.values import UNIT_PRICE_SCALE, minor_digits
+from sync_protocol.values import UNIT_PRICE_SCALE, decimal_text, minor_digits
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PRICE_DIGITS: Final = len(str(UNIT_PRICE_SCALE)) - 1
 
 
-def amount_text(amount_minor: int, currency: str) -> str:
-    """An amount with as many decimals as its currency has: `1,234.50 EUR`, `1,235 JPY`."""
-    return f"{_decimal(amount_minor, minor_digits(currency))} {currency}"
-
-
 def unit_price_text(unit_price: int, currency: str) -> str:
     """A unit price with the currency's decimals, and more where it has them: `12.50 EUR`, `0.0935 EUR`."""
-    whole, _, decimals = _decimal(unit_price, _PRICE_DIGITS).partition(".")
+    whole, _, decimals = decimal_text(unit_price, _PRICE_DIGITS).partition(".")
     kept = decimals.rstrip("0").ljust(minor_digits(currency), "0")
     return f"{whole}.{kept} {currency}" if kept else f"{whole} {currency}"
-
-
-def _decimal(number: int, digits: int) -> str:
-    """A whole number of parts, `digits` decimals each, with thousands set apart."""
-    sign = "-" if number < 0 else ""
-    whole, part = divmod(abs(number), 10**digits)
-    return f"{sign}{whole:,}.{part:0{digits}}" if digits else f"{sign}{whole:,}"
 
 
 def instant_text(instant_ms: int | None) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from client_sdk import outbox
 from client_sdk.clock import Surroundings
-from client_sdk.errors import DraftClosedError, EmptyOrderError, InvalidEntryError, NoPriceError, UnknownRowError
+from client_sdk.errors import CustomerGoneError, DraftClosedError, EmptyOrderError, InvalidEntryError, NoPriceError, UnknownRowError
 from client_sdk.quoting import Terms, entries_of, facts_for, known_terms, quote, terms_for
 from client_sdk.rows import fetch_one, fetch_tuples, stored_id
 from client_sdk.state import require_identity
@@ -19,7 +19,7 @@ from sync_protocol.intents import LINES_MAX, RequestedLine, SubmitOrder
 from sync_protocol.rules.documents import quotation
 from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX, OrderDecision, review_order
 from sync_protocol.rules.prices import resolve_price
-from sync_protocol.values import EnteredLabel, EnteredNote, Instant, normal_text
+from sync_protocol.values import EnteredLabel, EnteredNote, Instant, amount_text, normal_text
 
 QUANTITY_MAX: Final = 10_000_000
 _TEXTS: Final[dict[str, Any]] = {"note": EnteredNote, "purchase_order_number": EnteredLabel}
@@ -253,9 +253,16 @@ def all_ids(connection: apsw.Connection) -> list[UUID]:
 def preview(connection: apsw.Connection, order_id: UUID) -> OrderDecision:
     """What the server would decide of the draft if it knew just what this device knows. Raises as `submit` does."""
     draft = view(connection, order_id)
-    terms = terms_for(connection, draft.customer_id)
+    terms = _terms_of(connection, draft)
     facts = facts_for(connection, terms, {line.product_id for line in draft.lines})
     return review_order(terms.currency, _requested(draft), facts)
+
+
+def _terms_of(connection: apsw.Connection, draft: DraftView) -> Terms:
+    terms = known_terms(connection, draft.customer_id)
+    if terms is None:
+        raise CustomerGoneError(draft.customer_id)
+    return terms
 
 
 def _requested(draft: DraftView) -> tuple[RequestedLine, ...]:
@@ -293,7 +300,7 @@ def requested_lines(
 def _require_total(lines: Sequence[RequestedLine], currency: str) -> None:
     """Refuse what the server would, and what no row can hold."""
     if quotation(lines, currency).total_minor > ORDER_TOTAL_MINOR_MAX:
-        raise InvalidEntryError(f"total: an order may hold {ORDER_TOTAL_MINOR_MAX} minor units at most, split it")
+        raise InvalidEntryError(f"total: an order may be worth {amount_text(ORDER_TOTAL_MINOR_MAX, currency)} at most, split it")
 
 
 def submit(connection: apsw.Connection, order_id: UUID, surroundings: Surroundings) -> UUID:
@@ -303,7 +310,7 @@ def submit(connection: apsw.Connection, order_id: UUID, surroundings: Surroundin
     """
     _require_open(connection, order_id)
     draft = view(connection, order_id)
-    terms_for(connection, draft.customer_id)
+    _terms_of(connection, draft)
     lines = _requested(draft)
     _require_total(lines, draft.currency)
     number = draft.number or _next_number(connection)

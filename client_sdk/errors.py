@@ -29,6 +29,7 @@ RoadbookError
 │   └── StoreTooNewError         a newer app wrote the file
 └── OrderingError                what was asked cannot be done; the arguments say of what
     ├── UnknownRowError          no such customer, product, order, …
+    │   └── CustomerGoneError    the draft's customer is somebody else's now
     ├── DraftClosedError         the draft was submitted or discarded
     ├── EmptyOrderError          an order needs a line
     ├── NoPriceError             a product has no price for this customer
@@ -286,6 +287,19 @@ class UnknownRowError(OrderingError):
         super().__init__(f"no {kind} {key} on this device: check the spelling, or sync and look again")
         self.kind = kind
         self.key = key
+
+
+class CustomerGoneError(UnknownRowError):
+    """The customer of a draft is not on this device any more, because somebody else serves it now."""
+
+    def __init__(self, customer_id: UUID) -> None:
+        super().__init__("customer", customer_id)
+
+    def __str__(self) -> str:
+        return (
+            "the customer of this draft is not on this device any more: pass it on to whoever serves the customer now, whom the "
+            "journal may name, and discard the draft"
+        )
 
 
 class DraftClosedError(OrderingError):

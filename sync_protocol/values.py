@@ -64,6 +64,18 @@ def minor_digits(currency: str) -> int:
     return _MINOR_DIGITS.get(currency, 2)
 
 
+def amount_text(amount_minor: int, currency: str) -> str:
+    """An amount for people, with as many decimals as its currency has: `1,234.50 EUR`, `1,235 JPY`."""
+    return f"{decimal_text(amount_minor, minor_digits(currency))} {currency}"
+
+
+def decimal_text(number: int, digits: int) -> str:
+    """A whole number of parts, `digits` decimals each, with thousands set apart. Nothing passes through a float."""
+    sign = "-" if number < 0 else ""
+    whole, part = divmod(abs(number), 10**digits)
+    return f"{sign}{whole:,}.{part:0{digits}}" if digits else f"{sign}{whole:,}"
+
+
 def normal_text(text: str) -> str:
     """Text in one spelling: Unicode NFC without surrounding white space, so that "Café" is one name on every device."""
     return unicodedata.normalize("NFC", text).strip()

@@ -21,7 +21,7 @@ from server.runtime.clock import IdSource, SystemClock
 from server.runtime.database import Database, ReadSession
 from server.runtime.instants import milliseconds
 from server.settings import Settings
-from sync_protocol.values import minor_digits
+from sync_protocol.values import amount_text
 
 Answer = TypeVar("Answer")
 Command = Callable[..., Any]
@@ -117,15 +117,8 @@ def preview_handover(*, customers: tuple[str, ...], as_json: bool, **codes: str 
 
 def _worth(worth: Worth) -> str:
     """A number of orders and their totals, each in its currency."""
-    totals = ", ".join(_amount(total, currency) for currency, total in worth.total_minor.items())
+    totals = ", ".join(amount_text(total, currency) for currency, total in worth.total_minor.items())
     return f"{worth.orders} ({totals})" if totals else str(worth.orders)
-
-
-def _amount(amount_minor: int, currency: str) -> str:
-    """`1,614.88 EUR` of 161488: with as many decimals as the currency has."""
-    digits = minor_digits(currency)
-    whole, part = divmod(amount_minor, 10**digits)
-    return f"{whole:,}.{part:0{digits}} {currency}" if digits else f"{whole:,} {currency}"
 
 
 def _customers(count: int) -> str:

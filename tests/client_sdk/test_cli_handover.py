@@ -10,10 +10,10 @@ import pytest
 
 from client_sdk import OrderClient
 from client_sdk.cli_follow import event_text
-from client_sdk.cli_orders import drafts, orders
+from client_sdk.cli_orders import drafts, mend, orders
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_sync import journal, sync
-from client_sdk.errors import ServerBusyError
+from client_sdk.errors import CustomerGoneError, ServerBusyError
 from client_sdk.events import ScopeChanged
 from server.runtime.database import Database
 from sync_protocol.entities.customers import Customer
@@ -87,6 +87,13 @@ async def test_a_draft_that_came_back_says_whose_it_was(
         assert "submit order R1-000001 for Zonneweide" in said
         assert "customer C0 is served by Rep 1 (REP1) now" in said
         assert "customer C0 is served by Rep 1 (REP1) now" in await says(capsys, drafts, device, discard="")
+        (before,) = await device.drafts()
+        with pytest.raises(CustomerGoneError, match="pass it on to whoever serves the customer now"):
+            await says(capsys, mend, device, number="R1-000001", lines=[("SKU-1", 2)])
+        for act in ((await device.draft(order_id)).submit, (await device.draft(order_id)).preview):
+            with pytest.raises(CustomerGoneError):
+                await act()
+        assert await device.drafts() == [before]
         assert (await device.journal(subject_id=order_id))[0].customer_id == world.company.customers[0].id
 
 
