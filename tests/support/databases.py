@@ -3,9 +3,10 @@
 import asyncio
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import asyncpg
 from sqlalchemy.engine import make_url
@@ -15,9 +16,27 @@ from server.migrations import migrate
 from server.runtime.database import Database
 
 
+class _Statements(dict[Hashable, Any]):
+    """Statements that SQLAlchemy has compiled, for all engines of one kind: it keeps them by the engine's own dialect.
+
+    Each test opens a database of its own, and would compile the same statements again.
+    """
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get((type(key[0]), *key[1:]), default)
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:
+        super().__setitem__((type(key[0]), *key[1:]), compiled)
+
+
+_STATEMENTS: Final = _Statements()
+
+
 def open_database(database_url: str, *, pool_size: int = 10) -> Database:
     """A `Database` as the server opens it. Call it in the loop that uses it."""
-    return Database(database_url, before_commit=seal_before_commit, pool_size=pool_size)
+    database = Database(database_url, before_commit=seal_before_commit, pool_size=pool_size)
+    database.engine.sync_engine.update_execution_options(compiled_cache=_STATEMENTS)
+    return database
 
 
 def migrate_database(database_url: str) -> None:
