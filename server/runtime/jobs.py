@@ -136,6 +136,7 @@ class _Running:
     def __init__(self, jobs: Sequence[Job], context: JobContext) -> None:
         _log.info("this process runs the jobs: %s", ", ".join(job.name for job in jobs))
         self._under_way: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         now = datetime.fromtimestamp(context.clock.now_ms() / 1000, UTC)
         for job in jobs:
@@ -153,6 +154,7 @@ class _Running:
 
     async def stop(self) -> None:
         """Cut short what is under way, and wait until it has given back what it holds of the database."""
+        self._is_stopping = True
         self._scheduler.shutdown(wait=False)
         for task in self._under_way:
             task.cancel()
@@ -164,6 +166,10 @@ class _Running:
         self._under_way.add(task)
         try:
             await run(context)
+        except asyncio.CancelledError:
+            if not self._is_stopping:
+                raise
+            # It was cut short because this process ends: the scheduler would log that as its failure.
         except Exception:  # noqa: BLE001  # one job must not end the others; it is logged and runs again
             _log.exception("the job %s failed; it runs again at its next interval", name)
         finally:

@@ -107,7 +107,9 @@ async def test_a_holder_whose_connection_breaks_knows_and_is_elected_anew(postgr
     await holder.resign()
 
 
-async def test_a_job_that_is_cut_short_gives_its_connection_back_before_the_database_is_closed(database: Database) -> None:
+async def test_a_job_that_is_cut_short_gives_its_connection_back_before_the_database_is_closed(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     begun: list[int] = []
 
     async def work(context: JobContext) -> None:
@@ -119,6 +121,7 @@ async def test_a_job_that_is_cut_short_gives_its_connection_back_before_the_data
     async with running(database, election_of(database), Job(name="long", interval_seconds=3600, run=work)):
         await until(lambda: bool(begun))
     assert cast("sa.QueuePool", database.engine.pool).checkedout() == 0
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [], "it is no failure"
 
 
 async def test_a_migration_does_not_wait_for_the_process_that_runs_the_jobs(postgres: Database) -> None:
