@@ -48,6 +48,7 @@ def show_quarantine(*, decided: bool, as_json: bool) -> None:
         "device": lambda intent: intent.device_name,
         "what": lambda intent: intent.kind,
         "number": lambda intent: intent.asked.get("number") if isinstance(intent.asked, dict) else None,
+        "customer": lambda intent: intent.customer_code,
         "captured": lambda intent: intent.captured_at,
         "state": lambda intent: intent.state,
         "id": lambda intent: intent.id,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from server.changelog.log import read_head
 from server.changelog.models import IntentRecordModel
-from server.customers.models import RepModel
+from server.customers.models import CustomerModel, RepModel
 from server.identity.models import DeviceModel, UserModel
 from server.identity.principals import Principal, Role
 from server.runtime.clock import IdSource
@@ -18,7 +18,7 @@ from server.runtime.errors import ConflictError, InvalidRequestError
 from server.sync.devices import Asker
 from server.sync.push import Handlers, Pusher
 from server.sync.quarantine import WAITING, QuarantinedIntentModel
-from sync_protocol.intents import AnyIntent
+from sync_protocol.intents import AnyIntent, CreateCustomer, SubmitOrder
 from sync_protocol.values import normal_text
 from sync_protocol.verdicts import Code, Outcome, Verdict
 from sync_protocol.wire.codec import WireError, decode, decode_verdict, encode, intent_of
@@ -50,13 +50,17 @@ class QuarantineDecidedError(ConflictError):
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
-    """An intent in the quarantine, with who sent it. `intent` is None where it cannot be read."""
+    """An intent in the quarantine, with who sent it. `intent` is None where it cannot be read.
+
+    `customer_code` says whom it is for, None where the intent names no customer that is known.
+    """
 
     stored: QuarantinedIntentModel
     envelope: IntentEnvelope
     intent: AnyIntent | None
     user_name: str
     device_name: str
+    customer_code: str | None
 
 
 async def list_quarantine(
@@ -74,16 +78,30 @@ async def list_quarantine(
         query = query.where(QuarantinedIntentModel.state == WAITING)
     if after_id is not None:
         query = query.where(QuarantinedIntentModel.id > after_id)
-    return [_shown(row.QuarantinedIntentModel, row.user_name, row.device_name) for row in await session.execute(query)]
+    rows = (await session.execute(query)).all()
+    read = [_read(row.QuarantinedIntentModel) for row in rows]
+    named = [intent.customer_id for _, intent in read if isinstance(intent, SubmitOrder | CreateCustomer)]
+    known = await session.execute(sa.select(CustomerModel.id, CustomerModel.code).where(CustomerModel.id.in_(named)))
+    codes = {row.id: row.code for row in known}
+    return [
+        Quarantined(
+            stored=row.QuarantinedIntentModel,
+            envelope=envelope,
+            intent=intent,
+            user_name=row.user_name,
+            device_name=row.device_name,
+            customer_code=codes.get(intent.customer_id) if isinstance(intent, SubmitOrder | CreateCustomer) else None,
+        )
+        for row, (envelope, intent) in zip(rows, read, strict=True)
+    ]
 
 
-def _shown(stored: QuarantinedIntentModel, user_name: str, device_name: str) -> Quarantined:
+def _read(stored: QuarantinedIntentModel) -> tuple[IntentEnvelope, AnyIntent | None]:
     envelope = decode(stored.envelope, IntentEnvelope)
     try:
-        intent: AnyIntent | None = intent_of(envelope)
+        return envelope, intent_of(envelope)
     except WireError:
-        intent = None
-    return Quarantined(stored=stored, envelope=envelope, intent=intent, user_name=user_name, device_name=device_name)
+        return envelope, None
 
 
 async def release(

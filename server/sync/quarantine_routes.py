@@ -26,7 +26,10 @@ IntentIds = Annotated[tuple[UUID, ...], Meta(min_length=1, max_length=DECIDED_AT
 
 
 class QuarantinedIntent(msgspec.Struct, frozen=True, kw_only=True):
-    """An intent of a device whose user left. `asked` is what it asks, None where it cannot be read."""
+    """An intent of a device whose user left. `asked` is what it asks, None where it cannot be read.
+
+    `customer_code` says whom it is for, null where the intent names no customer that is known.
+    """
 
     id: UUID
     kind: str
@@ -34,6 +37,7 @@ class QuarantinedIntent(msgspec.Struct, frozen=True, kw_only=True):
     user_name: str
     device_id: UUID
     device_name: str
+    customer_code: str | None
     captured_at: str
     received_at: str
     asked: Any
@@ -52,6 +56,7 @@ class QuarantinedIntent(msgspec.Struct, frozen=True, kw_only=True):
             user_name=found.user_name,
             device_id=stored.device_id,
             device_name=found.device_name,
+            customer_code=found.customer_code,
             captured_at=iso(found.envelope.captured_at_ms),
             received_at=iso(stored.received_at_ms),
             asked=msgspec.to_builtins(found.intent) if found.intent is not None else None,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from server.customers.models import RepTerritoryModel
+from server.customers.models import CustomerModel, RepTerritoryModel
 from server.identity.principals import Role
 from server.runtime.errors import ProblemError
 from server.runtime.rows import insert_rows
@@ -116,6 +116,9 @@ async def test_what_a_leaver_sends_is_kept_without_effect(office: Office) -> Non
         ("SubmitOrder", "waiting", "R1-000002", "The rep"),
     ]
     assert await orders(office) == []
+    async with office.database.read() as session:
+        code = (await session.get_one(CustomerModel, office.customer)).code
+    assert {each["customer_code"] for each in kept} == {code}, "a manager sees whom it is for"
     pulled = PullRequest(protocol_version=PROTOCOL_VERSION, device_id=tablet.enrolment.device_id, incarnation=tablet.incarnation)
     with pytest.raises(ProblemError) as refused:
         _ = [piece async for piece in tablet.endpoint.pull(pulled)]
