@@ -40,7 +40,7 @@ from client_sdk.journal import JournalEntry
 from client_sdk.outbox import Waiting
 from client_sdk.pulling import Puller
 from client_sdk.reporting import Reporter, stall_report
-from client_sdk.state import DecidedIn, Identity, Incarnation, checkpoint, load, log_epoch, require_identity, save
+from client_sdk.state import DecidedIn, Identity, Incarnation, checkpoint, load, log_known, require_identity, save
 from client_sdk.store import Store
 from client_sdk.verifying import Ports, Verifier
 from sync_protocol.wire.codec import WireError
@@ -223,13 +223,15 @@ class Engine:
         total, sent, after = await self._store.read(outbox.count), 0, 0
         while batch := await self._store.read(outbox.next_batch, after, self.flow.intents.size, self.flow.aside()):
             identity, incarnation = self._shown = await self._store.write(_next_incarnation, self._surroundings.ids.token())
+            epoch, known = await self._store.read(log_known)
             request = PushRequest(
                 protocol_version=PROTOCOL_VERSION,
                 device_id=identity.device_id,
                 incarnation=incarnation.present,
                 next_incarnation=incarnation.following,
-                epoch=await self._store.read(log_epoch),
+                epoch=epoch,
                 intents=tuple(waiting.envelope for waiting in batch),
+                known=known,
             )
             try:
                 with self.flow.pushing(len(batch)):
@@ -307,7 +309,7 @@ def _take_reply(
     if _who(connection) == shown:  # else another program on this file has pushed or become a new device meanwhile
         save(connection, Incarnation(shown[1].following, shown[1].following))
     if arrived:
-        save(connection, DecidedIn(reply.epoch))
+        save(connection, DecidedIn(reply.epoch, reply.head))
     overlay.rebuild(connection)
     return arrived
 

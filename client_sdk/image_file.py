@@ -166,7 +166,15 @@ def settle_as_built(connection: apsw.Connection, offer: ImageOffer) -> None:
     connection.execute("DELETE FROM replica_state WHERE key <> 'image_format'")
     scope = ScopeHeld(scope_digest(offer.buckets), offer.buckets)
     save(connection, scope, STAGED_SCOPE)
-    at = Staging(epoch=offer.epoch, cursor=offer.commit_seq, afresh=True, digest=scope.digest, is_finished=True, rows=offer.rows)
+    at = Staging(
+        epoch=offer.epoch,
+        cursor=offer.commit_seq,
+        afresh=True,
+        digest=scope.digest,
+        is_finished=True,
+        rows=offer.rows,
+        known=offer.place,
+    )
     save(connection, at)
 
 

@@ -73,4 +73,5 @@ def _behind(staging: Staging, page: Page) -> Staging | None:
     """The place behind a page in its pass; None where the pass ends, or goes on only after what the page says was obeyed."""
     if page.trailer.position is None or page.scope is not None or page.header.resync is not None:
         return None
-    return msgspec.structs.replace(staging, epoch=page.trailer.epoch, position=page.trailer.position)
+    trailer = page.trailer
+    return msgspec.structs.replace(staging, epoch=trailer.epoch, position=trailer.position, known=trailer.head or staging.known)

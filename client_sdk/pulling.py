@@ -18,10 +18,20 @@ from client_sdk.images import ImageLane
 from client_sdk.pages import Page, read_page
 from client_sdk.pages_ahead import PagesAhead
 from client_sdk.range_sums import RangeSums
-from client_sdk.state import Checkpoint, Identity, Incarnation, ReplicaFiles, Staging, checkpoint, load
+from client_sdk.state import (
+    Checkpoint,
+    Identity,
+    Incarnation,
+    ReplicaFiles,
+    Staging,
+    checkpoint,
+    decided_place,
+    farthest,
+    load,
+)
 from client_sdk.store import Store
 from sync_protocol.wire.endpoint import SyncEndpoint
-from sync_protocol.wire.messages import PageTrailer, PullRequest, ResyncReason
+from sync_protocol.wire.messages import LogPlace, PageTrailer, PullRequest, ResyncReason
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
 PASSES_MAX: Final = 10_000
@@ -56,6 +66,7 @@ class Puller:
         self._sums = RangeSums()
         self._progress: ProgressListener = _nobody
         self._rows = 0
+        self._decided: LogPlace | None = None
         self.has_offered_again = False
         self.trailer: PageTrailer | None = None
         self.image_rows = 0
@@ -77,6 +88,7 @@ class Puller:
         """Page after page, each staged as it comes, until a checkpoint is whole; then move to it."""
         self.has_offered_again = False
         self._progress, self._rows = progress, 0
+        self._decided = await self._store.read(decided_place)
         ahead = PagesAhead(self._fetch)
         try:
             return await self._pull_on(await self._begin(), ahead)
@@ -154,6 +166,7 @@ class Puller:
             gained=staging.gained + staging.gained_later,
             position=staging.position,
             page_rows=self._flow.rows.size,
+            known=farthest(staging.epoch, staging.known, self._decided),
         )
         with self._flow.pulling((staging.cursor, staging.position)) as hear:
             return await read_page(endpoint, request, hear)
@@ -163,7 +176,7 @@ class Puller:
         restored = reason is not ResyncReason.BELOW_RETENTION
         # An act of its own, which may be repeated: where a kill comes now, the next pull is told to start anew, too.
         offered = await self._store.write(_offer_again, server_time_ms) if restored else 0
-        self.has_offered_again = restored
+        self.has_offered_again, self._decided = restored, await self._store.read(decided_place)
         self._listener(ReplicaRebuilt(reason, offered))  # before anything can fail: the next pull does not know why it is anew
         await self._images.refuse()  # where there was one, the server could not go on from it
         staging = await self._begin_afresh(anew=True)

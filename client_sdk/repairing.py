@@ -34,6 +34,8 @@ def replace_ranges(connection: apsw.Connection, at: Checkpoint, places: Collecti
     now = checkpoint(connection)
     if {(now.epoch, now.cursor), (page.trailer.epoch, page.trailer.cursor)} != {(at.epoch, at.cursor)}:
         return None
+    if now.known is not None and page.trailer.head not in {None, now.known}:
+        return None  # the server was restored by hand, and came to this place another way: the next pull is told so
     sent = _sent(places, page)
     try:
         return _replace(connection, sent)

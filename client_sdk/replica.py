@@ -70,7 +70,7 @@ def begin_staging(connection: apsw.Connection) -> Staging | None:
 
 def _staging_from(connection: apsw.Connection, at: Checkpoint) -> Staging:
     scope = load(connection, ScopeDigest)
-    return Staging(epoch=at.epoch, cursor=at.cursor, afresh=False, digest=scope.digest if scope else None)
+    return Staging(epoch=at.epoch, cursor=at.cursor, afresh=False, digest=scope.digest if scope else None, known=at.known)
 
 
 def begin_afresh(connection: apsw.Connection) -> Staging | None:
@@ -154,6 +154,7 @@ def stage_page(connection: apsw.Connection, staging: Staging, page: Page, progre
         gained_later=() if ended else staging.gained_later,
         position=trailer.position,
         rows=staging.rows + counted,
+        known=trailer.head or staging.known,
     )
     save(connection, moved)
     return moved
@@ -313,7 +314,13 @@ def _reach(connection: apsw.Connection, trailer: PageTrailer, clock_skew_ms: int
     scope = load(connection, ScopeHeld, STAGED_SCOPE)
     if scope is not None:
         save(connection, scope)
-    at = Checkpoint(epoch=trailer.epoch, cursor=trailer.cursor, as_of_ms=trailer.server_time_ms, clock_skew_ms=clock_skew_ms)
+    at = Checkpoint(
+        epoch=trailer.epoch,
+        cursor=trailer.cursor,
+        as_of_ms=trailer.server_time_ms,
+        clock_skew_ms=clock_skew_ms,
+        known=trailer.head,
+    )
     save(connection, at)
     return at
 

@@ -8,7 +8,7 @@ import msgspec
 
 from client_sdk.errors import NotEnrolledError
 from sync_protocol.wire.codec import encode
-from sync_protocol.wire.messages import ImageOffer, PullPosition
+from sync_protocol.wire.messages import ImageOffer, LogPlace, PullPosition
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -42,13 +42,15 @@ class Incarnation(msgspec.Struct, frozen=True):
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What the replica equals: the log `epoch` at `cursor`.
 
-    `as_of_ms` is server time, `clock_skew_ms` how far ahead of it this device's clock was.
+    `as_of_ms` is server time, `clock_skew_ms` how far ahead of it this device's clock was. `known` is `cursor` with what tells
+    its commit from another in its place.
     """
 
     epoch: UUID | None = None
     cursor: int = 0
     as_of_ms: int = 0
     clock_skew_ms: int | None = None
+    known: LogPlace | None = None
 
 
 class ScopeHeld(msgspec.Struct, frozen=True):
@@ -79,9 +81,12 @@ class ReplicaFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecidedIn(msgspec.Struct, frozen=True):
-    """The log in which the journal's verdicts were given. The replica, which may be of no log yet, cannot tell."""
+    """The log in which the journal's verdicts were given, and a place in it behind them all. The replica, which may be of no log
+    yet, cannot tell.
+    """
 
     epoch: UUID
+    known: LogPlace | None = None
 
 
 class Staging(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +95,7 @@ class Staging(msgspec.Struct, frozen=True, kw_only=True):
     `afresh` says that it builds a file that will replace the replica instead of being laid over it; `is_finished` that this
     file has its indexes by now. `gained` are the buckets that this pass brings from their beginning, `gained_later` those
     that the next one must, because they came into the scope while this one was under way; `lost` are those that went out of
-    it at any time.
+    it at any time. `known` is the farthest place that a page told of.
     """
 
     epoch: UUID | None
@@ -104,6 +109,7 @@ class Staging(msgspec.Struct, frozen=True, kw_only=True):
     position: PullPosition | None = None
     rows: int = 0
     rows_expected: int = 0
+    known: LogPlace | None = None
 
 
 class ImageDownload(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,10 +209,23 @@ def forget_log(connection: apsw.Connection) -> None:
     connection.execute("DELETE FROM meta WHERE key = ?", (_DURABLE_KEYS[DecidedIn],))
 
 
-def log_epoch(connection: apsw.Connection) -> UUID | None:
-    """The log that this device knows: its replica's, or, where there is none, that of its verdicts."""
+def decided_place(connection: apsw.Connection) -> LogPlace | None:
+    """The farthest place that the journal's verdicts are of."""
     decided_in = load(connection, DecidedIn)
-    return checkpoint(connection).epoch or (decided_in.epoch if decided_in is not None else None)
+    return decided_in.known if decided_in is not None else None
+
+
+def log_known(connection: apsw.Connection) -> tuple[UUID | None, LogPlace | None]:
+    """The log that this device knows, its replica's or, where there is none, that of its verdicts; and how far."""
+    at, decided_in = checkpoint(connection), load(connection, DecidedIn)
+    epoch = at.epoch or (decided_in.epoch if decided_in is not None else None)
+    return epoch, farthest(epoch, at.known, decided_in.known if decided_in is not None else None)
+
+
+def farthest(epoch: UUID | None, *places: LogPlace | None) -> LogPlace | None:
+    """Of places in a log the one behind the others; of no log, any."""
+    ours = (place for place in places if place is not None and epoch in {None, place.epoch})
+    return max(ours, key=lambda place: place.commit_seq, default=None)
 
 
 def note_change(connection: apsw.Connection) -> None:

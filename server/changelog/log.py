@@ -10,12 +10,15 @@ from server.changelog.models import BucketSumModel, ChangeCommitModel, ChangeHea
 from server.changelog.sums import COMPACT_POSTGRES_SQL, COMPACT_SQL, seal_sums_sql
 from server.runtime.database import Database, ReadSession, WriteSession
 from sync_protocol.entities import SYNCED
+from sync_protocol.wire.messages import LogPlace
 
 _BY_NUMBER: Final = {synced.number: synced for synced in SYNCED}
 _DAY_MS: Final = 86_400_000
 _NOTES_MAX: Final = 1_000
 _FOLLOWS: Final = ChangeCommitModel.change == ChangeHeadModel.head + 1
-_HEAD: Final = sa.select(ChangeHeadModel.epoch, ChangeHeadModel.head, ChangeHeadModel.floor)
+_HEAD: Final = sa.select(
+    ChangeHeadModel.epoch, ChangeHeadModel.head, ChangeHeadModel.floor, ChangeCommitModel.change, ChangeCommitModel.committed_at_ms
+).outerjoin(ChangeCommitModel, ChangeCommitModel.commit_seq == ChangeHeadModel.head)
 _SEAL: Final = sa.update(ChangeHeadModel).where(sa.exists().where(_FOLLOWS)).values(head=ChangeHeadModel.head + 1)
 _UNSEALED: Final = (
     sa.select(ChangeLogModel.entity, ChangeLogModel.change).where(ChangeLogModel.change == ChangeHeadModel.head + 1).distinct()
@@ -26,7 +29,8 @@ _HAS_UNSEALED: Final = sa.select(sa.exists().where(_FOLLOWS)).select_from(Change
 class Head(msgspec.Struct, frozen=True):
     """Where the log stands: its identity, its last position and the oldest cursor it can serve.
 
-    `mark` is what tells the last commit from another in its place, after a restore by hand; None where that was not read.
+    `mark`, the change and the time of the last commit, tells it from another in its place, after a restore by hand; None where
+    the log is empty or has forgotten that commit.
     """
 
     epoch: UUID
@@ -34,23 +38,24 @@ class Head(msgspec.Struct, frozen=True):
     floor: int
     mark: tuple[int, int] | None = None
 
+    @property
+    def place(self) -> LogPlace | None:
+        """The last commit, as a device is told of it."""
+        return LogPlace(epoch=self.epoch, commit_seq=self.head, committed_at_ms=self.mark[1]) if self.mark is not None else None
 
-async def seal(session: WriteSession) -> int:
-    """Give the transaction its place in the log and return the head; the transaction's last statement.
+
+async def seal(session: WriteSession) -> Head:
+    """Give the transaction its place in the log and return the head, which is that place; the transaction's last statement.
 
     A transaction that changed no synced row takes no place. On PostgreSQL the deferred trigger would do it at commit;
     asking for it here lets the caller learn the place before it commits.
     """
     if session.get_bind().dialect.name == "postgresql":
-        await session.execute(sa.text("SET CONSTRAINTS capture_seal IMMEDIATE"))
-        made_here = sa.text(
-            "SELECT commit_seq FROM change_commit WHERE change = nullif(current_setting('roadbook.change', true), '')::bigint"
-        )
-        place = (await session.execute(made_here)).scalar()
-        return int(place) if place is not None else (await read_head(session)).head
+        await session.execute(sa.text("SET CONSTRAINTS capture_seal IMMEDIATE"))  # from here on nobody else moves the head
+        return await read_head(session)
     await _seal_sums(session)
     await session.execute(_SEAL)
-    return (await read_head(session)).head
+    return await read_head(session)
 
 
 async def _seal_sums(session: WriteSession) -> None:
@@ -96,7 +101,14 @@ async def seal_before_commit(session: WriteSession) -> None:
 async def read_head(session: ReadSession) -> Head:
     """The head as this session's snapshot shows it."""
     row = (await session.execute(_HEAD)).one()
-    return Head(row.epoch, row.head, row.floor)
+    return Head(row.epoch, row.head, row.floor, (row.change, row.committed_at_ms) if row.change is not None else None)
+
+
+async def place_of(session: ReadSession, epoch: UUID, commit_seq: int) -> LogPlace | None:
+    """A commit as a device is told of it; None where the log has forgotten it."""
+    query = sa.select(ChangeCommitModel.committed_at_ms).where(ChangeCommitModel.commit_seq == commit_seq)
+    committed_at_ms = (await session.execute(query)).scalar()
+    return LogPlace(epoch=epoch, commit_seq=commit_seq, committed_at_ms=committed_at_ms) if committed_at_ms is not None else None
 
 
 async def seal_foreign_writes(database: Database) -> None:

@@ -45,8 +45,8 @@ async def execute(session: WriteSession, handover_id: UUID, now_ms: int) -> bool
     else:
         await session.execute(sa.update(CustomerModel).where(_of(handover_id)).values(territory_id=move.to_territory_id))
     await take_place(session, now_ms)
-    place = await seal(session)
-    await session.execute(sa.update(HandoverModel).where(HandoverModel.id == handover_id).values(commit_seq=place))
+    head = await seal(session)
+    await session.execute(sa.update(HandoverModel).where(HandoverModel.id == handover_id).values(commit_seq=head.head))
     return True
 
 

@@ -4,6 +4,7 @@ A page is built in memory and bounded by rows and bytes, and only then sent: a d
 megabytes of the server, never a database transaction.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final
@@ -14,6 +15,7 @@ import msgspec
 from server.changelog.log import Head
 from server.sync.checks import checks_of, sample, summed
 from server.sync.chunks import row_chunks
+from server.sync.histories import is_of_this_past
 from server.sync.reader import CHUNK_ROWS, Reader
 from server.sync.scope import Scope
 from server.sync.walk import FIRST_ID, STAGES, Begin, Stage, begins_of, position_after, rows_expected, stage_sql
@@ -29,17 +31,19 @@ from sync_protocol.wire.messages import (
     ScopeChunk,
 )
 
+_log = logging.getLogger(__name__)
+
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 PAGE_UNCOMPRESSED_BYTES_MAX: Final = 32 * 1024 * 1024
 PIECE_BYTES: Final = 128 * 1024
 
 
-def resync_reason(request: PullRequest, head: Head) -> ResyncReason | None:
+async def resync_reason(reader: Reader, request: PullRequest, head: Head) -> ResyncReason | None:
     """Why the device must start anew, if it must."""
     if request.epoch is not None and request.epoch != head.epoch:
         return ResyncReason.EPOCH_CHANGED
     reached = request.position.pass_to if request.position else request.cursor
-    if max(reached, request.cursor) > head.head:
+    if max(reached, request.cursor) > head.head or not await is_of_this_past(reader, head, request.known):
         return ResyncReason.CURSOR_AHEAD
     started = request.cursor or (request.position.pass_to if request.position else head.floor)
     return ResyncReason.BELOW_RETENTION if started < head.floor else None
@@ -107,6 +111,7 @@ class Page:
                 position=position,
                 checks=checks,
                 proof_id=self._proof_id if complete and self._request.protocol_version >= 2 else None,
+                head=self._head.place if self._request.protocol_version >= 2 else None,
             )
         )
         self.body += self._writer.close()
@@ -121,7 +126,9 @@ async def build_page(
     `proof_id` is what the device is asked to prove itself under.
     """
     page = Page(request, head, now_ms, proof_id)
-    if (reason := resync_reason(request, head)) is not None:
+    if (reason := await resync_reason(reader, request, head)) is not None:
+        if reason is ResyncReason.CURSOR_AHEAD:
+            _log.warning("device %s knows commits that are not here: after a restore say `roadbook restored`", request.device_id)
         page.open(resync=reason)
         return page.close(cursor=0, complete=False)
     if request.scope_digest != scope.digest:

@@ -32,7 +32,9 @@ from server.runtime.slices import IntentContext, IntentHandler
 from server.runtime.unit_of_work import IdInUseError, UnitOfWork
 from server.sync.devices import Asker, rotate_incarnation
 from server.sync.errors import EpochChangedError
+from server.sync.histories import is_of_this_past
 from server.sync.lanes import Lanes
+from server.sync.reader import Reader
 from server.sync.records import Records, place_records
 from server.sync.scope import territories_of
 from sync_protocol.intents import INTENTS, AnyIntent, CreateCustomer, Intent, SubmitOrder
@@ -93,7 +95,8 @@ class Pusher:
     async def push(self, request: PushRequest) -> PushReply:
         """A result for each envelope, in order."""
         head = await read_head(self._session)
-        if request.epoch is not None and request.epoch != head.epoch:
+        is_epoch = request.epoch in {None, head.epoch}
+        if not is_epoch or not await is_of_this_past(await Reader.of(self._session), head, request.known):
             raise EpochChangedError
         await rotate_incarnation(self._session, self._asker, request, self._now_ms)
         results = await self.decide(request.intents)
@@ -102,6 +105,7 @@ class Pusher:
             epoch=head.epoch,
             results=tuple(results),
             server_time_ms=self._now_ms,
+            head=(await read_head(self._session)).place,
         )
 
     async def decide(self, envelopes: Sequence[IntentEnvelope]) -> list[PushResult]:
@@ -109,7 +113,7 @@ class Pusher:
         self._territories = await territories_of(self._session, self._asker.principal.rep_id)
         self._statements = await BulkStatements.of(self._session)
         results = await self._decide([_asked(envelope) for envelope in envelopes])
-        place = await seal(self._session)
+        place = (await seal(self._session)).head
         await place_records(self._session, [envelope.id for envelope in envelopes], place)
         return [_at(result, place) for result in results]
 
@@ -297,11 +301,14 @@ def _at(result: PushResult, place: int) -> PushResult:
 
 def in_protocol(reply: PushReply, protocol_version: int) -> PushReply:
     """A reply in the codes that a device of this version knows. What is stored stays as it was decided."""
-    return msgspec.structs.replace(reply, results=tuple(_for_protocol(result, protocol_version) for result in reply.results))
+    if protocol_version >= PROTOCOL_VERSION:
+        return reply
+    results = tuple(_for_protocol(result, protocol_version) for result in reply.results)
+    return msgspec.structs.replace(reply, results=results, head=None)
 
 
 def _for_protocol(result: PushResult, protocol_version: int) -> PushResult:
-    if result.status is not PushStatus.DECIDED or protocol_version >= PROTOCOL_VERSION:
+    if result.status is not PushStatus.DECIDED:
         return result
     verdict = decode_verdict(result.verdict)
     told = verdict.for_protocol(protocol_version)

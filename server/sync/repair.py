@@ -142,6 +142,7 @@ def _page(request: RepairRequest, head: Head, answer: _Answer, now_ms: int) -> b
         complete=False,
         server_time_ms=now_ms,
         ranges_answered=answer.count if answer.count < len(request.ranges) else None,
+        head=head.place,
     )
     body += writer.frame(trailer) + writer.close()
     return bytes(body)

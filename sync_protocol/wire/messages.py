@@ -29,6 +29,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A message. Readers ignore fields that they do not know; new fields have a default."""
 
 
+class LogPlace(Message, frozen=True, kw_only=True):
+    """A place in a log. The time tells its commit from one that took its place after a server was restored by hand."""
+
+    epoch: UUID
+    commit_seq: CommitSeq
+    committed_at_ms: Instant
+
+
 class PullPosition(Message, frozen=True, kw_only=True):
     """Where a walk over the log stands: the pass covers (pass_from, pass_to], and everything up to here was sent."""
 
@@ -41,7 +49,8 @@ class PullPosition(Message, frozen=True, kw_only=True):
 
 class PullRequest(Message, frozen=True, kw_only=True):
     """Ask for the next page. `scope_digest` says which buckets the device holds or stages, `gained` which of them it
-    holds nothing of below `cursor`. `position` is given back from the last page of an unfinished pass.
+    holds nothing of below `cursor`. `position` is given back from the last page of an unfinished pass. `known` is the
+    farthest place of the log that the device was told of, by a page or by the reply to a push.
     """
 
     protocol_version: int
@@ -53,6 +62,7 @@ class PullRequest(Message, frozen=True, kw_only=True):
     gained: Annotated[tuple[BucketName, ...], Meta(max_length=BUCKETS_MAX)] = ()
     position: PullPosition | None = None
     page_rows: Annotated[int, Meta(ge=1, le=PAGE_ROWS_MAX)] = PAGE_ROWS_MAX
+    known: LogPlace | None = None
 
 
 class ResyncReason(StrEnum):
@@ -114,6 +124,7 @@ class PageTrailer(Message, frozen=True, kw_only=True, tag="trailer"):
     the pass goes on, None at its end. `complete` says that this is a checkpoint: the replica may move to `cursor`.
     `checks` are of the buckets that the pass touched, where it is complete. `proof_id` asks the device to prove that it
     equals the server. `ranges_answered` is for a repair: how many of the ranges are on the page, where they are not all.
+    `head` is the last commit of the snapshot that was read; None where the log is empty, or has forgotten it.
     """
 
     audience: UUID
@@ -127,6 +138,7 @@ class PageTrailer(Message, frozen=True, kw_only=True, tag="trailer"):
     checks: Annotated[tuple[BucketCheck, ...], Meta(max_length=BUCKETS_MAX)] = ()
     proof_id: UUID | None = None
     ranges_answered: Annotated[int, Meta(ge=1, le=REPAIR_RANGES_MAX)] | None = None
+    head: LogPlace | None = None
 
 
 PageMessage = PageHeader | ScopeChunk | RowChunk | GoneChunk | PageTrailer
@@ -152,7 +164,7 @@ class IntentEnvelope(Message, frozen=True, kw_only=True):
 
 
 class PushRequest(Message, frozen=True, kw_only=True):
-    """Up to 100 intents in the order in which they were made. `next_incarnation` replaces `incarnation` by this push."""
+    """Up to 100 intents in the order in which they were made. `next_incarnation` replaces `incarnation`; `known` as to pull."""
 
     protocol_version: int
     device_id: UUID
@@ -160,6 +172,7 @@ class PushRequest(Message, frozen=True, kw_only=True):
     next_incarnation: Token
     epoch: UUID | None
     intents: Annotated[tuple[IntentEnvelope, ...], Meta(max_length=BATCH_INTENTS_MAX)]
+    known: LogPlace | None = None
 
 
 class PushStatus(StrEnum):
@@ -181,12 +194,13 @@ class PushResult(Message, frozen=True, kw_only=True):
 
 
 class PushReply(Message, frozen=True, kw_only=True):
-    """One result for each envelope, in the same order."""
+    """One result for each envelope, in the same order. `head` is the last commit of the log, with the effects in it."""
 
     audience: UUID
     epoch: UUID
     results: tuple[PushResult, ...]
     server_time_ms: Instant
+    head: LogPlace | None = None
 
 
 class EnrolRequest(Message, frozen=True, kw_only=True):
@@ -285,7 +299,7 @@ class ImageRequest(Message, frozen=True, kw_only=True):
 class ImageOffer(Message, frozen=True, kw_only=True):
     """An image: a compressed database file that holds `buckets` as they were at `commit_seq` of the log `epoch`.
 
-    Sizes are bytes, compressed and not.
+    Sizes are bytes, compressed and not. `place` tells that commit from another in its place; None where that is forgotten.
     """
 
     digest: ImageDigest
@@ -295,6 +309,7 @@ class ImageOffer(Message, frozen=True, kw_only=True):
     epoch: UUID
     commit_seq: CommitSeq
     buckets: Annotated[tuple[BucketName, ...], Meta(max_length=BUCKETS_MAX)]
+    place: LogPlace | None = None
 
 
 class ImageReply(Message, frozen=True, kw_only=True):

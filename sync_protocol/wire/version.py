@@ -2,7 +2,8 @@
 
 PROTOCOL 1 (2026-11-22): rows down in whole checkpoints, intents up with verdicts, document number series.
 PROTOCOL 2 (2026-11-24): images for the first sync, checksums with repair and proof, device reports with purge receipts,
-    AmendOrder 2, whose note can be taken back, and the codes too_old, handed_over and routed.
+    AmendOrder 2, whose note can be taken back, the codes too_old, handed_over and routed, and places that tell a server that was
+    restored by hand.
 RULES 1 (2026-11-22): nearest price list, deepest break; stock promised line by line; three reasons to hold.
 """
 

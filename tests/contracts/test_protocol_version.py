@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "08951c1265d40b715375c09d83115138"
+FINGERPRINT = "835fc8aeceef910481b0deb73d849103"
 PROTOCOL_VERSION = 2
 RULES_VERSION = 1
 

@@ -32,6 +32,7 @@ from sync_protocol.wire.messages import (
     ImageReply,
     ImageRequest,
     IntentEnvelope,
+    LogPlace,
     Message,
     PageHeader,
     PageTrailer,
@@ -67,6 +68,7 @@ DEVICE, EPOCH, USER, REP, CUSTOMER, TERRITORY, UNIT, PRODUCT, ORDER, LINE = (mak
 OLD_TOKEN, NEW_TOKEN = bytes(range(16)), bytes(range(16, 32))
 BUCKETS = tuple(sorted(("catalog", f"account:{CUSTOMER.hex}", f"rep:{REP.hex}")))
 SCOPE_DIGEST = digest("\n".join(BUCKETS).encode())
+PLACE = LogPlace(epoch=EPOCH, commit_seq=42, committed_at_ms=NOW_MS - 1_000)
 
 
 def readable(value: Any) -> Any:
@@ -160,6 +162,7 @@ def record_intents() -> None:
             next_incarnation=NEW_TOKEN,
             epoch=EPOCH,
             intents=envelopes,
+            known=PLACE,
         ),
     )
     record_reply(envelopes)
@@ -187,7 +190,7 @@ def record_reply(envelopes: tuple[IntentEnvelope, ...]) -> None:
     message(
         "push_reply",
         "Each of the three statuses",
-        PushReply(audience=DEVICE, epoch=EPOCH, results=results, server_time_ms=NOW_MS),
+        PushReply(audience=DEVICE, epoch=EPOCH, results=results, server_time_ms=NOW_MS, head=PLACE),
     )
 
 
@@ -226,7 +229,14 @@ def record_pull() -> None:
         "pull_request_on",
         "The middle of a pass, with a bucket that is new to the device",
         msgspec.structs.replace(
-            asked, epoch=EPOCH, cursor=30, scope_digest=SCOPE_DIGEST, gained=BUCKETS[:1], position=position, page_rows=500
+            asked,
+            epoch=EPOCH,
+            cursor=30,
+            scope_digest=SCOPE_DIGEST,
+            gained=BUCKETS[:1],
+            position=position,
+            page_rows=500,
+            known=PLACE,
         ),
     )
     header = PageHeader(protocol_version=PROTOCOL_VERSION, audience=DEVICE, epoch=EPOCH)
@@ -246,10 +256,20 @@ def record_pull() -> None:
     gone = GoneChunk(entity=BY_NAME["contact"].name, rows=((41, make_id(11).bytes),))
     chunks = (rows_of(unit), rows_of(product), rows_of(customer, msgspec.structs.replace(customer, id=make_id(30), note="2nd")))
     counted = msgspec.structs.replace(header, rows_expected=5)
-    page("page_rows", "A pass goes on behind this page", counted, *chunks, rows=4, cursor=42, complete=False, position=position)
+    page(
+        "page_rows",
+        "A pass goes on behind this page",
+        counted,
+        *chunks,
+        rows=4,
+        cursor=42,
+        complete=False,
+        position=position,
+        head=PLACE,
+    )
     checks = (BucketCheck(bucket=BUCKETS[0], rows=2, checksum=911_384_116_512),)
     says = "The end of a pass that reaches the head: a checkpoint, with a check, and the wish for a proof"
-    page("page_last", says, header, gone, rows=1, cursor=42, complete=True, checks=checks, proof_id=make_id(40))
+    page("page_last", says, header, gone, rows=1, cursor=42, complete=True, checks=checks, proof_id=make_id(40), head=PLACE)
     restored = msgspec.structs.replace(header, resync=ResyncReason.EPOCH_CHANGED)
     page("page_resync", "The server was restored", restored, cursor=0, complete=False)
 
@@ -274,6 +294,7 @@ def record_images() -> None:
         epoch=EPOCH,
         commit_seq=40,
         buckets=("catalog",),
+        place=msgspec.structs.replace(PLACE, commit_seq=40),
     )
     message("image_reply", "An image to download", ImageReply(audience=DEVICE, epoch=EPOCH, image=offer))
 

@@ -37,6 +37,7 @@ from tests.simulation.device import NEVER, DeviceKilledError, Fuse, begin_life, 
 from tests.simulation.images import ImageWatch
 from tests.simulation.network import Network, Wire
 from tests.simulation.older import TODAY, OlderWire, in_first_words, is_same_verdict, knows_all, write_as_it_did
+from tests.simulation.oracle import Snapshot, Tables
 from tests.simulation.plan import DAY_MS
 from tests.simulation.trace import ViolationError, require
 from tests.support.world import SERVER_URL
@@ -96,6 +97,7 @@ class Handset:
         self.cursor = 0
         self.versions: dict[tuple[str, bytes], int] = {}
         self.is_doubtful = False
+        self.has_caught_up = True
         self.is_revoked = False
         self.was_copied = False
         self.rebuilt_at_ms = 0
@@ -126,6 +128,11 @@ class Handset:
     def compares_sums(self) -> bool:
         """Whether it compares its sums with the server's at each checkpoint."""
         return self.is_at_rest and self.protocol_version == TODAY
+
+    def doubt(self) -> None:
+        """Its server was restored by hand: an app of protocol 1 may not find out, and shows what it shows until it is told."""
+        self.is_doubtful = self.was_older
+        self.has_caught_up = False
 
     def lost_replica(self) -> None:
         """All that it held is gone; what waits is not."""
@@ -363,8 +370,11 @@ class Handset:
             except UnknownRowError:
                 require(False, "I-4", "own saved writes are visible")
 
-    def check_replica(self) -> None:
-        """I-3, I-4, I-5: the replica is what the server had at the replica's cursor, no more, no less, and nothing went back."""
+    def check_replica(self, *, is_latest: bool = False) -> None:
+        """I-3, I-4, I-5: the replica is what the server had at the replica's cursor, no more, no less, and nothing went back.
+
+        What came from a server before it was restored by hand is as of its past; `is_latest` asks for its present.
+        """
         assert self.client is not None
         status = self.look(self.client.status())
         assert status.epoch is not None
@@ -376,15 +386,26 @@ class Handset:
         self.world.trace.note("checkpoint", self.place, status.cursor)
         if self.is_doubtful or self._is_damaged():
             return
-        then = self.world.server.history.at(status.epoch.bytes, status.cursor)
-        require(then is not None, "I-3", "a checkpoint is a place where the server has been")
-        assert then is not None
-        expected = then.view(self.rep_id)
-        for table, names in self.world.server.history.columns.names.items():
-            rows = self.query(f"SELECT commit_seq, {', '.join(names)} FROM {table} ORDER BY id")
-            if self.protocol_version < TODAY:
-                expected[table] = in_first_words(table, self.world.server.history.columns.place[table], expected[table])
-            self._check_table(table, rows, expected[table])
+        history = self.world.server.history
+        past = history.at(status.epoch.bytes, status.cursor)
+        require(past, "I-3", "a checkpoint is a place where the server has been")
+        rows = {
+            table: self.query(f"SELECT commit_seq, {', '.join(names)} FROM {table} ORDER BY id")
+            for table, names in history.columns.names.items()
+        }
+        shown = {table: [row[1:] for row in each] for table, each in rows.items()}
+        views = [self._view(then) for then in (past[-1:] if is_latest else past)]
+        expected = next((view for view in views if view == shown), views[-1])
+        for table, each in rows.items():
+            self._check_table(table, each, expected[table])
+
+    def _view(self, then: Snapshot) -> Tables:
+        """What it must show of a place of the log."""
+        view = then.view(self.rep_id)
+        if self.protocol_version == TODAY:
+            return view
+        place = self.world.server.history.columns.place
+        return {table: in_first_words(table, place[table], rows) for table, rows in view.items()}
 
     def _is_damaged(self) -> bool:
         """Whether what is shown was damaged, or came in the words of another version, and is not repaired."""
@@ -433,4 +454,5 @@ class Handset:
             await self.enrol(login)
         self.check_held()
         self.check_shown()
+        self.has_caught_up |= report is not None
         return report is not None

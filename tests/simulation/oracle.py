@@ -138,7 +138,7 @@ class History:
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
-        self.snapshots: dict[tuple[bytes, int], Snapshot] = {}
+        self.snapshots: dict[tuple[bytes, int], list[Snapshot]] = {}
         self.latest: Snapshot | None = None
         self.records: dict[bytes, Record] = {}
         self.forgotten: dict[bytes, Record] = {}
@@ -147,8 +147,9 @@ class History:
         self.commits = 0
         self._decided_now: set[bytes] = set()
 
-    def at(self, epoch: bytes, cursor: int) -> Snapshot | None:
-        return self.snapshots.get((epoch, cursor))
+    def at(self, epoch: bytes, cursor: int) -> list[Snapshot]:
+        """What was ever at a place, the latest last: a server that is restored by hand writes into places that were lost."""
+        return self.snapshots.get((epoch, cursor), [])
 
     def note_commit(self, connection: sqlite3.Connection) -> None:
         """Read what the commit left and check it against what was before."""
@@ -160,7 +161,7 @@ class History:
             self._check_orders(before, before)
             return
         self.latest = now = Snapshot(self.columns, connection, epoch, head)
-        self.snapshots[epoch, head] = now
+        self.snapshots.setdefault((epoch, head), []).append(now)
         if before is not None:
             require(now.epoch != before.epoch or now.head > before.head, "I-4", "the log went back")
             self._check_stock(before, now)

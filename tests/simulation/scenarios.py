@@ -242,7 +242,7 @@ async def _restore_by_hand(world: SimulatedWorld) -> None:
     await _save_and_sync(world)
     await world.restore_server(world.server_backups[0], by_the_book=False)
     for handset in world.handsets:
-        handset.is_doubtful = True
+        handset.doubt()
 
 
 async def _find_out(world: SimulatedWorld) -> None:

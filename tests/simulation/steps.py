@@ -374,14 +374,15 @@ async def server_restore(world: SimulatedWorld, _handset: Handset, step: Step) -
 
 
 async def hand_restore(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
-    """The file is put back and nobody says so, until a day later."""
+    """The file is put back and nobody says so: until a day later, or ever."""
     backup = world.server_backups[step.pick(0, len(world.server_backups))]
     await world.restore_server(backup, by_the_book=False)
     for handset in world.handsets:
-        handset.is_doubtful = True
+        handset.doubt()
     world.trace.saw("server: restored by hand")
-    await asyncio.sleep(86_400)
-    await world.say_restored()
+    if step.pick(1, 2):
+        await asyncio.sleep(86_400)
+        await world.say_restored()
 
 
 async def collect(world: SimulatedWorld, _handset: Handset, step: Step) -> None:

@@ -175,7 +175,8 @@ class SimulatedWorld:
             return False
         latest = self.server.history.latest
         at = (handset.epoch.bytes if handset.epoch is not None else b"", handset.cursor)
-        return latest is None or self.waits(handset) or at != (latest.epoch, latest.head) or self.server.has_foreign_writes()
+        is_there = latest is not None and at == (latest.epoch, latest.head) and handset.has_caught_up
+        return not is_there or self.waits(handset) or self.server.has_foreign_writes()
 
     def has_news(self, handset: Handset) -> bool:
         """Whether its sync will move the log, so that who syncs before it has to sync again."""
@@ -194,6 +195,7 @@ class SimulatedWorld:
             require(not self.waits(handset), "I-6", "with faults off every queue empties")
             at = (handset.epoch.bytes if handset.epoch is not None else b"", handset.cursor)
             require(at == (server.latest.epoch, server.latest.head), "I-6", "with faults off every replica catches up")
+            handset.check_replica(is_latest=True)
             for intent_id, told in handset.told.items():
                 record = server.records.get(intent_id)
                 kept = record is None or handset.is_same(record.verdict, told.verdict) or self._is_past(handset, told)
@@ -281,6 +283,7 @@ class SimulatedWorld:
         handset.holds, handset.told = dict(backup.holds), dict(backup.told)
         handset.epoch, handset.cursor, handset.was_copied = None, 0, True
         handset.purged.clear()
+        handset.has_caught_up = False
         handset.condition = backup.condition.copy()
         handset.condition.excused |= self.sums_are_spoiled
         await handset.switch_on()
@@ -290,6 +293,7 @@ class SimulatedWorld:
         clone.original = -1
         clone.was_copied = handset.was_copied = True
         clone.holds, clone.told, clone.is_doubtful = dict(handset.holds), dict(handset.told), handset.is_doubtful
+        clone.has_caught_up = handset.has_caught_up
         clone.is_revoked, clone.rebuilt_at_ms = handset.is_revoked, handset.rebuilt_at_ms
         clone.condition = handset.condition.copy()
         clone.protocol_version, clone.was_older = handset.protocol_version, handset.was_older

@@ -134,6 +134,8 @@ class Device:
         self.cursor = 0
         self.buckets: tuple[str, ...] = ()
         self.scope_digest: bytes | None = None
+        self.place: Row | None = None
+        self.decided_place: Row | None = None
         self.outbox: list[Row] = []
         self.journal: dict[bytes, bytes] = {}
         self.receipts: list[Row] = []
@@ -213,7 +215,7 @@ class Device:
                 for values in opened.execute(f"SELECT {', '.join(names)} FROM {entity}"):
                     put(self.rows, entity, dict(zip(names, values, strict=True)))
         self.epoch, self.cursor, self.buckets = offer["epoch"], offer["commit_seq"], tuple(offer["buckets"])
-        self.scope_digest = digest("\n".join(self.buckets).encode())
+        self.scope_digest, self.place = digest("\n".join(self.buckets).encode()), offer["place"]
         return len(self.rows)
 
     # Pulling
@@ -225,6 +227,7 @@ class Device:
             asked = {**self.who(), "epoch": self.staged_epoch, "cursor": self.staged_cursor, "scope_digest": self.staged_digest}
             gained = sorted(self.gained | self.gained_later)
             asked |= {"gained": gained, "position": self.position, "page_rows": page_rows}
+            asked |= {"known": farthest(self.staged_epoch, self.staged_place, self.decided_place)}
             page = Page(await self.ask("/sync/pull", asked, "application/vnd.roadbook.page"), self.device_id)
             if self.take_page(page):
                 return pages
@@ -239,11 +242,12 @@ class Device:
         self.staged_buckets = self.buckets
         self.staged_epoch, self.staged_cursor, self.staged_digest, self.position = epoch, cursor, self.scope_digest, None
         self.afresh = cursor == 0
+        self.staged_place = None if self.afresh else self.place
 
     def take_page(self, page: Page) -> bool:
         """Steps 3 to 7; whether it brought a checkpoint."""
         if page.header.get("resync"):
-            self.resync = page.header["resync"]
+            self.resync, self.decided_place = page.header["resync"], None
             self.begin_staging(None, 0)
             return False
         for chunk in page.chunks:
@@ -252,6 +256,7 @@ class Device:
                 return False
             self.stage(chunk)
         self.position, self.staged_epoch = page.trailer.get("position"), page.trailer["epoch"]
+        self.staged_place = page.trailer.get("head") or self.staged_place
         if self.position is not None:
             return False
         self.staged_cursor = page.trailer["cursor"]
@@ -300,7 +305,7 @@ class Device:
             if key not in held or held[key][0] < row[0]:
                 held[key] = row
         self.rows, self.epoch, self.cursor = held, trailer["epoch"], trailer["cursor"]
-        self.buckets, self.scope_digest = self.staged_buckets, self.staged_digest
+        self.buckets, self.scope_digest, self.place = self.staged_buckets, self.staged_digest, self.staged_place
         self.checks, self.proof_id = trailer.get("checks", []), trailer.get("proof_id")
         self.skew_ms = self.now_ms() - trailer["server_time_ms"]
 
@@ -415,10 +420,12 @@ class Device:
         batch = self.outbox[:100]
         self.next_incarnation = self.next_incarnation or os.urandom(16)
         asked = {**self.who(), "next_incarnation": self.next_incarnation, "epoch": self.epoch, "intents": batch}
+        asked |= {"known": farthest(self.epoch, self.place, self.decided_place)}
         reply = unpack(await self.ask("/sync/push", asked))
         assert reply["audience"] == self.device_id
         assert [each["intent_id"] for each in reply["results"]] == [each["id"] for each in batch]
         self.incarnation, self.next_incarnation = self.next_incarnation, b""
+        self.decided_place = reply.get("head")
         for result in reply["results"]:
             if result["status"] == "decided":
                 self.journal[result["intent_id"]] = result["verdict"]
@@ -427,6 +434,12 @@ class Device:
                 next(each for each in self.outbox if each["id"] == result["intent_id"])["id"] = new_id()
         results: list[Row] = reply["results"]
         return results
+
+
+def farthest(epoch: bytes | None, *places: Row | None) -> Row | None:
+    """Of the places that are of a log, the one behind the others."""
+    ours = [place for place in places if place and epoch in {None, place["epoch"]}]
+    return max(ours, key=lambda place: place["commit_seq"], default=None)
 
 
 def put(held: dict[tuple[str, bytes], tuple[int, int, Row]], entity: str, row: Row) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 
 from server.identity.reports import ask_for_proof, open_device
 from server.runtime.clock import SystemClock
@@ -192,3 +193,20 @@ async def test_a_copy_of_it_is_told_and_becomes_a_device_of_its_own(world: World
     (result,) = await other.push()
     assert stranger.unpack(result["verdict"])["codes"] == ["number_changed"]
     assert other.prefix != device.prefix
+
+
+async def test_it_notices_a_restore_by_hand_though_others_have_written_since(world: World, device: Device) -> None:
+    await device.pull()
+    device.order(world.company.customers[0].id.bytes, world.company.products[1].id.bytes, 1)
+    await device.push()
+    await device.pull()
+    async with world.database.write() as session:
+        await session.execute(sa.text("UPDATE change_commit SET committed_at_ms = committed_at_ms + 1 WHERE commit_seq > 1"))
+    device.order(world.company.customers[0].id.bytes, world.company.products[1].id.bytes, 1)
+    with pytest.raises(RefusedError, match="epoch_changed"):
+        await device.push()
+    await device.pull()
+    assert device.resync == "cursor_ahead"
+    await device.push()
+    await device.pull()
+    await assert_equal(world, device)

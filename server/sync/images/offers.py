@@ -2,12 +2,12 @@
 
 import sqlalchemy as sa
 
-from server.changelog.log import Head
+from server.changelog.log import Head, place_of
 from server.runtime.database import ReadSession
 from server.sync.images.errors import ImageNotFoundError
 from server.sync.images.models import ImageModel
 from server.sync.scope import Scope
-from sync_protocol.wire.messages import ImageOffer
+from sync_protocol.wire.messages import ImageOffer, LogPlace
 
 
 async def best_offer(session: ReadSession, scope: Scope, image_format: bytes, head: Head) -> ImageOffer | None:
@@ -23,7 +23,8 @@ async def best_offer(session: ReadSession, scope: Scope, image_format: bytes, he
         ImageModel.commit_seq <= head.head,
     )
     images = (await session.execute(current.order_by(ImageModel.rows.desc(), ImageModel.commit_seq.desc()))).scalars()
-    return next((_offer(image) for image in images if _lies_in(image, scope)), None)
+    image = next((image for image in images if _lies_in(image, scope)), None)
+    return _offer(image, await place_of(session, image.epoch, image.commit_seq)) if image is not None else None
 
 
 async def readable_image(session: ReadSession, digest: bytes, scope: Scope) -> ImageModel:
@@ -38,7 +39,7 @@ def _lies_in(image: ImageModel, scope: Scope) -> bool:
     return set(image.bucket_names) <= set(scope.buckets)
 
 
-def _offer(image: ImageModel) -> ImageOffer:
+def _offer(image: ImageModel, place: LogPlace | None) -> ImageOffer:
     return ImageOffer(
         digest=image.digest,
         size=image.size,
@@ -47,4 +48,5 @@ def _offer(image: ImageModel) -> ImageOffer:
         epoch=image.epoch,
         commit_seq=image.commit_seq,
         buckets=image.bucket_names,
+        place=place,
     )
