@@ -24,13 +24,14 @@ from tests.simulation.planted_log import LOG_BUGS
 from tests.simulation.planted_older import OLDER_BUGS
 from tests.simulation.planted_push import PUSH_BUGS
 from tests.simulation.planted_repair import REPAIR_BUGS
+from tests.simulation.planted_restore import RESTORE_BUGS
 from tests.simulation.planting import PlantedBug, in_child, plant
 from tests.simulation.run import run_plan, run_seed
 from tests.simulation.template import template
 
 SEEDS: Final = 500
 KEPT: Final = Path(__file__).with_name("planted_seeds.json")
-BUGS: Final = (*PUSH_BUGS, *LOG_BUGS, *DEVICE_BUGS, *REPAIR_BUGS, *IMAGE_BUGS, *OLDER_BUGS)
+BUGS: Final = (*PUSH_BUGS, *LOG_BUGS, *DEVICE_BUGS, *REPAIR_BUGS, *IMAGE_BUGS, *OLDER_BUGS, *RESTORE_BUGS)
 
 
 class Caught(NamedTuple):
