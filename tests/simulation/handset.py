@@ -264,7 +264,7 @@ class Handset:
                 self.world.trace.saw(f"resync: {reason.value}")
                 self.condition.excused |= self.is_doubtful
                 self.rebuilt_at_ms, self.is_doubtful = self.world.clock.now_ms(), False
-                if reason is ResyncReason.CURSOR_AHEAD:
+                if reason is not ResyncReason.BELOW_RETENTION:  # a backup that is put back has the epoch of its day
                     self.cursor = 0
                     self.versions.clear()
             case DeviceRenewed():
