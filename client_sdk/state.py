@@ -176,9 +176,11 @@ def _place(kind: type[msgspec.Struct]) -> tuple[str, str]:
 
 
 def load(connection: apsw.Connection, kind: type[T], key: str | None = None) -> T | None:
-    """The stored value of this kind, or None."""
+    """The stored value of this kind, or None. Raises ValueError where the file is damaged."""
     table, usual = _place(kind)
     value = connection.execute(f"SELECT value FROM {table} WHERE key = ?", (key or usual,)).get  # noqa: S608  # one of two names
+    if value is not None and not isinstance(value, bytes):
+        raise msgspec.DecodeError(f"{usual} is not what was stored")
     return msgspec.msgpack.decode(value, type=kind) if value is not None else None
 
 

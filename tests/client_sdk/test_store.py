@@ -6,7 +6,7 @@ import resource
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -271,6 +271,21 @@ async def test_a_damaged_byte_never_raises_anything_but_a_documented_error(world
         with suppress(RoadbookError):
             async with await world.open_device(copy) as device:
                 await use_everything(device)
+
+
+@pytest.mark.parametrize("key", ["identity", "replica_files"])
+async def test_a_value_of_another_type_is_damage(world: World, tmp_path: Path, key: str) -> None:
+    """One bit in the header of a record makes an integer of what was bytes."""
+    path = tmp_path / "device.db"
+    async with await world.enrolled_device("rep0", path) as device:
+        await device.sync()
+    for act in ("replace(sql, 'STRICT, ', '')", "replace(sql, 'WITHOUT', 'STRICT, WITHOUT')"):
+        with closing(apsw.Connection(str(path))) as damaged:
+            damaged.execute("UPDATE meta SET value = 5 WHERE key = ?" if "STRICT, W" in act else "SELECT ?", (key,))
+            damaged.execute("PRAGMA writable_schema = ON")
+            damaged.execute(f"UPDATE sqlite_master SET sql = {act} WHERE name = 'meta'")  # one of two texts
+    with pytest.raises(StoreDamagedError):
+        await open_and_read(world, path)
 
 
 async def test_a_file_of_a_newer_app_is_left_as_it_is(tmp_path: Path) -> None:

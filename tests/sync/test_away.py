@@ -23,17 +23,48 @@ from tests.support.world import World
 DAY_MS = 86_400_000
 
 
+STAMP = {
+    "sqlite": (
+        "DROP TRIGGER IF EXISTS stamp",
+        """
+        CREATE TRIGGER stamp AFTER INSERT ON change_commit
+        BEGIN UPDATE change_commit SET committed_at_ms = {now_ms} WHERE change = NEW.change; END
+        """,
+    ),
+    "postgresql": (
+        """
+        CREATE OR REPLACE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN NEW.committed_at_ms = {now_ms}; RETURN NEW; END $$
+        """,
+        """
+        CREATE OR REPLACE TRIGGER stamp BEFORE UPDATE ON change_commit
+        FOR EACH ROW WHEN (OLD.commit_seq IS NULL) EXECUTE FUNCTION stamp()
+        """,
+    ),
+}
+"""A commit takes the database's own time. A device knows it by that, so it is given the world's as it is made, not later."""
+
+
 @pytest.fixture
 async def world(database: Database) -> World:
-    return await World.found(database)
+    founded = await World.found(database)
+    async with database.write() as session:
+        await session.execute(sa.update(ChangeCommitModel).values(committed_at_ms=founded.clock.now_ms()))
+    await stamp_commits(founded)
+    return founded
+
+
+async def stamp_commits(world: World) -> None:
+    """Let commits be of the world's present from here on."""
+    async with world.database.write() as session:
+        for statement in STAMP["sqlite" if world.database.is_sqlite else "postgresql"]:
+            await session.execute(sa.text(statement.format(now_ms=world.clock.now_ms())))
 
 
 async def pass_days(world: World, days: int) -> None:
-    """Let days go by at the server, with its daily jobs. Commits take the database's own time: they are put where they belong."""
-    async with world.database.write() as session:
-        now = sa.update(ChangeCommitModel).where(ChangeCommitModel.committed_at_ms > world.clock.now_ms())
-        await session.execute(now.values(committed_at_ms=world.clock.now_ms()))
+    """Let days go by at the server, with its daily jobs."""
     world.clock.advance(days * DAY_MS)
+    await stamp_commits(world)
     async with world.database.write() as session:
         await age_out(session, now_ms=world.clock.now_ms(), retention_days=90)
     settings = Settings(database_url="sqlite://")

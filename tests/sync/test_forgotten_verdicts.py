@@ -116,9 +116,9 @@ async def test_an_order_that_came_too_late_is_a_draft_again(world: World, tmp_pa
     busy = await Handmade.of(world)
     await busy.push(busy.envelope(busy.order(1)))
     async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await put_commits_at(world, START_MS)
         await device.sync()
         world.clock.advance(DAY_MS)
-        await put_commits_at(world, START_MS)
         draft = await device.draft_order(world.company.customers[0].id)
         await draft.add_line(world.company.products[0].id, 1)
         order_id = (await draft.submit()).order.id

@@ -330,7 +330,7 @@ async def fail_after_sealing(database: Database) -> None:
     async with database.write() as session:
         session.add(category("B"))
         await session.flush()
-        assert await seal(session) == 1
+        assert (await seal(session)).head == 1
         raise ZeroDivisionError
 
 
@@ -362,14 +362,14 @@ async def test_a_transaction_learns_its_place_before_it_commits(database: Databa
     async with database.write() as session:
         session.add(category("B"))
         await session.flush()
-        place = await seal(session)
+        place = (await seal(session)).head
     assert place == await head_of(database) == 2
 
 
 async def test_a_transaction_that_changes_nothing_learns_the_head(database: Database) -> None:
     await add(database, category("A"))
     async with database.write() as session:
-        assert await seal(session) == 1
+        assert (await seal(session)).head == 1
     assert await positions(database) == [1]
 
 

@@ -18,7 +18,7 @@ from server.runtime.database import Database
 from server.sync.images.models import ImageModel
 from sync_protocol.entities.catalog import Product
 from sync_protocol.replica_schema import image_format
-from sync_protocol.wire.messages import Enrolment, ImageOffer, ImageRequest, PushRequest
+from sync_protocol.wire.messages import Enrolment, ImageOffer, ImageRequest, LogPlace, PushRequest
 from sync_protocol.wire.version import PROTOCOL_VERSION
 from tests.support.application import application
 from tests.support.images import Images, enrolled
@@ -95,6 +95,9 @@ async def test_a_device_is_offered_the_largest_image_that_lies_in_its_scope(
 ) -> None:
     offer = await offer_for(transport, device)
     own = await by_buckets(images, 3, f"pricelist:{world.company.price_lists[0].id.hex}")
+    async with world.database.read() as session:
+        committed = sa.text("SELECT committed_at_ms FROM change_commit WHERE commit_seq = :place")
+        committed_at_ms = (await session.execute(committed, {"place": own.commit_seq})).scalar_one()
     assert offer == ImageOffer(
         digest=own.digest,
         size=own.size,
@@ -103,6 +106,7 @@ async def test_a_device_is_offered_the_largest_image_that_lies_in_its_scope(
         epoch=own.epoch,
         commit_seq=own.commit_seq,
         buckets=own.bucket_names,
+        place=LogPlace(epoch=own.epoch, commit_seq=own.commit_seq, committed_at_ms=committed_at_ms),
     )
     async with world.database.write() as session:
         await session.execute(sa.update(TerritoryModel).values(stock_location_id=None))
