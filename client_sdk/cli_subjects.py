@@ -5,11 +5,12 @@ syncs is told it once more, from memory. Later the order's number and its produc
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from uuid import UUID
 
 from client_sdk.cli_screen import Screen, Subject
 from client_sdk.client import OrderClient
-from client_sdk.errors import UnknownRowError
+from client_sdk.errors import StoreError, UnknownRowError
 from client_sdk.journal import JournalEntry
 from sync_protocol.intents import CreateCustomer
 from sync_protocol.values import amount_text
@@ -27,11 +28,12 @@ class Subjects:
         self._orders: dict[UUID, tuple[str, UUID]] = {}
 
     async def remember(self) -> None:
-        """Take down, in memory, whom what waits is for."""
-        for entry in await self._client.outbox():
-            customer_id = entry.customer_id or await self._customer_of_order(entry.subject_id)
-            if customer_id is not None and customer_id not in self._customers:
-                await self._name(customer_id)
+        """Take down, in memory, whom what waits is for, as far as that can be read: what is damaged is for the sync to mend."""
+        with suppress(StoreError):
+            for entry in await self._client.outbox():
+                customer_id = entry.customer_id or await self._customer_of_order(entry.subject_id)
+                if customer_id is not None and customer_id not in self._customers:
+                    await self._name(customer_id)
 
     async def _customer_of_order(self, order_id: UUID) -> UUID | None:
         try:

@@ -15,9 +15,11 @@ from client_sdk.cli_screen import Screen
 from client_sdk.cli_sync import journal, sync
 from client_sdk.errors import CustomerGoneError, ServerBusyError
 from client_sdk.events import ScopeChanged
+from client_sdk.replica_file import shown_path
 from server.runtime.database import Database
 from sync_protocol.entities.customers import Customer
 from sync_protocol.wire.messages import PushReply, PushRequest
+from tests.client_sdk.test_damage import corrupt
 from tests.support.faults import UnreportedEndpoint
 from tests.support.management import Manager, managing
 from tests.support.world import World
@@ -121,6 +123,22 @@ async def test_an_order_that_waits_is_shown_though_its_customer_was_purged(
     async with await world.open_device(path) as device:
         world.clock.advance(HOUR_MS)
         assert "submit order R1-000001" in await says(capsys, sync, device)
+
+
+async def test_a_sync_mends_a_replica_that_is_too_damaged_to_tell_whose_what_waits_is(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "device.db"
+    async with await world.enrolled_device("rep0", path) as device:
+        await device.sync()
+        await take(device, world, 0, 1)
+    replica = shown_path(path)
+    assert replica is not None
+    corrupt(replica, "customer")
+    async with await world.open_device(path) as device:
+        said = await says(capsys, sync, device)
+        assert "submit order R1-000001" in said
+        assert "Everything was fetched anew" in said
 
 
 def test_one_that_follows_is_told_what_was_removed_and_not_what_came() -> None:
