@@ -2,6 +2,7 @@
 
 `ServerProcess.start` runs the command that an operator runs. Where a test kills dozens of servers, `start_warm` saves
 the two seconds of imports: the process is forked from an interpreter that has imported the server, and does the same.
+So does `roadbook`; tests/server/test_command_line.py starts the command itself.
 """
 
 import multiprocessing
@@ -11,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -64,18 +66,17 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def roadbook(*arguments: str | Path, database_url: str, **settings: object) -> str:
-    """Run a command of the real command line to its end and return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "server", *map(str, arguments)],
-        cwd=ROOT,
-        env=environment(database_url=database_url, **settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise ProcessFailedError(f"roadbook {' '.join(map(str, arguments))}: {done.stdout[-2_000:]}{done.stderr[-2_000:]}")
-    return done.stdout
+    """Run a command of the real command line to its end, in a process of its own, and return what it prints."""
+    words = [*map(str, arguments)]
+    with tempfile.TemporaryDirectory() as folder:
+        said, told = Path(folder, "stdout"), Path(folder, "stderr")
+        process = _started(_command, str(said), str(told), environment(database_url=database_url, **settings), words)
+        process.join()
+        exit_code = process.exitcode
+        process.close()
+        if exit_code != 0:
+            raise ProcessFailedError(f"roadbook {' '.join(words)}: {said.read_text()[-2_000:]}{told.read_text()[-2_000:]}")
+        return said.read_text()
 
 
 class ServerProcess:
@@ -233,20 +234,31 @@ def _started(work: Callable[..., None], *arguments: Any) -> BaseProcess:
     return process
 
 
-def _say_into(log: str) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
+def _say_into(log: str, errors: str | None = None) -> None:
+    for number, file in ((1, log), (2, errors or log)):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+
+
+def _use(variables: Mapping[str, str]) -> None:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]
+    os.environ.update(variables)
 
 
 def _serve(log: str, variables: Mapping[str, str]) -> None:
     os.setsid()
     _say_into(log)
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        del os.environ[name]
-    os.environ.update(variables)
+    _use(variables)
     main(["serve"])
+
+
+def _command(said: str, told: str, variables: Mapping[str, str], words: list[str]) -> None:
+    _say_into(said, told)
+    _use(variables)
+    os.chdir(ROOT)
+    main(words)
 
 
 def _run(log: str, work: Callable[..., None], *arguments: object) -> None:
