@@ -7,7 +7,6 @@ from uuid import UUID
 
 import click
 import msgspec
-from rich.console import Console
 
 from server.customers.errors import UnfitHandoverError
 from server.customers.handover import DAYS_AHEAD_MAX, Asked, HandoverState, LateOrders, check_move, plan
@@ -246,7 +245,7 @@ def _show_detail(found: HandoverDetail, *, as_json: bool) -> None:
         return
     handover = found.handover
     when = handover.ended_at or handover.effective_at
-    Console().print(f"handover {handover.id} is {handover.state} ({when}): {_customers(handover.customers)}", highlight=False)
+    click.echo(f"handover {handover.id} is {handover.state} ({when}): {_customers(handover.customers)}")
     columns: dict[str, Callable[[DeviceAcknowledgement], object]] = {
         "device": lambda device: device.name,
         "user": lambda device: device.user_login,

@@ -39,7 +39,8 @@ def test_a_territory_is_previewed_handed_over_and_shown(company: str) -> None:
     done = json.loads(roadbook(company, "create", *what, "--late-orders", "route", "--note", "she left", "--json").output)
     assert (done["handover"]["state"], done["handover"]["note"]) == ("done", "she left")
     shown = roadbook(company, "show", done["handover"]["id"])
-    assert f"handover {done['handover']['id']} is done" in shown.output
+    (first, *_) = shown.output.splitlines()
+    assert first == f"handover {done['handover']['id']} is done ({done['handover']['ended_at']}): 2 customers", "on one line"
     assert [each["id"] for each in json.loads(roadbook(company, "list", "--json").output)] == [done["handover"]["id"]]
     assert "she left" in roadbook(company, "list").output
 
