@@ -7,6 +7,7 @@ device's until the whole has its digest and says of itself what was offered; unt
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from glob import escape
@@ -26,6 +27,8 @@ from sync_protocol.wire.codec import bounded_decompressor, scope_digest
 from sync_protocol.wire.messages import ImageOffer
 
 PIECE_BYTES: Final = 1024 * 1024
+SENT_BYTES: Final = 16 * 1024 * 1024
+"""So much is sent on its way to the disk at a time: where the whole is forced there in the end, little is left to wait for."""
 FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 """What is left free beside an image, for orders and for what a sync writes; rows need less room than an image and its file."""
 _STATE: Final = {"image_format": bytes, "epoch": UUID, "commit_seq": int, "buckets": tuple[str, ...]}
@@ -59,9 +62,10 @@ def _remove(path: Path) -> None:
 
 
 class Unpacking:
-    """One image: `resume` takes what came before, `take` what comes now. Raises BadImageError.
+    """One image: `resume` takes what came before, `hear` and `take` what comes now. Raises BadImageError.
 
-    `size` is how many bytes are here, `resumed` whether some of them came before.
+    `hear` computes the digest and may be called in another thread than the others. `size` is how many bytes are here, `resumed`
+    whether some of them came before.
     """
 
     def __init__(self, store_path: str, offer: ImageOffer) -> None:
@@ -72,6 +76,7 @@ class Unpacking:
         self._offer = offer
         self._hash = hashlib.blake2b(digest_size=32)
         self._raw_size = 0
+        self._sent_size = 0
         self._opened: list[BinaryIO] = []
         self._decompressor = bounded_decompressor()
 
@@ -88,7 +93,12 @@ class Unpacking:
             raise StoreFullError
         while piece := part.read(PIECE_BYTES):
             self.resumed = True
+            self.hear(piece)
             self._unpack(piece)
+
+    def hear(self, piece: bytes) -> None:
+        """Compute the digest of what came: each piece once, in order, before or while it is taken."""
+        self._hash.update(piece)
 
     def take(self, piece: bytes) -> None:
         """Keep and unpack what came."""
@@ -101,12 +111,14 @@ class Unpacking:
         self.size += len(piece)
         if self.size > self._offer.size:
             raise BadImageError("more came than was offered")
-        self._hash.update(piece)
         for content in self._content(piece):
             self._raw_size += len(content)
             if self._raw_size > self._offer.raw_size:
                 raise BadImageError("it unpacks to more than was offered")
             self._opened[1].write(content)
+        if self._raw_size - self._sent_size >= SENT_BYTES:
+            _begin_writing(self._opened[1].fileno(), self._sent_size, self._raw_size - self._sent_size)
+            self._sent_size = self._raw_size
 
     def _content(self, piece: bytes) -> Iterator[bytes]:
         """What comes out of a piece, no more than a little at a time."""
@@ -126,7 +138,7 @@ class Unpacking:
         return self.size == self._offer.size
 
     def check(self) -> None:
-        """That all of it came as it was built. What is unpacked is in the file by now, and not on the disk yet."""
+        """That all of it came as it was built. What is unpacked is in the file by now, and not all of it on the disk yet."""
         if self._hash.digest() != self._offer.digest:
             raise BadImageError("its digest does not fit")
         if not self._decompressor.eof or self._raw_size != self._offer.raw_size:
@@ -148,6 +160,25 @@ class Unpacking:
                 _remove(path)
 
 
+def _begin_writing(descriptor: int, start: int, size: int) -> None:
+    """Let the system begin to write a part of a file, without waiting for it: Linux does where a part is not needed any more."""
+    if sys.platform == "linux":
+        os.posix_fadvise(descriptor, start, size, os.POSIX_FADV_DONTNEED)
+
+
+def staging_of(offer: ImageOffer) -> Staging:
+    """Where the pull goes on behind an image."""
+    return Staging(
+        epoch=offer.epoch,
+        cursor=offer.commit_seq,
+        afresh=True,
+        digest=scope_digest(offer.buckets),
+        is_finished=True,
+        rows=offer.rows,
+        known=offer.place,
+    )
+
+
 def settle_as_built(connection: apsw.Connection, offer: ImageOffer) -> None:
     """Let an unpacked image be a replica that is whole but for what came since, and what is private. Raises BadImageError.
 
@@ -164,18 +195,8 @@ def settle_as_built(connection: apsw.Connection, offer: ImageOffer) -> None:
     if connection.execute("SELECT coalesce(sum(rows), 0) FROM range_sum").get != offer.rows:
         raise BadImageError("it does not have the rows that were offered")
     connection.execute("DELETE FROM replica_state WHERE key <> 'image_format'")
-    scope = ScopeHeld(scope_digest(offer.buckets), offer.buckets)
-    save(connection, scope, STAGED_SCOPE)
-    at = Staging(
-        epoch=offer.epoch,
-        cursor=offer.commit_seq,
-        afresh=True,
-        digest=scope.digest,
-        is_finished=True,
-        rows=offer.rows,
-        known=offer.place,
-    )
-    save(connection, at)
+    save(connection, ScopeHeld(scope_digest(offer.buckets), offer.buckets), STAGED_SCOPE)
+    save(connection, staging_of(offer))
 
 
 def _said(connection: apsw.Connection, key: str, kind: Any) -> object:

@@ -30,7 +30,11 @@ from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import ImageOffer, ImageRequest
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
-BLOCK_BYTES: Final = 64 * 1024
+BLOCK_BYTES_MIN: Final = 64 * 1024
+BLOCK_BYTES_MAX: Final = 256 * 1024
+"""A block that is not whole yet is lost where the app is killed: they grow with what is here, and are never a tenth of it."""
+_AHEAD_BYTES: Final = 8 * 1024 * 1024
+"""Where so little of a large image is still to come, what comes behind it is asked for."""
 FRUITLESS_TRIES_MAX: Final = 3
 _OFFERS_MAX: Final = 3
 _REFUSED_MAX: Final = 8
@@ -38,6 +42,7 @@ _FOR_THE_SYNC: Final = (DeviceRevokedError, DeviceForkedError, AppTooOldError, S
 
 Server = Callable[[], Awaitable[tuple[Identity, Incarnation, SyncEndpoint]]]
 Tell = Callable[[int, int], None]
+Foresee = Callable[[ImageOffer], None]
 
 
 class ImageLane:
@@ -48,17 +53,18 @@ class ImageLane:
         self._server = server
         self._flow = flow
 
-    async def begin(self, tell: Tell) -> int:
+    async def begin(self, tell: Tell, foresee: Foresee) -> int:
         """Let the replica that is to be built begin with an image: its rows, or 0 where rows are to be pulled.
 
-        `tell` is told how many bytes of how many are here. Raises ServerUnreachableError where the next sync is to go on,
-        and what else is about the device and not about an image.
+        `tell` is told how many bytes of how many are here, and `foresee` behind which image the pull will go on, as soon as
+        that is nearly here. Raises ServerUnreachableError where the next sync is to go on, and what else is about the device
+        and not about an image.
         """
         for _ in range(_OFFERS_MAX):
             offer = await self._choose()
             if offer is None:
                 break
-            if await self._take(offer, tell):
+            if await self._take(offer, tell, foresee):
                 return offer.rows
             await self.refuse()
         return 0
@@ -96,7 +102,7 @@ class ImageLane:
         offered = reply.image if reply.image is not None and reply.image.epoch == reply.epoch else None
         return await self._store.write(_choose, offered, reply.epoch.bytes)
 
-    async def _take(self, offer: ImageOffer, tell: Tell) -> bool:
+    async def _take(self, offer: ImageOffer, tell: Tell, foresee: Foresee) -> bool:
         """Download, check and adopt it; False where something is wrong with it."""
         for _ in range(2):
             unpacking = Unpacking(self._store.path, offer)
@@ -104,8 +110,9 @@ class ImageLane:
             try:
                 await self._store.work(unpacking.resume)
                 before = unpacking.size
-                await self._download(unpacking, offer, tell)
+                await self._download(unpacking, offer, tell, foresee)
                 await self._store.work(unpacking.check)
+                foresee(offer)
                 await self._store.adopt(unpacking.raw, settle_as_built, offer)
             except (BadImageError, StoreError) as error:
                 await self._store.work(unpacking.drop)
@@ -125,7 +132,7 @@ class ImageLane:
                 await self._store.work(unpacking.close)
         return False
 
-    async def _download(self, unpacking: Unpacking, offer: ImageOffer, tell: Tell) -> None:
+    async def _download(self, unpacking: Unpacking, offer: ImageOffer, tell: Tell, foresee: Foresee) -> None:
         """Fetch what is not here, and unpack each block while the next one comes."""
         identity, incarnation, endpoint = await self._server()
         working: asyncio.Task[None] | None = None
@@ -135,10 +142,13 @@ class ImageLane:
                 self._flow.requests += 1
                 pieces = endpoint.image_file(identity.device_id, incarnation.present, offer.digest, unpacking.size)
                 came = unpacking.size
-                async for block in _blocks(pieces):
+                async for block in _blocks(pieces, came):
                     came += len(block)
                     self._flow.came((offer.digest,), came)
                     tell(min(came, offer.size), offer.size)
+                    if offer.size - came <= _AHEAD_BYTES < came:
+                        foresee(offer)
+                    unpacking.hear(block)
                     if working is not None:
                         await working
                     working = asyncio.create_task(self._store.work(unpacking.take, block))
@@ -155,14 +165,15 @@ class ImageLane:
             await self.refuse()
 
 
-async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces, gathered; what came before a break comes before its error."""
+async def _blocks(pieces: AsyncIterator[bytes], came: int) -> AsyncIterator[bytes]:
+    """The pieces, gathered, behind what `came` before; what came before a break comes before its error."""
     gathered = bytearray()
     failure: Exception | None = None
     try:
         async for piece in pieces:
             gathered += piece
-            if len(gathered) >= BLOCK_BYTES:
+            if len(gathered) >= min(BLOCK_BYTES_MAX, max(BLOCK_BYTES_MIN, came // 16)):
+                came += len(gathered)
                 yield bytes(gathered)
                 gathered.clear()
     except (ServerError, ServerUnreachableError, BadReplyError) as error:

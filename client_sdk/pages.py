@@ -27,7 +27,8 @@ PAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 class Page(msgspec.Struct, frozen=True):
     """A page that is whole: its digest fits and its trailer is there.
 
-    `chunks` are taken out as an empty replica is filled; `size` is how many bytes it was before it was compressed.
+    `chunks` are taken out as an empty replica is filled; `size` is how many bytes it was before it was compressed,
+    `came_at_ms` when it was here by the device's clock.
     """
 
     header: PageHeader
@@ -35,6 +36,12 @@ class Page(msgspec.Struct, frozen=True):
     scope: ScopeChunk | None
     chunks: deque[RowChunk | GoneChunk]
     size: int = 0
+    came_at_ms: int = 0
+
+    @property
+    def clock_skew_ms(self) -> int:
+        """How far ahead of the server's clock the device's was."""
+        return self.came_at_ms - self.trailer.server_time_ms
 
 
 async def read_page(endpoint: SyncEndpoint, request: PullRequest, hear: Callable[[int], None] = lambda _size: None) -> Page:

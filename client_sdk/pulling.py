@@ -14,6 +14,8 @@ from client_sdk.clock import Surroundings
 from client_sdk.errors import BadReplyError, ReplicaDamagedError, StoreBusyError
 from client_sdk.events import CheckpointReached, Event, Listener, ReplicaRebuilt, ScopeChanged, SyncProgress
 from client_sdk.flow import Flow
+from client_sdk.foreseen import ForeseenPages
+from client_sdk.image_file import staging_of
 from client_sdk.images import ImageLane
 from client_sdk.pages import Page, read_page
 from client_sdk.pages_ahead import PagesAhead
@@ -31,7 +33,7 @@ from client_sdk.state import (
 )
 from client_sdk.store import Store
 from sync_protocol.wire.endpoint import SyncEndpoint
-from sync_protocol.wire.messages import LogPlace, PageTrailer, PullRequest, ResyncReason
+from sync_protocol.wire.messages import ImageOffer, LogPlace, PageTrailer, PullRequest, ResyncReason
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
 PASSES_MAX: Final = 10_000
@@ -63,6 +65,7 @@ class Puller:
         self._listener = listener
         self._flow = flow
         self._images = ImageLane(store, server, flow)
+        self._foreseen = ForeseenPages(self._fetch)
         self._sums = RangeSums()
         self._progress: ProgressListener = _nobody
         self._rows = 0
@@ -94,10 +97,11 @@ class Puller:
             return await self._pull_on(await self._begin(), ahead)
         finally:
             await ahead.drop()
+            await self._foreseen.drop()
 
     async def _pull_on(self, staging: Staging, ahead: PagesAhead) -> int:
         for _ in range(PASSES_MAX):
-            page = await ahead.next() or await self._fetch(staging)
+            page = await ahead.next() or await self._foreseen.next(staging) or await self._fetch(staging)
             if page.header.resync is not None:
                 staging = await self._start_anew(page.header.resync, page.trailer.server_time_ms)
                 continue
@@ -135,17 +139,19 @@ class Puller:
         files = await self._store.read(load, ReplicaFiles)
         if files is not None:
             self._store.tell_damage(files)
-        await self._store.begin_building(anew=anew)
-        staging = await self._store.build(replica.begin_afresh)
+        is_begun = (await self._store.begin_building(anew=anew)).exists()
+        staging = await self._store.build(replica.begin_afresh) if is_begun else replica.NOTHING_STAGED
         is_untouched = staging == replica.NOTHING_STAGED
         self._sums.begin(sees_all=is_untouched)
-        if is_untouched:
-            rows = await self._images.begin(self._tell_bytes)
-            if rows:
-                self._rows += rows
-                self.image_rows += rows
-                return await self._store.build(replica.begin_afresh)
-        return staging
+        if not is_untouched:
+            return staging
+        rows = await self._images.begin(self._tell_bytes, self._foresee)
+        self._rows += rows
+        self.image_rows += rows
+        return await self._store.build(replica.begin_afresh)
+
+    def _foresee(self, offer: ImageOffer) -> None:
+        self._foreseen.foresee(staging_of(offer), frozenset(offer.buckets))
 
     def _tell_bytes(self, done: int, expected: int) -> None:
         self._progress(SyncProgress(phase="image", done=done, expected=expected))
@@ -169,7 +175,8 @@ class Puller:
             known=farthest(staging.epoch, staging.known, self._decided),
         )
         with self._flow.pulling((staging.cursor, staging.position)) as hear:
-            return await read_page(endpoint, request, hear)
+            page = await read_page(endpoint, request, hear)
+        return msgspec.structs.replace(page, came_at_ms=self._surroundings.clock.now_ms())
 
     async def _start_anew(self, reason: ResyncReason, server_time_ms: int) -> Staging:
         """Rebuild the replica; after a restore of the server, offer again what it had acknowledged."""
@@ -185,13 +192,12 @@ class Puller:
 
     async def _move(self, staging: Staging, page: Page, tell: replica.Progress) -> None:
         """Move to the checkpoint that this page completes. One act where the replica is shown: each such act waits for the disk."""
-        now_ms = self._surroundings.clock.now_ms()
         if staging.afresh:
             staged = await self._store.build(replica.stage_page, staging, page, tell, self._sums)
-            await self._store.build(replica.complete, staged, page.trailer, now_ms - page.trailer.server_time_ms)
+            await self._store.build(replica.complete, staged, page.trailer, page.clock_skew_ms)
             await self._show()
         else:
-            await self._tell(await self._store.write(_move, staging, page, tell, now_ms))
+            await self._tell(await self._store.write(_move, staging, page, tell))
         await self._store.write(journal.age_out, page.trailer.server_time_ms)
 
     async def _show(self) -> None:
@@ -238,9 +244,9 @@ def _is_replica(connection: apsw.Connection) -> bool:
     return (files is not None and bool(files.damage)) or checkpoint(connection).cursor > 0
 
 
-def _move(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress, now_ms: int) -> replica.Applied:
+def _move(connection: apsw.Connection, staging: Staging, page: Page, tell: replica.Progress) -> replica.Applied:
     staged = replica.stage_page(connection, staging, page, tell, RangeSums())
-    return replica.apply_staged(connection, staged, page.trailer, now_ms - page.trailer.server_time_ms)
+    return replica.apply_staged(connection, staged, page.trailer, page.clock_skew_ms)
 
 
 def _offer_again(connection: apsw.Connection, now_ms: int) -> int:

@@ -105,18 +105,22 @@ def stage_scope(connection: apsw.Connection, staging: Staging, chunk: ScopeChunk
     A bucket that comes into the scope while a pass is under way is behind that pass: the next one brings it.
     """
     _require_unmoved(connection, staging)
-    before = load(connection, ScopeHeld, STAGED_SCOPE) or load(connection, ScopeHeld)
-    known, new = set(before.buckets) if before is not None else set(), set(chunk.buckets)
-    lost = known - new
-    _purge(connection, lost, _table_of(staging), Changes())
-    begins_at_nothing = staging.cursor == 0 and staging.position is None
-    gained = set() if begins_at_nothing else new - known
-    moved = msgspec.structs.replace(staging, digest=chunk.digest, lost=tuple(sorted({*staging.lost, *lost})))
-    place = "gained" if staging.position is None else "gained_later"
-    moved = msgspec.structs.replace(moved, **{place: tuple(sorted({*getattr(staging, place), *gained}))})
+    known = _buckets(load(connection, ScopeHeld, STAGED_SCOPE) or load(connection, ScopeHeld))
+    _purge(connection, known.difference(chunk.buckets), _table_of(staging), Changes())
+    moved = scoped(staging, known, chunk)
     save(connection, ScopeHeld(chunk.digest, chunk.buckets), STAGED_SCOPE)
     save(connection, moved)
     return moved
+
+
+def scoped(staging: Staging, known: frozenset[str], chunk: ScopeChunk) -> Staging:
+    """Where a pull goes on that has taken note of another scope than the `known` one."""
+    new = set(chunk.buckets)
+    begins_at_nothing = staging.cursor == 0 and staging.position is None
+    gained = set() if begins_at_nothing else new - known
+    moved = msgspec.structs.replace(staging, digest=chunk.digest, lost=tuple(sorted({*staging.lost, *(known - new)})))
+    place = "gained" if staging.position is None else "gained_later"
+    return msgspec.structs.replace(moved, **{place: tuple(sorted({*getattr(staging, place), *gained}))})
 
 
 def stage_anew(connection: apsw.Connection, bucket: str) -> None:
@@ -292,8 +296,8 @@ def _lost(before: ScopeHeld | None, after: ScopeHeld | None) -> list[str]:
     return sorted(_buckets(before) - _buckets(after))
 
 
-def _buckets(scope: ScopeHeld | None) -> set[str]:
-    return set(scope.buckets) if scope is not None else set()
+def _buckets(scope: ScopeHeld | None) -> frozenset[str]:
+    return frozenset(scope.buckets) if scope is not None else frozenset()
 
 
 def show(connection: apsw.Connection, built: Checkpoint, before: ScopeHeld | None) -> Applied:

@@ -98,10 +98,10 @@ _REPLICA: Final = (
         "the cursor moves before the rows",
         "a device that is killed between them never gets the rows",
         "client_sdk.pulling",
-        "            await self._tell(await self._store.write(_move, staging, page, tell, now_ms))",
+        "            await self._tell(await self._store.write(_move, staging, page, tell))",
         "            at = Checkpoint(epoch=page.trailer.epoch, cursor=page.trailer.cursor, as_of_ms=1, clock_skew_ms=0)\n"
         "            await self._store.write(replica.save, at)\n"
-        "            await self._tell(await self._store.write(_move, staging, page, tell, now_ms))",
+        "            await self._tell(await self._store.write(_move, staging, page, tell))",
         swarm=_KILLED,
     ),
     PlantedBug(
