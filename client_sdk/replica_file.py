@@ -93,6 +93,13 @@ def open_unpacked(path: str) -> apsw.Connection:
     return connection
 
 
+def log_ahead(connection: apsw.Connection) -> None:
+    """Let an unpacked file be written with a log, as a replica is, before it is forced to the disk: later the disk would be waited
+    for once more.
+    """
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
 def put_in_place(file: Path, path: str) -> None:
     """Let a file be found under another name, after a power cut too, with all that is in it."""
     descriptor = os.open(file, os.O_RDWR)

@@ -319,6 +319,7 @@ class Store:
                 connection.exec_trace = self._tracer
                 with transaction(connection):
                     act(connection, *args, **kwargs)
+                replica_file.log_ahead(connection)
             finally:
                 connection.close()
             replica_file.put_in_place(file, replica_file.path_of(self.path, self._building))

@@ -180,20 +180,18 @@ class ServerEndpoint:
     async def image(self, request: ImageRequest) -> ImageReply:
         """Raises what `asker_of` raises, and DeviceForkedError."""
         require_served(request.protocol_version)
+        arrival, scope = await self.arrive(request.device_id)
+        require_known(arrival.asker, request.incarnation)
         async with self._database.read() as session:
-            asker = await asker_of(session, self._token, request.device_id, self._clock.now_ms())
-            require_known(asker, request.incarnation)
-            scope = await _scope_of(session, asker)
-            head = await read_head(session)
-            offer = await best_offer(session, scope, request.image_format, head)
-            return ImageReply(audience=request.device_id, epoch=head.epoch, image=offer)
+            offer = await best_offer(session, scope, request.image_format, arrival.head)
+        return ImageReply(audience=request.device_id, epoch=arrival.head.epoch, image=offer)
 
     async def readable_image(self, device_id: UUID, incarnation: bytes, digest: bytes) -> ImageModel:
         """The image that a device may read now. Raises what `image` raises, and ImageNotFoundError."""
+        arrival, scope = await self.arrive(device_id)
+        require_known(arrival.asker, incarnation)
         async with self._database.read() as session:
-            asker = await asker_of(session, self._token, device_id, self._clock.now_ms())
-            require_known(asker, incarnation)
-            return await readable_image(session, digest, await _scope_of(session, asker))
+            return await readable_image(session, digest, scope)
 
     async def image_file(self, device_id: UUID, incarnation: bytes, digest: bytes, offset: int) -> AsyncIterator[bytes]:
         """Raises what `readable_image` raises, before the first piece, RangeNotSatisfiableError and ImageStorageDownError."""
