@@ -65,7 +65,9 @@ def app_from_environment() -> Litestar:
     """The application as `ROADBOOK_…` variables configure it; what the server process runs."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    return create_app(settings_from_environment())
+    app = create_app(settings_from_environment())
+    _ = app.openapi_schema  # each query is checked against it: the first one, of an image's file for one, would wait for it
+    return app
 
 
 def create_app(settings: Settings, *, clock: Clock | None = None, database: Database | None = None) -> Litestar:
