@@ -1,5 +1,6 @@
 """A device that begins with an image ends where one by rows alone ends, and pulls rows wherever anything is wrong with one."""
 
+import asyncio
 import itertools
 import random
 import shutil
@@ -28,7 +29,7 @@ from server.sync.images.file import compress
 from sync_protocol.entities import SYNCED
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.pricing import PriceEntry
-from sync_protocol.wire.messages import ImageReply, ImageRequest
+from sync_protocol.wire.messages import ImageReply, ImageRequest, PullRequest
 from tests.processes.wire import open_over_http
 from tests.support.application import application
 from tests.support.device_files import copy_device, files_of, look_into, remove_device
@@ -58,6 +59,8 @@ class Link:
         self.exaggerates: dict[str, Any] = {}
         self.forged = b""
         self.before_file: Callable[[], Awaitable[object]] | None = None
+        self.when_early: Callable[[], Awaitable[object]] | None = None
+        self.was_early = asyncio.Event()
 
     def endpoint_for(self, url: str, token: str) -> HttpEndpoint:
         return LinkedEndpoint(self, url, token)
@@ -95,7 +98,17 @@ class LinkedEndpoint(HttpEndpoint):
                 raise KilledError
             piece = bytes(body[place : place + PIECE_BYTES])
             link.came += len(piece)
+            if link.when_early is not None and place + PIECE_BYTES >= len(body):
+                async with asyncio.timeout(10):
+                    await link.was_early.wait()
             yield piece
+
+    async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
+        async for piece in super().pull(request):
+            yield piece
+        if self._link.when_early is not None and not self._link.was_early.is_set():
+            await self._link.when_early()
+            self._link.was_early.set()
 
 
 @pytest.fixture
@@ -288,6 +301,44 @@ async def test_a_garbled_image_is_refused_and_the_rows_come(
         link.garbles_at = (await images.offered())[0].size // 2 if isinstance(place, str) else place
         await device.sync()
         assert link.offsets == [0], "it is not taken a second time"
+        await device.sync()
+    assert contents(path) == await by_rows(world, tmp_path)
+
+
+@ON_ONE_ENGINE
+async def test_what_was_asked_for_behind_an_image_that_is_refused_in_the_end_is_not_used(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client_sdk.images._AHEAD_BYTES", 100_000)
+    world = await large_world(database)
+    path = tmp_path / "device.db"
+    link, images = Link(world, str(tmp_path / "images")), Images(world, str(tmp_path / "images"))
+    async with await enrolled(world, link, path) as device:
+        await images.builder().run()
+        link.garbles_at = -1
+        report = await device.sync()
+        assert (link.offsets, report.image_rows) == ([0], 0)
+    assert contents(path) == await by_rows(world, tmp_path)
+
+
+@ON_ONE_ENGINE
+async def test_what_is_committed_behind_the_page_that_was_asked_for_early_comes_with_the_next_sync(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client_sdk.images._AHEAD_BYTES", 100_000)
+    world = await large_world(database)
+    path = tmp_path / "device.db"
+    link, images = Link(world, str(tmp_path / "images")), Images(world, str(tmp_path / "images"))
+    async with await enrolled(world, link, path) as device:
+        await images.builder().run()
+
+        async def hire_and_change() -> None:
+            async with world.database.write() as session:
+                session.add(RepTerritoryModel(rep_id=world.company.reps[0].id, territory_id=world.company.territories[1].id))
+            await change_much_more(world)
+
+        link.when_early = hire_and_change
+        assert (await device.sync()).image_rows > 0
         await device.sync()
     assert contents(path) == await by_rows(world, tmp_path)
 
