@@ -33,7 +33,7 @@ from sync_protocol.wire.version import PROTOCOL_VERSION
 BLOCK_BYTES_MIN: Final = 64 * 1024
 BLOCK_BYTES_MAX: Final = 256 * 1024
 """A block that is not whole yet is lost where the app is killed: they grow with what is here, and are never a tenth of it."""
-_AHEAD_BYTES: Final = 8 * 1024 * 1024
+_AHEAD_BYTES: Final = 16 * 1024 * 1024
 """Where so little of a large image is still to come, what comes behind it is asked for."""
 FRUITLESS_TRIES_MAX: Final = 3
 _OFFERS_MAX: Final = 3
