@@ -61,6 +61,7 @@ class Link:
         self.before_file: Callable[[], Awaitable[object]] | None = None
         self.when_early: Callable[[], Awaitable[object]] | None = None
         self.was_early = asyncio.Event()
+        self.before_offer: Callable[[], object] = lambda: None
 
     def endpoint_for(self, url: str, token: str) -> HttpEndpoint:
         return LinkedEndpoint(self, url, token)
@@ -73,6 +74,7 @@ class LinkedEndpoint(HttpEndpoint):
 
     async def image(self, request: ImageRequest) -> ImageReply:
         self._link.asked += 1
+        self._link.before_offer()
         reply = await super().image(request)
         if self._link.exaggerates and reply.image is not None:
             reply = msgspec.structs.replace(reply, image=msgspec.structs.replace(reply.image, **self._link.exaggerates))
@@ -493,7 +495,8 @@ async def test_a_file_system_that_refuses_the_image_leaves_the_rows(
     async with await enrolled(world, link, path) as device:
         await images.builder().run()
         (image, *_) = await images.offered()
-        (tmp_path / f"device.db-image-{image.digest.hex()}").symlink_to(tmp_path / "nowhere" / "part")
+        part = tmp_path / f"device.db-image-{image.digest.hex()}"
+        link.before_offer = lambda: part.symlink_to(tmp_path / "nowhere" / "part")
         await device.sync()
         assert link.offsets == []
     assert contents(path) == await by_rows(world, tmp_path)
