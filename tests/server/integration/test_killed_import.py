@@ -5,9 +5,6 @@ import csv
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +12,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from server.integration.commands import MAPPINGS
+from server.integration.commands import MAPPINGS, import_command
 from server.integration.entities import IMPORTABLE
 from server.integration.importer import import_folder
 from server.integration.mapping import load_mapping
 from server.integration.report import Report
 from server.runtime.database import Base, Database
 from tests.support.databases import open_database, sqlite_copy
+from tests.support.processes import DeviceProcess
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "adventureworks"
-ROOT = Path(__file__).parents[3]
 ORDERS = 2_500
 WAIT_SECONDS = 60
 
@@ -93,41 +90,35 @@ async def rows_of(database: Database, entity: str) -> int:
     return int(found or 0)
 
 
-def started(url: str, folder: Path) -> subprocess.Popen[bytes]:
-    program = "import server.app; from server.integration.commands import import_command; import_command()"
-    environment = {**os.environ, "ROADBOOK_DATABASE_URL": url, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-c", program, str(folder)], env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def run_import(url: str, folder: str) -> None:
+    """What `roadbook import` does; for a process of its own."""
+    os.environ["ROADBOOK_DATABASE_URL"] = url
+    import_command([folder])
 
 
-async def kill_when(url: str, folder: Path, entity: str) -> None:
+async def kill_when(process: DeviceProcess, url: str, entity: str) -> None:
     """Start an import and kill it as soon as another process sees a row of the entity."""
     database = open_database(url)
-    process = started(url, folder)
+    process.start()
     try:
         deadline = time.monotonic() + WAIT_SECONDS
         while not await rows_of(database, entity):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, f"the import does not come to any {entity}"
             await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
     finally:
         process.kill()
-        process.communicate()
         await database.close()
-    assert process.returncode == -signal.SIGKILL
 
 
 def test_an_import_that_is_killed_again_and_again_is_completed_by_running_it_again(
-    database_url: str, folder: Path, undisturbed: str
+    database_url: str, folder: Path, undisturbed: str, tmp_path: Path
 ) -> None:
+    log = tmp_path / "import.log"
+    process = DeviceProcess(run_import, log, database_url, str(folder))
     for entity in ("product", "customer", "sales_order"):
-        asyncio.run(kill_when(database_url, folder, entity))
+        asyncio.run(kill_when(process, database_url, entity))
     assert asyncio.run(digest(database_url)) != undisturbed
-    last = started(database_url, folder)
-    output, errors = last.communicate(timeout=WAIT_SECONDS)
-    assert last.returncode == 0, errors
-    assert b"sales_order" in output
+    process.start()
+    process.join()
+    assert "sales_order" in log.read_text()
     assert asyncio.run(digest(database_url)) == undisturbed
