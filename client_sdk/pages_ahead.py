@@ -14,11 +14,12 @@ from client_sdk.flow import DROPPED
 from client_sdk.pages import Page
 from client_sdk.state import Staging
 
-WAITING_BYTES_MAX: Final = 12 * 1024 * 1024
-"""While pages of so many bytes wait to be written no further one is asked for.
+WAITING_BYTES_MAX: Final = 24 * 1024 * 1024
+"""While pages of so many bytes wait to be written no further one is asked for: what a server makes in the second in which the
+catalogue gets its indexes.
 
 In sum memory holds less than these, the page that was asked for last, and the one that is being written: with a server of ours,
-which ends a page at 32 MiB and a chunk of one more, below 80 MiB; with any other two pages of `PAGE_BYTES_MAX`, 140 MiB.
+which ends a page at 32 MiB and a chunk of one more, below 92 MiB; with any other two pages of `PAGE_BYTES_MAX`, 152 MiB.
 """
 
 
