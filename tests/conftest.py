@@ -11,10 +11,13 @@ import pytest
 from hypothesis import settings
 from sqlalchemy.engine import make_url
 
+from client_sdk import OrderClient
 from server.runtime.database import Database
+from tests.support.damage import Log, enrolled
 from tests.support.databases import migrate_database, open_database, postgres_database, sqlite_copy
 from tests.support.postgres import postgres_server
 from tests.support.scratch import use_memory
+from tests.support.world import World
 
 use_memory()
 
@@ -114,3 +117,22 @@ async def postgres(postgres_database_url: str) -> AsyncIterator[Database]:
     opened = open_database(postgres_database_url, pool_size=30)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    """A server's database with the small company in it."""
+    return await World.found(database)
+
+
+@pytest.fixture
+def log() -> Log:
+    """What went over the wires of `device`, and what is done to it."""
+    return Log()
+
+
+@pytest.fixture
+async def device(world: World, tmp_path: Path, log: Log) -> AsyncIterator[OrderClient]:
+    """The device of the first rep, enrolled and synced, behind a wire that `log` has a hand in."""
+    async with await enrolled(world, tmp_path / "device.db", log) as client:
+        yield client

@@ -32,23 +32,6 @@ from tests.support.faults import KilledError, bury, kill_before_statement
 from tests.support.processes import ServerProcess
 from tests.support.world import World, make_id, small_company
 
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await World.found(database)
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-async def device(world: World, tmp_path: Path, log: Log) -> AsyncIterator[OrderClient]:
-    async with await enrolled(world, tmp_path / "device.db", log) as client:
-        yield client
-
-
 # Proofs
 
 

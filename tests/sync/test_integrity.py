@@ -1,6 +1,5 @@
 """A replica that is not what the server has: found at the next checkpoint or by a scrub, and repaired by the range."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import apsw
@@ -13,7 +12,6 @@ from client_sdk.events import ReplicaDiffers, ReplicaRepaired
 from client_sdk.integrity import Recount
 from client_sdk.replica_file import create_tables, shown_path
 from client_sdk.state import Checkpoint, ScopeHeld, save
-from server.runtime.database import Database
 from sync_protocol.entities import SYNCED
 from sync_protocol.entities.customers import Contact
 from sync_protocol.replica_schema import finish_sql
@@ -21,23 +19,6 @@ from tests.support.change_log import write_past_the_server
 from tests.support.damage import FAKE, PRODUCT, UNSEEN, WRITTEN, Log, damage, enrolled, file_of, pricelist, reopened, rows_of
 from tests.support.device_files import look_into
 from tests.support.world import World, make_id
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await World.found(database)
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-async def device(world: World, tmp_path: Path, log: Log) -> AsyncIterator[OrderClient]:
-    async with await enrolled(world, tmp_path / "device.db", log) as client:
-        yield client
-
 
 # What the sums show
 

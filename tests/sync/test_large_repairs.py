@@ -1,8 +1,6 @@
 """A repair is bounded on both ends: what does not fit into a page is asked for again, or pulled page by page."""
 
-from collections.abc import AsyncIterator
 from itertools import pairwise
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,24 +14,13 @@ from server.sync import repair
 from sync_protocol.entities import SYNCED
 from sync_protocol.wire.codec import PageReader, PageWriter
 from sync_protocol.wire.messages import PageTrailer
-from tests.support.damage import UNSEEN, WRITTEN, Log, damage, enrolled, file_of, pricelist, rows_of
+from tests.support.damage import UNSEEN, WRITTEN, Log, damage, file_of, pricelist, rows_of
 from tests.support.world import World, small_company
 
 
 @pytest.fixture
 async def world(database: Database) -> World:
     return await World.found(database, small_company(products=20))
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-async def device(world: World, tmp_path: Path, log: Log) -> AsyncIterator[OrderClient]:
-    async with await enrolled(world, tmp_path / "device.db", log) as client:
-        yield client
 
 
 @pytest.mark.parametrize("limit", ["PAGE_ROWS_MAX", "REPAIR_BYTES_MAX"])

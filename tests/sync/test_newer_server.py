@@ -1,7 +1,6 @@
 """A server that has more than an older app knows: what the app is told of is compared, what it is not told of is not missed."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -15,7 +14,7 @@ from sync_protocol.entities.customers import Contact
 from sync_protocol.verdicts import Code
 from sync_protocol.wire import codec
 from sync_protocol.wire.version import PROTOCOL_VERSION
-from tests.support.damage import Log, damage, enrolled, file_of, rows_of
+from tests.support.damage import Log, damage, file_of, rows_of
 from tests.support.world import World
 
 NEWER = ["an entity", "a code in a row"]
@@ -49,18 +48,12 @@ async def world(database: Database, newer: str) -> World:
 
 
 @pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-async def device(world: World, tmp_path: Path, log: Log) -> AsyncIterator[OrderClient]:
-    async with await enrolled(world, tmp_path / "device.db", log) as client:
-        draft = await client.draft_order(world.company.customers[0].id)
-        await draft.add_line(world.company.products[0].id, 1)
-        await draft.submit()
-        await client.sync()
-        yield client
+async def device(world: World, device: OrderClient) -> OrderClient:
+    draft = await device.draft_order(world.company.customers[0].id)
+    await draft.add_line(world.company.products[0].id, 1)
+    await draft.submit()
+    await device.sync()
+    return device
 
 
 async def test_an_older_device_is_not_sent_round_in_circles(world: World, device: OrderClient, log: Log, newer: str) -> None:
