@@ -262,6 +262,8 @@ class Handset:
                 self.world.trace.saw(f"error: {type(error).__name__}")
             case ReplicaRebuilt(reason, _):
                 self.world.trace.saw(f"resync: {reason.value}")
+                is_needed = reason is ResyncReason.BELOW_RETENTION or self.world.server.restores
+                require(is_needed, "I-6", "no device starts anew for a restore where there was none")
                 self.condition.excused |= self.is_doubtful
                 self.rebuilt_at_ms, self.is_doubtful = self.world.clock.now_ms(), False
                 if reason is not ResyncReason.BELOW_RETENTION:  # a backup that is put back has the epoch of its day

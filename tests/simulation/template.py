@@ -14,6 +14,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+import sqlalchemy as sa
 
 from client_sdk import OrderClient
 from client_sdk.clock import IdSource as DeviceIds
@@ -73,7 +74,6 @@ def template() -> Template:
     connection.close()
     asyncio.run(_make(folder))
     with sqlite3.connect(folder / "server.db") as connection:
-        connection.execute("UPDATE change_commit SET committed_at_ms = ?", (START_MS,))
         connection.execute(_TIME)
     connection.close()
     asyncio.run(_make_images(folder))
@@ -92,6 +92,8 @@ async def _make(folder: Path) -> None:
         device = await _opened(world, kept["enrolled"], place)
         await device.enrol(SERVER_URL, await world.code_for(f"rep{rep}"), f"device {place}")
         await device.close()
+    async with database.write() as session:  # devices remember when what they know was committed
+        await session.execute(sa.text("UPDATE change_commit SET committed_at_ms = :now"), {"now": START_MS})
     for place in range(len(REPS)):  # only now: each enrolment is a change that the others see
         shutil.copytree(folder / str(place) / "enrolled", folder / str(place) / "synced", dirs_exist_ok=True)
         device = await _opened(world, folder / str(place) / "synced", place)
