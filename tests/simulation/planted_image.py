@@ -47,8 +47,8 @@ IMAGE_BUGS: Final = (
         "the tail begins behind the first commit since the image",
         "what was committed next never comes",
         "client_sdk.image_file",
-        "cursor=offer.commit_seq, afresh=True",
-        "cursor=offer.commit_seq + 1, afresh=True",
+        "cursor=offer.commit_seq,",
+        "cursor=offer.commit_seq + 1,",
         swarm=_BEGUN,
     ),
     PlantedBug(
