@@ -22,6 +22,9 @@ async def test_ctrl_c_ends_it_quietly_and_as_done(sqlite_database: Database, tmp
     async with await world.open_device(path) as device:
         await device.enrol(f"http://127.0.0.1:{closed_port()}", await world.code_for("rep0"), "tablet")
 
+    # A shell lets what it starts in the background ignore Ctrl-C, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def follow() -> tuple[str, str, int]:
         command = [sys.executable, "-m", "client_sdk", "--store", str(path), "follow", *json]
         with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
