@@ -6,6 +6,7 @@ SQLAlchemy, aiosqlite's interface and SQLite are the real ones; only aiosqlite's
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import aiosqlite
@@ -89,8 +90,9 @@ class Process:
     def limit_pages(self, further: int | None) -> None:
         """Let the disk be full after so many more pages, or let it have room again."""
         for connection in self._raw:
-            (count,) = connection.execute("PRAGMA page_count").fetchone()
-            connection.execute(f"PRAGMA max_page_count={count + further if further is not None else 1_000_000}")
+            with suppress(sqlite3.ProgrammingError):  # one whose request was given up in the middle of a statement is closed
+                (count,) = connection.execute("PRAGMA page_count").fetchone()
+                connection.execute(f"PRAGMA max_page_count={count + further if further is not None else 1_000_000}")
 
     def bury(self) -> None:
         self.dead = True
