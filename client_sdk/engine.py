@@ -40,7 +40,7 @@ from client_sdk.journal import JournalEntry
 from client_sdk.outbox import Waiting
 from client_sdk.pulling import Puller
 from client_sdk.reporting import Reporter, stall_report
-from client_sdk.state import DecidedIn, Identity, Incarnation, checkpoint, load, log_known, require_identity, save
+from client_sdk.state import Identity, Incarnation, checkpoint, load, log_known, note_decided, require_identity, save
 from client_sdk.store import Store
 from client_sdk.verifying import Ports, Verifier
 from sync_protocol.wire.codec import WireError
@@ -239,7 +239,7 @@ class Engine:
             except RequestTooLargeError as error:
                 after = await self._send_less(batch, error, after)
                 continue
-            arrived = await self._store.write(_take_reply, (identity, incarnation), batch, reply, self._surroundings)
+            arrived = await self._store.write(_take_reply, (identity, incarnation), request, reply, self._surroundings)
             verdicts.extend(arrived)
             for entry in arrived:
                 self._listener(VerdictArrived(entry))
@@ -288,14 +288,14 @@ def _next_incarnation(connection: apsw.Connection, fresh: bytes) -> tuple[Identi
 def _take_reply(
     connection: apsw.Connection,
     shown: tuple[Identity, Incarnation],
-    batch: list[Waiting],
+    request: PushRequest,
     reply: PushReply,
     surroundings: Surroundings,
 ) -> list[JournalEntry]:
     """Verdicts into the journal, intents out of the outbox, the incarnation moved, the overlay laid anew: in one act."""
     if reply.audience != shown[0].device_id:
         raise BadReplyError("it is meant for another device")
-    if [result.intent_id for result in reply.results] != [waiting.envelope.id for waiting in batch]:
+    if [result.intent_id for result in reply.results] != [envelope.id for envelope in request.intents]:
         raise BadReplyError("it does not answer what was asked")
     arrived = []
     for result in reply.results:
@@ -309,7 +309,7 @@ def _take_reply(
     if _who(connection) == shown:  # else another program on this file has pushed or become a new device meanwhile
         save(connection, Incarnation(shown[1].following, shown[1].following))
     if arrived:
-        save(connection, DecidedIn(reply.epoch, reply.head))
+        note_decided(connection, reply.epoch, reply.head, request.known)
     overlay.rebuild(connection)
     return arrived
 

@@ -27,16 +27,18 @@ from client_sdk.state import (
     ReplicaFiles,
     Staging,
     checkpoint,
-    decided_place,
-    farthest,
+    decided_places,
+    known_in,
     load,
 )
 from client_sdk.store import Store
 from sync_protocol.wire.endpoint import SyncEndpoint
-from sync_protocol.wire.messages import ImageOffer, LogPlace, PageTrailer, PullRequest, ResyncReason
+from sync_protocol.wire.messages import ImageOffer, PageTrailer, PullRequest, ResyncReason
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
 PASSES_MAX: Final = 10_000
+RESYNCS_MAX: Final = 3
+"""How often one pull begins anew. A server may be restored while a replica is built, but not again and again."""
 
 Act = Callable[..., Coroutine[Any, Any, Any]]
 Server = Callable[[], Awaitable[tuple[Identity, Incarnation, SyncEndpoint]]]
@@ -69,7 +71,6 @@ class Puller:
         self._sums = RangeSums()
         self._progress: ProgressListener = _nobody
         self._rows = 0
-        self._decided: LogPlace | None = None
         self.has_offered_again = False
         self.trailer: PageTrailer | None = None
         self.image_rows = 0
@@ -91,7 +92,6 @@ class Puller:
         """Page after page, each staged as it comes, until a checkpoint is whole; then move to it."""
         self.has_offered_again = False
         self._progress, self._rows = progress, 0
-        self._decided = await self._store.read(decided_place)
         ahead = PagesAhead(self._fetch)
         try:
             return await self._pull_on(await self._begin(), ahead)
@@ -100,9 +100,13 @@ class Puller:
             await self._foreseen.drop()
 
     async def _pull_on(self, staging: Staging, ahead: PagesAhead) -> int:
+        resyncs = 0
         for _ in range(PASSES_MAX):
             page = await ahead.next() or await self._foreseen.next(staging) or await self._fetch(staging)
             if page.header.resync is not None:
+                resyncs += 1
+                if resyncs > RESYNCS_MAX:
+                    raise BadReplyError(f"the server says {page.header.resync} of what it sent itself a moment ago")
                 staging = await self._start_anew(page.header.resync, page.trailer.server_time_ms)
                 continue
             if page.scope is not None:
@@ -172,7 +176,7 @@ class Puller:
             gained=staging.gained + staging.gained_later,
             position=staging.position,
             page_rows=self._flow.rows.size,
-            known=farthest(staging.epoch, staging.known, self._decided),
+            known=known_in(staging.epoch, staging.known, *await self._store.read(decided_places)),
         )
         with self._flow.pulling((staging.cursor, staging.position)) as hear:
             page = await read_page(endpoint, request, hear)
@@ -183,7 +187,7 @@ class Puller:
         restored = reason is not ResyncReason.BELOW_RETENTION
         # An act of its own, which may be repeated: where a kill comes now, the next pull is told to start anew, too.
         offered = await self._store.write(_offer_again, server_time_ms) if restored else 0
-        self.has_offered_again, self._decided = restored, await self._store.read(decided_place)
+        self.has_offered_again = restored
         self._listener(ReplicaRebuilt(reason, offered))  # before anything can fail: the next pull does not know why it is anew
         await self._images.refuse()  # where there was one, the server could not go on from it
         staging = await self._begin_afresh(anew=True)

@@ -261,7 +261,7 @@ def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTra
     before = load(connection, ScopeHeld) if after is not None else None  # else they are the same: neither is looked through
     assert not staging.afresh
     assert staging.epoch != trailer.epoch or trailer.cursor >= checkpoint(connection).cursor
-    at = _reach(connection, trailer, clock_skew_ms)
+    at = _reach(connection, staging, trailer, clock_skew_ms)
     receipts.write(connection, _lost(before, after), at)
     changes = Changes()
     _purge(connection, staging.lost, _replica_table, changes)
@@ -276,7 +276,7 @@ def complete(connection: apsw.Connection, staging: Staging, trailer: PageTrailer
     """The replica that is being built is whole, at the checkpoint that was staged last."""
     _require_unmoved(connection, staging)
     assert staging.is_finished
-    _reach(connection, trailer, clock_skew_ms)
+    _reach(connection, staging, trailer, clock_skew_ms)
     clear_staging(connection)
 
 
@@ -314,7 +314,7 @@ def show(connection: apsw.Connection, built: Checkpoint, before: ScopeHeld | Non
     return _applied(built, before, load(connection, ScopeHeld), changes)
 
 
-def _reach(connection: apsw.Connection, trailer: PageTrailer, clock_skew_ms: int) -> Checkpoint:
+def _reach(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> Checkpoint:
     scope = load(connection, ScopeHeld, STAGED_SCOPE)
     if scope is not None:
         save(connection, scope)
@@ -323,7 +323,7 @@ def _reach(connection: apsw.Connection, trailer: PageTrailer, clock_skew_ms: int
         cursor=trailer.cursor,
         as_of_ms=trailer.server_time_ms,
         clock_skew_ms=clock_skew_ms,
-        known=trailer.head,
+        known=staging.known,
     )
     save(connection, at)
     return at

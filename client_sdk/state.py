@@ -1,5 +1,6 @@
 """What the device knows of itself and of how far it has come: one value a key, each read and written whole."""
 
+from collections.abc import Collection
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -8,7 +9,7 @@ import msgspec
 
 from client_sdk.errors import NotEnrolledError
 from sync_protocol.wire.codec import encode
-from sync_protocol.wire.messages import ImageOffer, LogPlace, PullPosition
+from sync_protocol.wire.messages import PLACES_MAX, ImageOffer, LogPlace, PullPosition
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -81,12 +82,14 @@ class ReplicaFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecidedIn(msgspec.Struct, frozen=True):
-    """The log in which the journal's verdicts were given, and a place in it behind them all. The replica, which may be of no log
-    yet, cannot tell.
+    """The log in which the journal's verdicts were given, and places in it: none of the verdicts is later than the last of them.
+
+    The replica, which may be of no log yet, cannot tell. There is more than one where a reply came to a request that did not
+    name all of them.
     """
 
     epoch: UUID
-    known: LogPlace | None = None
+    places: tuple[LogPlace, ...] = ()
 
 
 class Staging(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +98,7 @@ class Staging(msgspec.Struct, frozen=True, kw_only=True):
     `afresh` says that it builds a file that will replace the replica instead of being laid over it; `is_finished` that this
     file has its indexes by now. `gained` are the buckets that this pass brings from their beginning, `gained_later` those
     that the next one must, because they came into the scope while this one was under way; `lost` are those that went out of
-    it at any time. `known` is the farthest place that a page told of.
+    it at any time. `known` is the place that the last page told of.
     """
 
     epoch: UUID | None
@@ -211,23 +214,28 @@ def forget_log(connection: apsw.Connection) -> None:
     connection.execute("DELETE FROM meta WHERE key = ?", (_DURABLE_KEYS[DecidedIn],))
 
 
-def decided_place(connection: apsw.Connection) -> LogPlace | None:
-    """The farthest place that the journal's verdicts are of."""
+def decided_places(connection: apsw.Connection) -> tuple[LogPlace, ...]:
+    """Places of the log that the journal's verdicts are of."""
     decided_in = load(connection, DecidedIn)
-    return decided_in.known if decided_in is not None else None
+    return decided_in.places if decided_in is not None else ()
 
 
-def log_known(connection: apsw.Connection) -> tuple[UUID | None, LogPlace | None]:
-    """The log that this device knows, its replica's or, where there is none, that of its verdicts; and how far."""
+def log_known(connection: apsw.Connection) -> tuple[UUID | None, tuple[LogPlace, ...]]:
+    """The log that this device knows, its replica's or, where there is none, that of its verdicts; and places in it."""
     at, decided_in = checkpoint(connection), load(connection, DecidedIn)
     epoch = at.epoch or (decided_in.epoch if decided_in is not None else None)
-    return epoch, farthest(epoch, at.known, decided_in.known if decided_in is not None else None)
+    return epoch, known_in(epoch, at.known, *decided_places(connection))
 
 
-def farthest(epoch: UUID | None, *places: LogPlace | None) -> LogPlace | None:
-    """Of places in a log the one behind the others; of no log, any."""
-    ours = (place for place in places if place is not None and epoch in {None, place.epoch})
-    return max(ours, key=lambda place: place.commit_seq, default=None)
+def known_in(epoch: UUID | None, *places: LogPlace | None) -> tuple[LogPlace, ...]:
+    """Those of the places that are in a log, each once; of no log, all."""
+    return tuple(dict.fromkeys(place for place in places if place is not None and epoch in {None, place.epoch}))
+
+
+def note_decided(connection: apsw.Connection, epoch: UUID, head: LogPlace | None, named: Collection[LogPlace]) -> None:
+    """Verdicts have come by a reply whose request named places: its head takes the place of those, for they were before it."""
+    places = (*(place for place in decided_places(connection) if place not in named or head is None), head)
+    save(connection, DecidedIn(epoch, known_in(epoch, *places)[-PLACES_MAX + 1 :]))
 
 
 def note_change(connection: apsw.Connection) -> None:

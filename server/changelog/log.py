@@ -45,13 +45,15 @@ class Head(msgspec.Struct, frozen=True):
 
 
 async def seal(session: WriteSession) -> Head:
-    """Give the transaction its place in the log and return the head, which is that place; the transaction's last statement.
+    """Give the transaction its place in the log and return the head, which is that place where it has one; its last statement.
 
     A transaction that changed no synced row takes no place. On PostgreSQL the deferred trigger would do it at commit;
     asking for it here lets the caller learn the place before it commits.
     """
     if session.get_bind().dialect.name == "postgresql":
-        await session.execute(sa.text("SET CONSTRAINTS capture_seal IMMEDIATE"))  # from here on nobody else moves the head
+        await session.execute(
+            sa.text("SET CONSTRAINTS capture_seal IMMEDIATE")
+        )  # a transaction that has a place holds the head from here on
         return await read_head(session)
     await _seal_sums(session)
     await session.execute(_SEAL)

@@ -62,7 +62,7 @@ class NothingToHoldError(ForbiddenError):
 
 
 class EpochChangedError(ConflictError):
-    """The device knows another log."""
+    """The device knows another log, or another past of this one."""
 
     code = "epoch_changed"
 

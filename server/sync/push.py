@@ -95,8 +95,8 @@ class Pusher:
     async def push(self, request: PushRequest) -> PushReply:
         """A result for each envelope, in order."""
         head = await read_head(self._session)
-        is_epoch = request.epoch in {None, head.epoch}
-        if not is_epoch or not await is_of_this_past(await Reader.of(self._session), head, request.known):
+        reader = await Reader.of(self._session)
+        if request.epoch not in {None, head.epoch} or not await is_of_this_past(reader, head, request.known):
             raise EpochChangedError
         await rotate_incarnation(self._session, self._asker, request, self._now_ms)
         results = await self.decide(request.intents)

@@ -89,7 +89,8 @@ async def set_aside(session: WriteSession, token: str, request: PushRequest, now
             kept[envelope.id] = (envelope.digest, user.id)
             room -= len(body)
             results.append(_put_off(envelope, WITH_A_MANAGER))
-    return PushReply(audience=device.id, epoch=head.epoch, results=tuple(results), server_time_ms=now_ms, head=head.place)
+        # No place in the log: it was not looked whether this is the past that the device knows, and it keeps the places of that.
+    return PushReply(audience=device.id, epoch=head.epoch, results=tuple(results), server_time_ms=now_ms)
 
 
 async def _decided(session: WriteSession, request: PushRequest) -> dict[UUID, IntentRecordModel]:

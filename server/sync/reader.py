@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from server.runtime.database import Database, ReadSession, driver_connection
+from server.runtime.outages import as_database_error
 
 CHUNK_ROWS: Final = 2_000
 # Every look-up here is by an index and in its order. PostgreSQL, of tables it has not analysed yet, would rather hash the
@@ -72,10 +73,11 @@ class Reader:
                 await cursor.close()
 
     async def all(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """All records of a small answer."""
-        if self.is_sqlite:
-            return list(await self._connection.execute_fetchall(sql.replace("$", "?"), self._bound(parameters)))
-        return [tuple(record) for record in await self._connection.fetch(sql, *parameters)]
+        """All records of a small answer. Raises DBAPIError where the driver fails."""
+        with as_database_error(sql):
+            if self.is_sqlite:
+                return list(await self._connection.execute_fetchall(sql.replace("$", "?"), self._bound(parameters)))
+            return [tuple(record) for record in await self._connection.fetch(sql, *parameters)]
 
     def _bound(self, parameters: Sequence[Any]) -> list[Any]:
         return [_on_sqlite(value) for value in parameters]

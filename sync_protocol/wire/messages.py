@@ -15,6 +15,7 @@ BUCKETS_MAX: Final = 100_000
 INTENT_BYTES_MAX: Final = 512 * 1024
 REPAIR_RANGES_MAX: Final = 64
 RECEIPTS_MAX: Final = 1_000
+PLACES_MAX: Final = 16
 
 Digest = Annotated[bytes, Meta(min_length=16, max_length=16)]
 ImageDigest = Annotated[bytes, Meta(min_length=32, max_length=32, description="BLAKE2b-256 of the compressed file")]
@@ -49,8 +50,8 @@ class PullPosition(Message, frozen=True, kw_only=True):
 
 class PullRequest(Message, frozen=True, kw_only=True):
     """Ask for the next page. `scope_digest` says which buckets the device holds or stages, `gained` which of them it
-    holds nothing of below `cursor`. `position` is given back from the last page of an unfinished pass. `known` is the
-    farthest place of the log that the device was told of, by a page or by the reply to a push.
+    holds nothing of below `cursor`. `position` is given back from the last page of an unfinished pass. `known` are places
+    that the device was told of, by pages, by replies to pushes and by images: all are to be in the server's past.
     """
 
     protocol_version: int
@@ -62,7 +63,7 @@ class PullRequest(Message, frozen=True, kw_only=True):
     gained: Annotated[tuple[BucketName, ...], Meta(max_length=BUCKETS_MAX)] = ()
     position: PullPosition | None = None
     page_rows: Annotated[int, Meta(ge=1, le=PAGE_ROWS_MAX)] = PAGE_ROWS_MAX
-    known: LogPlace | None = None
+    known: Annotated[tuple[LogPlace, ...], Meta(max_length=PLACES_MAX)] = ()
 
 
 class ResyncReason(StrEnum):
@@ -172,7 +173,7 @@ class PushRequest(Message, frozen=True, kw_only=True):
     next_incarnation: Token
     epoch: UUID | None
     intents: Annotated[tuple[IntentEnvelope, ...], Meta(max_length=BATCH_INTENTS_MAX)]
-    known: LogPlace | None = None
+    known: Annotated[tuple[LogPlace, ...], Meta(max_length=PLACES_MAX)] = ()
 
 
 class PushStatus(StrEnum):

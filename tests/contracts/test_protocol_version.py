@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "835fc8aeceef910481b0deb73d849103"
+FINGERPRINT = "c518555feb75b7345046178a3068d5c3"
 PROTOCOL_VERSION = 2
 RULES_VERSION = 1
 

@@ -162,7 +162,7 @@ def record_intents() -> None:
             next_incarnation=NEW_TOKEN,
             epoch=EPOCH,
             intents=envelopes,
-            known=PLACE,
+            known=(PLACE,),
         ),
     )
     record_reply(envelopes)
@@ -236,7 +236,7 @@ def record_pull() -> None:
             gained=BUCKETS[:1],
             position=position,
             page_rows=500,
-            known=PLACE,
+            known=(PLACE,),
         ),
     )
     header = PageHeader(protocol_version=PROTOCOL_VERSION, audience=DEVICE, epoch=EPOCH)

@@ -76,8 +76,8 @@ _PUSH: Final = (
         "a push is not refused where the epoch differs",
         "what was acknowledged before a restore is never offered again",
         "server.sync.push",
-        "if request.epoch is not None and request.epoch != head.epoch:",
-        "if False:",
+        "request.epoch not in {None, head.epoch} or ",
+        "",
         swarm=_RESTORED,
     ),
     PlantedBug(

@@ -227,7 +227,7 @@ class Device:
             asked = {**self.who(), "epoch": self.staged_epoch, "cursor": self.staged_cursor, "scope_digest": self.staged_digest}
             gained = sorted(self.gained | self.gained_later)
             asked |= {"gained": gained, "position": self.position, "page_rows": page_rows}
-            asked |= {"known": farthest(self.staged_epoch, self.staged_place, self.decided_place)}
+            asked |= {"known": known_in(self.staged_epoch, self.staged_place, self.decided_place)}
             page = Page(await self.ask("/sync/pull", asked, "application/vnd.roadbook.page"), self.device_id)
             if self.take_page(page):
                 return pages
@@ -420,12 +420,12 @@ class Device:
         batch = self.outbox[:100]
         self.next_incarnation = self.next_incarnation or os.urandom(16)
         asked = {**self.who(), "next_incarnation": self.next_incarnation, "epoch": self.epoch, "intents": batch}
-        asked |= {"known": farthest(self.epoch, self.place, self.decided_place)}
+        asked |= {"known": known_in(self.epoch, self.place, self.decided_place)}
         reply = unpack(await self.ask("/sync/push", asked))
         assert reply["audience"] == self.device_id
         assert [each["intent_id"] for each in reply["results"]] == [each["id"] for each in batch]
         self.incarnation, self.next_incarnation = self.next_incarnation, b""
-        self.decided_place = reply.get("head")
+        self.decided_place = reply.get("head") or self.decided_place
         for result in reply["results"]:
             if result["status"] == "decided":
                 self.journal[result["intent_id"]] = result["verdict"]
@@ -436,10 +436,9 @@ class Device:
         return results
 
 
-def farthest(epoch: bytes | None, *places: Row | None) -> Row | None:
-    """Of the places that are of a log, the one behind the others."""
-    ours = [place for place in places if place and epoch in {None, place["epoch"]}]
-    return max(ours, key=lambda place: place["commit_seq"], default=None)
+def known_in(epoch: bytes | None, *places: Row | None) -> list[Row]:
+    """The places that are of a log."""
+    return [place for place in places if place and epoch in {None, place["epoch"]}]
 
 
 def put(held: dict[tuple[str, bytes], tuple[int, int, Row]], entity: str, row: Row) -> None:

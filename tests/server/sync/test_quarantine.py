@@ -109,6 +109,7 @@ async def test_what_a_leaver_sends_is_kept_without_effect(office: Office) -> Non
     reply = await push(tablet, first)
     assert reply.results[0].status is PushStatus.DEFERRED
     assert "manager" in reply.results[0].detail
+    assert reply.head is None, "the device keeps the places that it knows: nobody has looked whether they are had"
     assert await statuses(tablet, first, wrapped(office, submission(office, tablet, 2))) == [PushStatus.DEFERRED] * 2
     kept = await listed(office)
     assert [(each["kind"], each["state"], each["asked"]["number"], each["user_name"]) for each in kept] == [
