@@ -31,8 +31,8 @@ OLDER_BUGS: Final = (
         "a device of protocol 1 is told codes that came later",
         "it has no words for what its user must know",
         "server.sync.push",
-        "or protocol_version >= PROTOCOL_VERSION:",
-        "or protocol_version >= 1:",
+        "if protocol_version >= PROTOCOL_VERSION:",
+        "if protocol_version >= 1:",
         swarm=_HANDED,
     ),
     PlantedBug(

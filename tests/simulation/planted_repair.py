@@ -40,8 +40,12 @@ REPAIR_BUGS: Final = (
         "a repair is of another place in the log",
         "a range is ahead of the rest of its replica",
         "client_sdk.repairing",
-        "if {(now.epoch, now.cursor), (page.trailer.epoch, page.trailer.cursor)} != {(at.epoch, at.cursor)}:",
-        "if (now.epoch, now.cursor) != (at.epoch, at.cursor):",
+        """    if {(now.epoch, now.cursor), (page.trailer.epoch, page.trailer.cursor)} != {(at.epoch, at.cursor)}:
+        return None
+    if now.known is not None and page.trailer.head not in {None, now.known}:
+        return None""",
+        """    if (now.epoch, now.cursor) != (at.epoch, at.cursor):
+        return None""",
         swarm=_BUSY,
     ),
     PlantedBug(
