@@ -93,7 +93,7 @@ def _entry(kind: str, subject_id: bytes, envelope: bytes, verdict: bytes, receiv
         verdict=decode_verdict(verdict),
         captured_at_ms=sent.captured_at_ms,
         received_at_ms=received_at_ms,
-        customer_id=getattr(intent, "customer_id", None),
+        customer_id=intent.customer(),
         currency=getattr(intent, "currency", ""),
         lines=getattr(intent, "lines", ()),
     )

@@ -153,7 +153,7 @@ def _entry(envelope: IntentEnvelope, attempts: int, problem: str) -> OutboxEntry
         intent_id=envelope.id,
         kind=envelope.kind,
         subject_id=intent.lanes()[0],
-        customer_id=getattr(intent, "customer_id", None),
+        customer_id=intent.customer(),
         captured_at_ms=envelope.captured_at_ms,
         attempts=attempts,
         problem=problem,

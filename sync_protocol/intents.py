@@ -36,6 +36,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The aggregates whose order of intents must be kept: the one that it is about first, the one that it needs last."""
         raise NotImplementedError
 
+    def customer(self) -> UUID | None:
+        """The customer that it names; None where it is about an order that is known."""
+        return None
+
 
 class RequestedLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line as it was captured: `unit_price` is what the device quoted, a quotation and not an authority."""
@@ -71,6 +75,9 @@ class CreateCustomer(Intent, frozen=True, kw_only=True, tag="CreateCustomer"):
     def lanes(self) -> tuple[UUID, ...]:
         return (self.customer_id,)
 
+    def customer(self) -> UUID:
+        return self.customer_id
+
 
 class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
     """An order captured on the device, numbered from the device's own series."""
@@ -88,6 +95,9 @@ class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
 
     def lanes(self) -> tuple[UUID, ...]:
         return (self.order_id, self.customer_id)
+
+    def customer(self) -> UUID:
+        return self.customer_id
 
 
 class AmendOrder(Intent, frozen=True, kw_only=True, tag="AmendOrder"):

@@ -18,7 +18,7 @@ from server.runtime.errors import ConflictError, InvalidRequestError
 from server.sync.devices import Asker
 from server.sync.push import Handlers, Pusher
 from server.sync.quarantine import WAITING, QuarantinedIntentModel
-from sync_protocol.intents import AnyIntent, CreateCustomer, SubmitOrder
+from sync_protocol.intents import AnyIntent
 from sync_protocol.values import normal_text
 from sync_protocol.verdicts import Code, Outcome, Verdict
 from sync_protocol.wire.codec import WireError, decode, decode_verdict, encode, intent_of
@@ -80,7 +80,7 @@ async def list_quarantine(
         query = query.where(QuarantinedIntentModel.id > after_id)
     rows = (await session.execute(query)).all()
     read = [_read(row.QuarantinedIntentModel) for row in rows]
-    named = [intent.customer_id for _, intent in read if isinstance(intent, SubmitOrder | CreateCustomer)]
+    named = {intent.customer() for _, intent in read if intent is not None} - {None}
     known = await session.execute(sa.select(CustomerModel.id, CustomerModel.code).where(CustomerModel.id.in_(named)))
     codes = {row.id: row.code for row in known}
     return [
@@ -90,7 +90,7 @@ async def list_quarantine(
             intent=intent,
             user_name=row.user_name,
             device_name=row.device_name,
-            customer_code=codes.get(intent.customer_id) if isinstance(intent, SubmitOrder | CreateCustomer) else None,
+            customer_code=codes.get(intent.customer()) if intent is not None else None,
         )
         for row, (envelope, intent) in zip(rows, read, strict=True)
     ]
@@ -189,7 +189,8 @@ async def _answered(session: ReadSession, chosen: Sequence[QuarantinedIntentMode
 def _require_served(intent_id: UUID, verdict: Verdict) -> None:
     """A manager who named the wrong rep names another; the leaver's order must not be gone by that. Raises QuarantineUnfitError."""
     if _NOT_SERVED.intersection(verdict.codes):
-        raise QuarantineUnfitError({"rep_id": f"names a rep who may not ask for {intent_id}; name one who serves the customer"})
+        remedy = "name one who serves the customer, or discard it"
+        raise QuarantineUnfitError({"rep_id": f"names a rep who may not ask for {intent_id}; {remedy}"})
 
 
 async def _refuse_overtaking(session: WriteSession, chosen: Sequence[QuarantinedIntentModel]) -> None:
