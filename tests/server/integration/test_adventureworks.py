@@ -139,5 +139,6 @@ def test_a_second_run_changes_nothing(imported: Imported) -> None:
 
 
 def test_it_is_quick_and_small(imported: Imported) -> None:
-    assert imported.seconds < 60
-    assert imported.peak_mb < 500
+    """By this process's own processor time and growth: what else the machine does, and what ran here before, is no matter."""
+    assert imported.processor_seconds < 60
+    assert imported.grown_mb < 400
