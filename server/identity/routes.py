@@ -15,6 +15,7 @@ from server.identity.authentication import bearer_token
 from server.identity.credentials import hash_password
 from server.identity.devices import RevocationReason
 from server.identity.errors import OthersCodeError, OthersPasswordError, OwnDeactivationError
+from server.identity.names import CHARACTERS_MAX, LINE, UserText
 from server.identity.principals import DEVICE_HOLDERS, OFFICE, PUBLIC, Principal, Role, allow, allow_signed_in
 from server.runtime.clock import IdSource
 from server.runtime.database import Database
@@ -27,8 +28,8 @@ _EVERYBODY: Final = tuple(Role)
 
 NewPassword = Annotated[str, Meta(min_length=service.PASSWORD_CHARACTERS_MIN, max_length=service.PASSWORD_CHARACTERS_MAX)]
 GivenPassword = Annotated[str, Meta(max_length=service.PASSWORD_CHARACTERS_MAX)]
-# Litestar drops msgspec's Meta from a query parameter, so the limits of a login are said again in its own words.
-AfterLogin = Annotated[str, QueryParameter(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+# Litestar drops msgspec's Meta from a query parameter, so the limits of a login are handed to it in its own words.
+AfterLogin = Annotated[str, QueryParameter(max_length=CHARACTERS_MAX, pattern=LINE)]
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,8 +44,8 @@ class SignIn(Asked, frozen=True, kw_only=True):
 class NewUser(Asked, frozen=True, kw_only=True):
     """A rep names its `rep_id`, a buyer its `customer_id`. Without a password the user can only enrol devices."""
 
-    login: EnteredName
-    name: EnteredName
+    login: UserText
+    name: UserText
     role: Role
     password: NewPassword | None = None
     rep_id: UUID | None = None

@@ -32,6 +32,7 @@ from server.identity.errors import (
     UserNotFoundError,
 )
 from server.identity.models import DeviceModel, EnrolmentCodeModel, SessionModel, UserModel
+from server.identity.names import check_names, normal_login
 from server.identity.principals import DEVICE_HOLDERS, Principal, Role
 from server.runtime.clock import IdSource
 from server.runtime.database import Database, Identifier, ReadSession, WriteSession
@@ -63,11 +64,6 @@ class IssuedCode(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_ms: int
 
 
-def normal_login(login: str) -> str:
-    """A login in its one spelling: case does not count."""
-    return normal_text(login).casefold()
-
-
 async def create_user(
     session: WriteSession,
     *,
@@ -84,11 +80,13 @@ async def create_user(
 
     Raises UnfitUserError, LoginTakenError.
     """
+    login, name = normal_login(login), normal_text(name)
+    check_names(login, name)
     await _check_fit(session, role, rep_id, customer_id)
     user = UserModel(
         id=ids.new(),
-        login=normal_login(login),
-        name=normal_text(name),
+        login=login,
+        name=name,
         role=str(role),
         password_hash=password_hash or _UNUSABLE,
         active=True,

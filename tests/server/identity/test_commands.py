@@ -50,6 +50,24 @@ def test_an_error_speaks_of_the_option(sqlite_database_url: str, options: tuple[
     assert all(word in ended.output for word in words), ended.output
 
 
+@pytest.mark.parametrize(
+    ("login", "name", "words"),
+    [
+        ("x", "", ("name is empty",)),
+        ("x" * 500, "X", ("login has 500 characters",)),
+        ("q\nq", "Z\x01", ("login contains a control character or a line break", "name contains")),
+    ],
+)
+def test_a_login_and_a_name_are_held_to_the_limits_of_the_api(
+    database_url: str, login: str, name: str, words: tuple[str, ...]
+) -> None:
+    environment = {"ROADBOOK_DATABASE_URL": database_url, "ROADBOOK_PASSWORD": "long enough"}
+    ended = CliRunner().invoke(main, ("users", "add", login, "--name", name, "--role", "manager"), env=environment)
+    assert ended.exit_code == 1, ended.output
+    assert ended.output.count("\n") == 1
+    assert all(word in ended.output for word in words), ended.output
+
+
 async def test_a_wrong_code_lists_those_that_there_are_with_names(office: Office) -> None:
     async with office.database.read() as session:
         assert await service.id_of_code(session, "rep", " R-07 ", field="--rep") == office.rep

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from server.identity import service
+from server.identity.errors import UnfitUserError
 from server.identity.principals import Role
 from tests.support.office import Office, problem
 
@@ -52,11 +54,39 @@ async def test_a_user_must_name_what_its_role_stands_for(office: Office, role: s
         ({"login": "a\u0000b"}, "login"),
         ({"login": ""}, "login"),
         ({"login": "x" * 201}, "login"),
+        ({"login": "a\nb"}, "login"),
+        ({"name": ""}, "name"),
+        ({"name": "A\u2028B"}, "name"),
     ],
 )
 async def test_what_may_not_be_sent_is_refused_by_name(office: Office, extra: dict[str, Any], field: str) -> None:
     response = await make(office, **{"login": "x", "role": "manager", **extra})
     assert field in problem(response, 400, "invalid_request")["fields"], response.text
+
+
+@pytest.mark.parametrize(
+    ("login", "name", "wrong"),
+    [
+        (" ", "X", {"login"}),
+        ("x", "\u00a0", {"name"}),
+        ("ß" * 150, "X", {"login"}),
+        ("a\tb", "A\x9fB", {"login", "name"}),
+        ("x" * 200, "X" * 201, {"name"}),
+        ("x\ud800", "X", {"login"}),
+    ],
+)
+async def test_nobody_makes_a_user_whose_login_or_name_is_not_one_line(
+    office: Office, login: str, name: str, wrong: set[str]
+) -> None:
+    async with office.database.write() as session:
+        with pytest.raises(UnfitUserError) as refused:
+            await service.create_user(session, ids=office.ids, now_ms=0, login=login, name=name, role=Role.MANAGER)
+    assert refused.value.fields.keys() == wrong
+
+
+async def test_what_is_empty_without_its_white_space_is_refused_over_the_api_too(office: Office) -> None:
+    refused = problem(await make(office, login=" ", name="\u3000", role="manager"), 400, "unfit_user")
+    assert refused["fields"].keys() == {"login", "name"}
 
 
 async def test_an_administrator_does_not_deactivate_themselves(office: Office) -> None:
