@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from client_sdk.cli_command import command
-from client_sdk.cli_scope import lost_text
+from client_sdk.cli_scope import lost_text, removed_text
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_text import counted, instant_text
 from client_sdk.client import OrderClient
@@ -64,8 +64,8 @@ def event_text(event: Event) -> str:  # noqa: PLR0911  # one sentence for each k
         case CheckpointReached():
             changed = ", ".join(f"{entity} {count:,}" for entity, count in event.changed.items())
             return f"Up to date as of {instant_text(event.as_of_ms)}; changed: {changed or 'nothing'}."
-        case ScopeChanged(lost=lost) if lost_text(lost):
-            return f"Not yours any more, and removed from this device: {lost_text(lost)}."
+        case ScopeChanged(_, lost, is_restored) if lost_text(lost):
+            return f"{removed_text(lost, is_restored=is_restored)}."
         case ReplicaRebuilt(reason, offered):
             return f"Everything was fetched anew ({reason}); {counted(offered, 'act')} offered again."
         case ReplicaRepaired():

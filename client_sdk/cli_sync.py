@@ -8,7 +8,7 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from client_sdk.cli_command import Device, command
-from client_sdk.cli_scope import lost_text
+from client_sdk.cli_scope import removed_text
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_subjects import Subjects
 from client_sdk.cli_text import counted, instant_text
@@ -44,13 +44,13 @@ async def sync(client: OrderClient, screen: Screen) -> None:
         screen.data(await client.sync())
         return
     arrived: list[JournalEntry] = []
-    lost: list[str] = []
+    scopes: list[ScopeChanged] = []
 
     def keep(event: Event) -> None:
         if isinstance(event, VerdictArrived):
             arrived.append(event.entry)
         if isinstance(event, ScopeChanged):
-            lost.extend(event.lost)
+            scopes.append(event)
 
     subjects = Subjects(client)
     await subjects.remember()
@@ -60,7 +60,7 @@ async def sync(client: OrderClient, screen: Screen) -> None:
     finally:
         # What arrived before a network broke is decided all the same.
         await subjects.show(screen, arrived)
-        await _show_lost(client, screen, lost)
+        await _show_lost(client, screen, scopes)
     if report.deferred:
         screen.say(f"{counted(report.deferred, 'act')} could not be decided yet and will be sent again; see the outbox.", "yellow")
     in_image = f", {report.image_rows:,} of them in an image" if report.image_rows else ""
@@ -71,13 +71,15 @@ async def sync(client: OrderClient, screen: Screen) -> None:
         screen.say(f"Rows that were not as the server has them, and came anew: {report.repaired_rows:,}.", "yellow")
 
 
-async def _show_lost(client: OrderClient, screen: Screen, lost: Sequence[str]) -> None:
+async def _show_lost(client: OrderClient, screen: Screen, scopes: Sequence[ScopeChanged]) -> None:
     """What was handed over, or taken from this user otherwise, and is not on this device any more."""
-    named = lost_text(lost)
-    if named:
-        waiting = (await client.status()).receipts_waiting
-        told = "the receipts for it go with the next sync" if waiting else "the office has the receipts for it"
-        screen.say(f"Not yours any more, and removed from this device: {named}; {told}.", "yellow")
+    for is_restored in (False, True):
+        lost = [bucket for scope in scopes if scope.is_restored is is_restored for bucket in scope.lost]
+        removed = removed_text(lost, is_restored=is_restored)
+        if removed:
+            waiting = (await client.status()).receipts_waiting
+            told = "the receipts for it go with the next sync" if waiting else "the office has the receipts for it"
+            screen.say(f"{removed}; {told}.", "yellow")
 
 
 async def _sync_with_progress(client: OrderClient, screen: Screen) -> SyncReport:

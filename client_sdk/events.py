@@ -17,10 +17,14 @@ class VerdictArrived(msgspec.Struct, frozen=True):
 
 
 class ScopeChanged(msgspec.Struct, frozen=True):
-    """Buckets came into the scope, or went out of it and were purged."""
+    """Buckets came into the scope, or went out of it and were purged.
+
+    Where `is_restored`, the server was restored from a backup before it said so: what is lost it may not have, or not yet.
+    """
 
     gained: tuple[str, ...]
     lost: tuple[str, ...]
+    is_restored: bool = False
 
 
 class CheckpointReached(msgspec.Struct, frozen=True):

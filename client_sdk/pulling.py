@@ -72,6 +72,7 @@ class Puller:
         self._progress: ProgressListener = _nobody
         self._rows = 0
         self.has_offered_again = False
+        self._is_restored = False
         self.trailer: PageTrailer | None = None
         self.image_rows = 0
         self.is_rebuilt = False
@@ -187,7 +188,7 @@ class Puller:
         restored = reason is not ResyncReason.BELOW_RETENTION
         # An act of its own, which may be repeated: where a kill comes now, the next pull is told to start anew, too.
         offered = await self._store.write(_offer_again, server_time_ms) if restored else 0
-        self.has_offered_again = restored
+        self.has_offered_again = self._is_restored = restored
         self._listener(ReplicaRebuilt(reason, offered))  # before anything can fail: the next pull does not know why it is anew
         await self._images.refuse()  # where there was one, the server could not go on from it
         staging = await self._begin_afresh(anew=True)
@@ -210,10 +211,13 @@ class Puller:
         await self._offer_what_another_log_has(built[0])
         before = await self._store.write(replica.note_lost, built)
         was_replica = await self._store.read(_is_replica)
+        shown = await self._store.read(checkpoint)
+        is_restored = self._is_restored or shown.epoch not in {None, built[0].epoch}  # a kill may have come since it was said
         applied = await self._store.show_built(replica.show, built[0], before)
         self.is_rebuilt |= was_replica
+        self._is_restored = False
         await self._images.forget()
-        await self._tell(applied)
+        await self._tell(applied, is_restored=is_restored)
 
     async def _offer_what_another_log_has(self, at: Checkpoint) -> None:
         """A server that was restored before the first replica was whole cannot say so: nothing told it which log was known."""
@@ -223,12 +227,12 @@ class Puller:
         self.has_offered_again = True
         self._listener(ReplicaRebuilt(ResyncReason.EPOCH_CHANGED, offered))
 
-    async def _tell(self, applied: replica.Applied) -> None:
+    async def _tell(self, applied: replica.Applied, *, is_restored: bool = False) -> None:
         await self._erase()
         at = applied.checkpoint
         events: list[Event] = [CheckpointReached(at.cursor, at.as_of_ms, applied.changed, applied.ids)]
         if applied.gained or applied.lost:
-            events.append(ScopeChanged(applied.gained, applied.lost))
+            events.append(ScopeChanged(applied.gained, applied.lost, is_restored))
         for event in events:
             self._listener(event)
 

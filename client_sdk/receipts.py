@@ -3,10 +3,13 @@
 A receipt is written in the act that purges the bucket. It is ready to be sent once the write-ahead log, in which the
 rows may have stood, is gone too, and it stays until the server has stored it. Its id follows from what was purged
 where, so that a purge that is repeated after a kill makes the same receipt again.
+
+After a restore the server may not have a customer that this device created, until the creation that is offered again is
+decided. Whether its bucket is lost is in doubt until then, and it has its receipt when it is not.
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 from uuid import UUID
 
@@ -16,7 +19,9 @@ from client_sdk import integrity
 from client_sdk.damage import borne
 from client_sdk.integrity import Held
 from client_sdk.rows import fetch_tuples, stored_id
-from client_sdk.state import Checkpoint, Identity, checkpoint, load
+from client_sdk.state import Checkpoint, Doubted, Identity, ScopeHeld, checkpoint, load, save
+from sync_protocol.intents import CreateCustomer
+from sync_protocol.verdicts import Outcome
 from sync_protocol.wire.messages import RECEIPTS_MAX, PurgeReceipt
 
 _NAMESPACE: Final = UUID("6f0d7f3c-5a51-5b0e-9d0a-52424456a001")
@@ -27,18 +32,66 @@ def write(connection: apsw.Connection, lost: Iterable[str], at: Checkpoint) -> N
 
     A bucket of which nothing was here has a receipt too: for no rows; and so has one that a damaged file does not tell of.
     """
+    for bucket in lost:
+        _write(connection, bucket, _held(connection, bucket), at)
+
+
+def _held(connection: apsw.Connection, bucket: str) -> Held:
+    found = [Held(0, 0)]
+    with borne(connection):
+        found.append(integrity.total(connection, bucket))
+    return found[-1]
+
+
+def _write(connection: apsw.Connection, bucket: str, held: tuple[int, int], at: Checkpoint) -> None:
     identity = load(connection, Identity)
     of_whom = identity.device_id.hex if identity is not None else ""
+    receipt_id = uuid.uuid5(_NAMESPACE, f"{of_whom} {at.epoch} {at.cursor} {bucket}")
     now_ms = max(0, at.as_of_ms + (at.clock_skew_ms or 0))
-    for bucket in lost:
-        held = Held(0, 0)
-        with borne(connection):
-            held = integrity.total(connection, bucket)
-        receipt_id = uuid.uuid5(_NAMESPACE, f"{of_whom} {at.epoch} {at.cursor} {bucket}")
-        connection.execute(
-            "INSERT OR IGNORE INTO receipt (id, bucket, rows, checksum, epoch, cursor, purged_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (receipt_id.bytes, bucket, *held, at.epoch.bytes if at.epoch else b"", at.cursor, now_ms),
-        )
+    connection.execute(
+        "INSERT OR IGNORE INTO receipt (id, bucket, rows, checksum, epoch, cursor, purged_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (receipt_id.bytes, bucket, *held, at.epoch.bytes if at.epoch else b"", at.cursor, now_ms),
+    )
+
+
+def doubt(connection: apsw.Connection, lost: Collection[str], at: Checkpoint) -> frozenset[str]:
+    """Those of the lost buckets whose customer's creation has no effect at `at` yet: they are kept in mind, and have no receipt."""
+    before = load(connection, Doubted) or Doubted({})
+    doubted = {bucket: _held(connection, bucket) for bucket in lost if _is_being_created(connection, bucket, at)}
+    after = {bucket: held for bucket, held in before.held.items() if bucket not in lost} | doubted
+    if after != before.held:
+        save(connection, Doubted(after))
+    return frozenset(doubted)
+
+
+def settle(connection: apsw.Connection, at: Checkpoint) -> frozenset[str]:
+    """Let go of doubts that the scope at `at` ends; those that are lost indeed have their receipts now. Returns these."""
+    doubted = load(connection, Doubted)
+    if doubted is None or not doubted.held:
+        return frozenset()
+    scope = load(connection, ScopeHeld)
+    away = doubted.held.keys() - set(scope.buckets if scope is not None else ())
+    left = {bucket for bucket in away if _is_being_created(connection, bucket, at)}
+    for bucket in away - left:
+        _write(connection, bucket, doubted.held[bucket], at)
+    save(connection, Doubted({bucket: doubted.held[bucket] for bucket in sorted(left)}))
+    return frozenset(away - left)
+
+
+def _is_being_created(connection: apsw.Connection, bucket: str, at: Checkpoint) -> bool:
+    kind, _, key = bucket.partition(":")
+    sql = """
+        SELECT EXISTS (SELECT 1 FROM outbox WHERE kind = :kind AND subject_id = :customer)
+            OR EXISTS (SELECT 1 FROM journal WHERE kind = :kind AND subject_id = :customer
+                           AND commit_seq > :cursor AND outcome <> :rejected)
+        """
+    bound = {
+        "kind": CreateCustomer.__name__,
+        "customer": bytes.fromhex(key) if kind == "account" else b"",
+        "cursor": at.cursor,
+        "rejected": Outcome.REJECTED.value,
+    }
+    return bool(connection.execute(sql, bound).get)
 
 
 def has_unerased(connection: apsw.Connection) -> bool:

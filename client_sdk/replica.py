@@ -25,6 +25,7 @@ from client_sdk.state import (
     STAGED_SCOPE,
     Beyond,
     Checkpoint,
+    Doubted,
     ReplicaFiles,
     ScopeDigest,
     ScopeHeld,
@@ -263,13 +264,14 @@ def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTra
     assert staging.epoch != trailer.epoch or trailer.cursor >= checkpoint(connection).cursor
     at = _reach(connection, staging, trailer, clock_skew_ms)
     receipts.write(connection, _lost(before, after), at)
+    settled = receipts.settle(connection, at)
     changes = Changes()
     _purge(connection, staging.lost, _replica_table, changes)
     _forget_derived(connection, staging.lost)
     _merge_tables(connection, changes)
     clear_staging(connection)
     overlay.rebuild(connection)
-    return _applied(at, before, after, changes)
+    return _applied(at, (before, after), changes, settled)
 
 
 def complete(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> None:
@@ -288,7 +290,9 @@ def held(connection: apsw.Connection) -> tuple[Checkpoint, ScopeHeld | None]:
 def note_lost(connection: apsw.Connection, built: tuple[Checkpoint, ScopeHeld | None]) -> ScopeHeld | None:
     """Write the receipts for what the replica holds and the one that was built does not, before it goes. Safe to repeat."""
     before = load(connection, ScopeHeld)
-    receipts.write(connection, _lost(before, built[1]), built[0])
+    lost = _lost(before, built[1])
+    doubted = receipts.doubt(connection, lost, built[0])
+    receipts.write(connection, (bucket for bucket in lost if bucket not in doubted), built[0])
     return before
 
 
@@ -311,7 +315,9 @@ def show(connection: apsw.Connection, built: Checkpoint, before: ScopeHeld | Non
     changes = Changes()
     for synced in SYNCED:
         changes.add_unnamed(synced.name, connection.execute(f"SELECT count(*) FROM {synced.name}").get)  # noqa: S608  # names of the registry
-    return _applied(built, before, load(connection, ScopeHeld), changes)
+    applied = _applied(built, (before, load(connection, ScopeHeld)), changes)
+    doubted = load(connection, Doubted) or Doubted({})
+    return msgspec.structs.replace(applied, lost=tuple(bucket for bucket in applied.lost if bucket not in doubted.held))
 
 
 def _reach(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> Checkpoint:
@@ -329,13 +335,16 @@ def _reach(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, 
     return at
 
 
-def _applied(at: Checkpoint, before: ScopeHeld | None, after: ScopeHeld | None, changes: Changes) -> Applied:
+def _applied(
+    at: Checkpoint, scopes: tuple[ScopeHeld | None, ScopeHeld | None], changes: Changes, settled: Iterable[str] = ()
+) -> Applied:
+    before, after = scopes
     return Applied(
         checkpoint=at,
         changed=dict(+changes.counts),
         ids=changes.ids(),
         gained=tuple(_lost(after, before)),
-        lost=tuple(_lost(before, after)),
+        lost=tuple(sorted({*_lost(before, after), *settled})),
     )
 
 

@@ -67,6 +67,14 @@ class ScopeDigest(msgspec.Struct, frozen=True):
     digest: bytes
 
 
+class Doubted(msgspec.Struct, frozen=True):
+    """Buckets that a restored server did not give this device though it created their customers, with the rows and the checksum
+    that they had: its creations are offered again, and may bring them back.
+    """
+
+    held: dict[str, tuple[int, int]]
+
+
 class ReplicaFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Which of the numbered replica files is shown, which is being built, and the last number that was given away.
 
@@ -157,6 +165,7 @@ _DURABLE_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     ReplicaFiles: "replica_files",
     ImageDownload: "image",
     DecidedIn: "decided_in",
+    Doubted: "doubted",
 }
 _REPLICA_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Checkpoint: "checkpoint",

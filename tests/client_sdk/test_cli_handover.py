@@ -146,3 +146,5 @@ def test_one_that_follows_is_told_what_was_removed_and_not_what_came() -> None:
     said = "Not yours any more, and removed from this device: 2 customers with all their orders, 1 location's stock."
     assert event_text(lost) == said
     assert event_text(ScopeChanged(("account:00",), ())) == ""
+    restored = ScopeChanged((), ("account:00",), is_restored=True)
+    assert event_text(restored).startswith("The server was restored from a backup and does not have it, or not yet, or ")

@@ -15,8 +15,9 @@ from client_sdk.errors import BadReplyError, DeviceRevokedError, ServerUnreachab
 from client_sdk.events import Event, ReplicaRebuilt, ReplicaRepaired
 from client_sdk.pages import Page
 from client_sdk.repairing import replace_ranges
-from client_sdk.state import Checkpoint, Incarnation, checkpoint, load, note_damage
+from client_sdk.state import Checkpoint, Identity, Incarnation, checkpoint, load, note_damage
 from client_sdk.transport import HttpEndpoint
+from server.identity.models import DeviceModel
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.entities.pricing import PriceEntry
@@ -107,10 +108,12 @@ async def put_back(world: World, *, after: int) -> None:
 
 async def know_again(world: World, device: OrderClient) -> None:
     """The backup knows the device as it is: it has not pushed since."""
-    incarnation = device._store.read_now(load, Incarnation)
+    incarnation, identity = device._store.read_now(load, Incarnation), device._store.read_now(load, Identity)
     assert incarnation is not None
+    assert identity is not None
+    known = sa.update(DeviceModel).where(DeviceModel.id == identity.device_id).values(incarnation=incarnation.present)
     async with world.database.write() as session:
-        await session.execute(sa.text("UPDATE device SET incarnation = :now"), {"now": incarnation.present})
+        await session.execute(known)
 
 
 async def accepted_order(device: OrderClient, world: World) -> str:

@@ -1,0 +1,126 @@
+"""The server was restored and does not have customers that devices hold: whether they are lost is known when all have synced."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from client_sdk import NewCustomer, OrderClient, receipts
+from client_sdk.events import Event, ScopeChanged
+from server.customers.models import RepTerritoryModel
+from server.runtime.rows import table_of
+from sync_protocol.entities.customers import Address, Contact, Customer
+from sync_protocol.verdicts import Outcome
+from tests.support.world import World
+from tests.sync.test_restore import restore
+from tests.sync.test_restore_by_hand import head_of, know_again, put_back
+
+Restore = Callable[..., Awaitable[None]]
+
+
+async def as_told(world: World, _head: int, *_devices: OrderClient) -> None:
+    await restore(world)
+
+
+async def by_hand(world: World, head: int, *devices: OrderClient) -> None:
+    await put_back(world, after=head)
+    for device in devices:
+        await know_again(world, device)
+
+
+RESTORES = (as_told, by_hand)
+
+
+async def create(device: OrderClient, world: World) -> UUID:
+    territory = world.company.territories[0].id
+    new = NewCustomer(name="Nieuw", street="S", postal_code="1", city="C", country="NL", contact_name="N", territory_id=territory)
+    return (await device.create_customer(new)).id
+
+
+async def forget_customer(world: World, customer_id: UUID) -> None:
+    async with world.database.write() as session:
+        for kind, column in ((Contact, "customer_id"), (Address, "customer_id"), (Customer, "id")):
+            table = table_of(kind)
+            await session.execute(sa.delete(table).where(table.c[column] == customer_id))
+        await session.execute(sa.text("DELETE FROM intent_record"))
+
+
+async def erased(world: World) -> dict[str, int]:
+    async with world.database.read() as session:
+        rows = await session.execute(sa.text("SELECT bucket, rows FROM purge_receipt"))
+        return {row.bucket: row.rows for row in rows}
+
+
+def lost(events: list[Event]) -> list[tuple[tuple[str, ...], bool]]:
+    return [(event.lost, event.is_restored) for event in events if isinstance(event, ScopeChanged) and event.lost]
+
+
+@pytest.mark.parametrize("put", RESTORES)
+async def test_a_customer_that_is_created_again_was_never_lost(world: World, tmp_path: Path, put: Restore) -> None:
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await device.sync()
+        head = await head_of(world)
+        made = await create(device, world)
+        await device.sync()
+        await forget_customer(world, made)
+        await put(world, head, device)
+        events: list[Event] = []
+        device.subscribe(events.append)
+        report = await device.sync()
+        assert [entry.verdict.outcome for entry in report.verdicts] == [Outcome.ACCEPTED]
+        assert (report.lost, lost(events)) == ((), [])
+        assert (await device.customer(made)).name == "Nieuw"
+        assert device._store.read_now(receipts.count) == 0
+        assert await erased(world) == {}
+        await world.change(Customer, made, territory_id=world.company.territories[1].id)
+        await device.sync()
+        assert lost(events) == [((f"account:{made.hex}",), False)]
+        assert await erased(world) == {f"account:{made.hex}": 3}
+
+
+@pytest.mark.parametrize("put", RESTORES)
+async def test_a_customer_that_was_handed_over_has_its_receipt_when_its_creation_is_answered_again(
+    world: World, tmp_path: Path, put: Restore
+) -> None:
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await device.sync()
+        head = await head_of(world)
+        made = await create(device, world)
+        await device.sync()
+        events: list[Event] = []
+        device.subscribe(events.append)
+        await put(world, head, device)
+        await world.change(Customer, made, territory_id=world.company.territories[1].id)
+        await device.sync()
+        assert [buckets for buckets, _ in lost(events)] == [(f"account:{made.hex}",)]
+        assert await erased(world) == {f"account:{made.hex}": 3}
+        assert await device.customers("Nieuw") == []
+
+
+@pytest.mark.parametrize("put", RESTORES)
+async def test_another_rep_is_told_that_a_restored_server_does_not_have_a_customer_yet(
+    world: World, tmp_path: Path, put: Restore
+) -> None:
+    async with world.database.write() as session:
+        session.add(RepTerritoryModel(rep_id=world.company.reps[1].id, territory_id=world.company.territories[0].id))
+    one = await world.enrolled_device("rep0", tmp_path / "one.db")
+    other = await world.enrolled_device("rep1", tmp_path / "other.db")
+    async with one, other:
+        await other.sync()
+        head = await head_of(world)
+        made = await create(one, world)
+        await one.sync()
+        await other.sync()
+        await forget_customer(world, made)
+        await put(world, head, one, other)
+        events: list[Event] = []
+        other.subscribe(events.append)
+        await other.sync()
+        assert lost(events) == [((f"account:{made.hex}",), True)]
+        assert await erased(world) == {f"account:{made.hex}": 3}, "the rows are gone from its files all the same"
+        await one.sync()
+        await other.sync()
+        assert (await other.customer(made)).name == "Nieuw"
+        assert len(lost(events)) == 1
