@@ -4,13 +4,14 @@ import asyncio
 from contextlib import suppress
 
 from client_sdk.cli_command import command
-from client_sdk.cli_scope import lost_text, removed_text
+from client_sdk.cli_scope import lost_text, removed_text, restored_text
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_text import counted, instant_text
 from client_sdk.client import OrderClient
 from client_sdk.errors import NotEnrolledError
 from client_sdk.events import (
     CheckpointReached,
+    DeviceRenewed,
     Event,
     IntentTooLarge,
     ReplicaDamaged,
@@ -66,8 +67,8 @@ def event_text(event: Event) -> str:  # noqa: PLR0911  # one sentence for each k
             return f"Up to date as of {instant_text(event.as_of_ms)}; changed: {changed or 'nothing'}."
         case ScopeChanged(_, lost, is_restored) if lost_text(lost):
             return f"{removed_text(lost, is_restored=is_restored)}."
-        case ReplicaRebuilt(reason, offered):
-            return f"Everything was fetched anew ({reason}); {counted(offered, 'act')} offered again."
+        case ReplicaRebuilt() | DeviceRenewed():
+            return restored_text(event)
         case ReplicaRepaired():
             return f"{counted(sum(event.changed.values()), 'row')} were not as the server has them, and came anew."
         case ReplicaDamaged(cause):

@@ -1,10 +1,12 @@
-"""What went out of a device's scope, in words."""
+"""What went out of a device's scope, and what became of it after a restore, in words."""
 
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from client_sdk.cli_text import counted
+from client_sdk.events import DeviceRenewed, ReplicaRebuilt
+from sync_protocol.wire.messages import ResyncReason
 
 _KINDS: Final = {
     "account": ("customer with all orders", "customers with all their orders"),
@@ -26,3 +28,17 @@ def removed_text(buckets: Iterable[str], *, is_restored: bool) -> str:
     restored = "The server was restored from a backup and does not have it, or not yet, or it is not yours any more"
     reason = f"{restored}; it is" if is_restored else "Not yours any more, and"
     return f"{reason} removed from this device: {named}" if named else ""
+
+
+def restored_text(event: ReplicaRebuilt | DeviceRenewed) -> str:
+    """Why a device begins anew, or is another one."""
+    if isinstance(event, DeviceRenewed):
+        cause = "The file of this device is a copy or was restored, or the server was restored"
+        return f"{cause}: it is a new device now, and its new orders are numbered {event.number_prefix}-000001 and on."
+    if event.reason is ResyncReason.BELOW_RETENTION:
+        return "This device was away for longer than the server keeps changes: everything is fetched anew."
+    offered = event.offered_again
+    again = f"; {offered:,} acts that it had decided are offered again, and their verdicts told again" if offered else ""
+    if offered == 1:
+        again = "; 1 act that it had decided is offered again, and its verdict told again"
+    return f"The server was restored from a backup: everything is fetched anew{again}."

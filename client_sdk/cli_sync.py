@@ -8,12 +8,12 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from client_sdk.cli_command import Device, command
-from client_sdk.cli_scope import removed_text
+from client_sdk.cli_scope import removed_text, restored_text
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_subjects import Subjects
 from client_sdk.cli_text import counted, instant_text
 from client_sdk.client import OrderClient
-from client_sdk.events import Event, ScopeChanged, SyncProgress, SyncReport, VerdictArrived
+from client_sdk.events import DeviceRenewed, Event, ReplicaRebuilt, ScopeChanged, SyncProgress, SyncReport, VerdictArrived
 from client_sdk.journal import JournalEntry
 from client_sdk.status import DeviceStatus
 
@@ -45,12 +45,15 @@ async def sync(client: OrderClient, screen: Screen) -> None:
         return
     arrived: list[JournalEntry] = []
     scopes: list[ScopeChanged] = []
+    causes: list[ReplicaRebuilt | DeviceRenewed] = []
 
     def keep(event: Event) -> None:
         if isinstance(event, VerdictArrived):
             arrived.append(event.entry)
         if isinstance(event, ScopeChanged):
             scopes.append(event)
+        if isinstance(event, ReplicaRebuilt | DeviceRenewed):
+            causes.append(event)
 
     subjects = Subjects(client)
     await subjects.remember()
@@ -58,6 +61,8 @@ async def sync(client: OrderClient, screen: Screen) -> None:
     try:
         report = await _sync_with_progress(client, screen)
     finally:
+        for cause in causes:
+            screen.say(restored_text(cause), "yellow")
         # What arrived before a network broke is decided all the same.
         await subjects.show(screen, arrived)
         await _show_lost(client, screen, scopes)

@@ -28,6 +28,7 @@ from client_sdk.events import (
     Event,
     IntentTooLarge,
     Listener,
+    ReplicaRebuilt,
     ReplicaRepaired,
     ScopeChanged,
     SyncProgress,
@@ -53,6 +54,7 @@ from sync_protocol.wire.messages import (
     PushRequest,
     PushResult,
     PushStatus,
+    ResyncReason,
     StallReport,
 )
 from sync_protocol.wire.version import PROTOCOL_VERSION
@@ -84,6 +86,8 @@ class Engine:
         self._verifier = Verifier(Ports(self._answering, self._pull_on, self._tell), store, surroundings, self.flow)
         self._repaired_rows = 0
         self._lost: tuple[str, ...] = ()
+        self._is_restored, self._offered_again = False, 0
+        self._new_prefix = ""
         self._shown: tuple[Identity, Incarnation] | None = None
 
     async def sync(self, progress: ProgressListener) -> SyncReport:
@@ -92,6 +96,7 @@ class Engine:
         Where the push fails the pull is tried all the same; the first error is raised after both.
         """
         async with self._running:
+            self._new_prefix = ""
             try:
                 return await self._sync_as_one(progress)
             except DeviceRevokedError as error:
@@ -121,6 +126,7 @@ class Engine:
         failure: RoadbookError | None = None
         self._push_again = False
         self._repaired_rows, self._lost = 0, ()
+        self._is_restored, self._offered_again = False, 0
         self._puller.begin_report()
         try:
             await self._push(verdicts, progress)
@@ -147,6 +153,9 @@ class Engine:
             is_rebuilt=self._puller.is_rebuilt,
             repaired_rows=self._repaired_rows,
             lost=self._lost,
+            is_restored=self._is_restored,
+            offered_again=self._offered_again,
+            new_number_prefix=self._new_prefix,
         )
 
     def _tell(self, event: Event) -> None:
@@ -155,6 +164,9 @@ class Engine:
             self._repaired_rows += sum(event.changed.values())
         if isinstance(event, ScopeChanged):
             self._lost += event.lost
+        if isinstance(event, ReplicaRebuilt):
+            self._is_restored |= event.reason is not ResyncReason.BELOW_RETENTION
+            self._offered_again += event.offered_again
         self._listener(event)
 
     async def _look(self, progress: ProgressListener) -> int:
@@ -216,6 +228,7 @@ class Engine:
             wipe_lock=enrolment.wipe_lock,
         )
         await self._store.write(take_identity, renewed, Incarnation(enrolment.incarnation, enrolment.incarnation))
+        self._new_prefix = renewed.number_prefix
         self._listener(DeviceRenewed(renewed.number_prefix))
 
     async def _push(self, verdicts: list[JournalEntry], progress: ProgressListener) -> None:

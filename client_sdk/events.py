@@ -70,7 +70,9 @@ class ReplicaDiffers(msgspec.Struct, frozen=True):
 
 
 class DeviceRenewed(msgspec.Struct, frozen=True):
-    """Another copy of this device had synced, so this one became a new device with a number prefix of its own."""
+    """Another copy of this device had synced, or the server was restored to before its last push: it became a new device with a
+    number prefix of its own.
+    """
 
     number_prefix: str
 
@@ -151,7 +153,9 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `image_rows` of the rows came in an image. `is_rebuilt` says that the replica was fetched anew, because the server said so or
     its file was damaged; `repaired_rows` are those that were found not to be as the server has them, and are now. `lost` are the
-    buckets that went out of the scope and were purged.
+    buckets that went out of the scope and were purged. `is_restored` says that the server was found to be restored from a backup,
+    and `offered_again` how many intents that it had decided were sent again, whose verdicts are in `verdicts` once more;
+    `new_number_prefix` that this device became a new one, as in DeviceRenewed.
     """
 
     rows: int
@@ -163,6 +167,9 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     is_rebuilt: bool = False
     repaired_rows: int = 0
     lost: tuple[str, ...] = ()
+    is_restored: bool = False
+    offered_again: int = 0
+    new_number_prefix: str = ""
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
