@@ -177,8 +177,8 @@ class Screen:
             self.console.print(Text.assemble("    ", *change_text(change, subject)))
         if entry.verdict.detail:
             self.say(f"    {entry.verdict.detail}", "dim")
-        for code in entry.verdict.codes:
-            self.say(f"    {remedy(code)}", "italic")
+        for said in entry.verdict.remedies():
+            self.say(f"    {said}", "italic")
 
     def drafts(self, drafts: Iterable[DraftView], whose: Mapping[UUID, str]) -> None:
         rows = [

@@ -70,7 +70,7 @@ REMEDIES: Final = MappingProxyType(
         Code.DEPENDENCY_REFUSED: "It needs something that was refused before. Mend that first, then submit this again.",
         Code.UNKNOWN_TERRITORY: "The territory is not one of yours any more. Sync, choose another and enter it again.",
         Code.CUSTOMER_EXISTS: "A customer with this id exists already. Sync and use that one.",
-        Code.UNKNOWN_CUSTOMER: "The customer was removed. Sync, choose another customer and submit again.",
+        Code.UNKNOWN_CUSTOMER: "The server has no such customer, or not yet. Sync, and submit again or choose another.",
         Code.CUSTOMER_CLOSED: "The account is closed. Ask your manager to reopen it, then submit again.",
         Code.ORDER_EXISTS: "An order with this id exists already. Amend that one.",
         Code.UNKNOWN_ORDER: "The order is not known to the server. Submit it again as a new order.",
@@ -91,6 +91,10 @@ REMEDIES: Final = MappingProxyType(
         Code.BACKORDERED: "Part of it is not in stock and follows later. Tell the customer, or amend the quantity.",
     }
 )
+
+DISCARDED_BY_MANAGER: Final = "a manager discarded it"
+"""How the detail of a verdict begins that a manager gave to what waited in the quarantine; the reason follows."""
+_DISCARDED_REMEDY: Final = "A manager looked at it and decided so. Ask them before you enter it again."
 
 UNKNOWN_REMEDY: Final = "This app is too old to say more. Update it, or ask the office."
 
@@ -149,7 +153,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     refused_intent_id: UUID | None = None
 
     def remedies(self) -> tuple[str, ...]:
-        """What the user can do, one sentence for each code."""
+        """What the user can do, one sentence for each code; one for what a manager discarded, whatever the code."""
+        if self.detail.startswith(DISCARDED_BY_MANAGER):
+            return (_DISCARDED_REMEDY,)
         return tuple(remedy(code) for code in self.codes)
 
     def for_protocol(self, protocol_version: int) -> "Verdict":

@@ -20,7 +20,7 @@ from server.sync.push import Handlers, Pusher
 from server.sync.quarantine import WAITING, QuarantinedIntentModel
 from sync_protocol.intents import AnyIntent
 from sync_protocol.values import normal_text
-from sync_protocol.verdicts import Code, Outcome, Verdict
+from sync_protocol.verdicts import DISCARDED_BY_MANAGER, Code, Outcome, Verdict
 from sync_protocol.wire.codec import WireError, decode, decode_verdict, encode, intent_of
 from sync_protocol.wire.messages import IntentEnvelope, PushResult
 
@@ -146,7 +146,7 @@ async def discard(session: WriteSession, intent_ids: Sequence[UUID], *, reason: 
             outcome=Outcome.REJECTED,
             decided_at_ms=now_ms,
             codes=(Code.NOT_PERMITTED,),
-            detail=f"a manager discarded it: {normal_text(reason)}",
+            detail=f"{DISCARDED_BY_MANAGER}: {normal_text(reason)}",
         )
         session.add(_record_of(stored, verdict, place))
         _note(stored, DISCARDED, user_id=user_id, reason=reason, now_ms=now_ms)

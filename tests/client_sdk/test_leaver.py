@@ -1,13 +1,16 @@
 """The device of a user who left: what a manager decided of its orders is not shown as if it still waited to be sent."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from client_sdk import OrderClient
+from client_sdk.cli_sync import journal
 from client_sdk.errors import DeviceRevokedError
 from client_sdk.transport import HttpEndpoint
 from server.runtime.database import Database
+from tests.client_sdk.test_cli_handover import says, take
 from tests.support.management import managing
 from tests.support.world import SERVER_URL, World
 
@@ -42,3 +45,27 @@ async def test_an_order_that_a_manager_released_is_not_shown_as_unsent(sqlite_da
         shown = {view.order.id: (view.pending, view.is_unsent) for view in await device.orders()}
         assert shown == {first.subject_id: (True, False), second.subject_id: (True, True)}
         assert [entry.verdict.outcome for entry in await device.journal()] == ["accepted"]
+
+
+async def test_an_order_that_a_manager_discarded_is_not_explained_by_a_territory(
+    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = await World.found(database)
+    endpoint_for = partial(HttpEndpoint, transport=world.http_transport())
+    opening = OrderClient.open(tmp_path / "device.db", clock=world.clock, endpoint_for=endpoint_for, inline=True)
+    async with await opening as device, managing(world) as manager:
+        identity = await device.enrol(SERVER_URL, await world.code_for("rep0"), "tablet")
+        await device.sync()
+        await take(device, world, 0, 1)
+        await manager.post(f"/devices/{identity.device_id}/revocation", reason="left")
+        with pytest.raises(DeviceRevokedError):
+            await device.sync()
+        (waiting,) = await device.outbox()
+        body = {"intent_ids": [str(waiting.intent_id)], "reason": "never ordered"}
+        assert (await manager.client.post("/quarantine/discard", json=body)).status_code == 200
+        with pytest.raises(DeviceRevokedError):
+            await device.sync()
+        said = await says(capsys, journal, device, limit=20)
+        assert "a manager discarded it: never ordered" in said
+        assert "Ask them before you enter it again." in said
+        assert "territory" not in said

@@ -176,7 +176,8 @@ async def test_a_discarded_intent_is_rejected_for_good_with_the_reason(office: O
     (result,) = (await push(tablet, envelope)).results
     verdict = decode_verdict(result.verdict)
     assert (verdict.outcome, verdict.codes) == (Outcome.REJECTED, (Code.NOT_PERMITTED,))
-    assert "never ordered" in verdict.detail
+    assert verdict.detail == "a manager discarded it: never ordered"
+    assert verdict.remedies() == ("A manager looked at it and decided so. Ask them before you enter it again.",)
     assert await orders(office) == []
     items = (await office.client.get("/verdicts?outcome=rejected", headers=office.as_(Role.MANAGER))).json()["items"]
     assert [each["intent_id"] for each in items] == [str(envelope.id)]
