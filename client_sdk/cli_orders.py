@@ -11,7 +11,7 @@ from client_sdk.cli_command import Lines, command, lines_argument, products_of
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_subjects import GONE_CUSTOMER
 from client_sdk.client import OrderClient
-from client_sdk.drafts import DraftView
+from client_sdk.drafts import DraftState, DraftView
 from client_sdk.errors import CustomerGoneError, RoadbookError, UnknownRowError
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer
@@ -96,6 +96,9 @@ async def drafts(client: OrderClient, screen: Screen, *, discard: str) -> None:
         screen.data(found)
     else:
         screen.drafts(found, await _whose(client, found))
+        returned = [view.number for view in found if view.state is DraftState.RETURNED]
+        if returned:
+            screen.say(f"What one asked for, and what became of it: roadbook device journal {returned[0]}", "dim")
 
 
 async def _whose(client: OrderClient, drafts: Iterable[DraftView]) -> dict[UUID, str]:

@@ -21,6 +21,8 @@ from client_sdk.status import DeviceStatus
 from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Customer, CustomerStatus
 from sync_protocol.entities.orders import OrderStatus
+from sync_protocol.intents import RequestedLine
+from sync_protocol.rules.documents import quotation
 from sync_protocol.rules.order_review import OrderDecision
 from sync_protocol.values import amount_text
 from sync_protocol.verdicts import Change, Code, Outcome, remedy
@@ -179,6 +181,24 @@ class Screen:
             self.say(f"    {entry.verdict.detail}", "dim")
         for said in entry.verdict.remedies():
             self.say(f"    {said}", "italic")
+
+    def requested(self, lines: Sequence[RequestedLine], currency: str, products: Mapping[UUID, Product]) -> None:
+        """What an intent asked for; without prices where the currency went with its order."""
+        quoted = quotation(lines, currency) if currency else None
+        amounts = [amount_text(line.amount_minor, currency) for line in quoted.lines] if quoted else [""] * len(lines)
+        rows = [
+            (
+                _sku(products, line.product_id),
+                _name(products, line.product_id),
+                f"{line.quantity:,}",
+                unit_price_text(line.unit_price, currency) if currency else "",
+                amount,
+            )
+            for line, amount in zip(lines, amounts, strict=True)
+        ]
+        self.table(("SKU", "Product", ">Quantity", ">Price", ">Amount"), rows, "It has no lines.")
+        if quoted:
+            self.console.print(Text.assemble("Total ", (amount_text(quoted.total_minor, currency), "bold")))
 
     def drafts(self, drafts: Iterable[DraftView], whose: Mapping[UUID, str]) -> None:
         rows = [

@@ -48,6 +48,18 @@ class Subjects:
         for entry in entries:
             screen.verdict(entry, await self.of(entry))
 
+    async def show_with_lines(self, screen: Screen, entries: Iterable[JournalEntry]) -> None:
+        """As `show`, and what each asked for as it was captured: it is passed on, or entered again, from here."""
+        for entry in entries:
+            subject = await self.of(entry)
+            screen.verdict(entry, subject)
+            products = {}
+            for line in entry.lines:
+                with suppress(UnknownRowError):
+                    products[line.product_id] = await self._client.product(line.product_id)
+            if entry.lines:
+                screen.requested(entry.lines, subject.currency, products)
+
     async def of(self, entry: JournalEntry) -> Subject:
         """An order, one that came back as a draft, a customer, or what the intent itself says."""
         if entry.kind == CreateCustomer.__name__:

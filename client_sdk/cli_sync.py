@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 import click
 import msgspec
@@ -13,10 +14,13 @@ from client_sdk.cli_screen import Screen
 from client_sdk.cli_subjects import Subjects
 from client_sdk.cli_text import counted, instant_text
 from client_sdk.client import OrderClient
+from client_sdk.errors import UnknownRowError
 from client_sdk.events import DeviceRenewed, Event, ReplicaRebuilt, ScopeChanged, SyncProgress, SyncReport, VerdictArrived
 from client_sdk.journal import JournalEntry
 from client_sdk.status import DeviceStatus
+from sync_protocol.verdicts import Code
 
+_JOURNAL_MAX: Final = 10_000
 _PHASES: Final = {"push": "sending", "image": "downloading", "pull": "receiving"}
 
 
@@ -101,17 +105,29 @@ async def _sync_with_progress(client: OrderClient, screen: Screen) -> SyncReport
         return await client.sync(progress=show)
 
 
-@command("roadbook device journal", "roadbook device journal --limit 5 --json")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most so many.")
-async def journal(client: OrderClient, screen: Screen, limit: int) -> None:
-    """List the verdicts that came back, newest first, each with what to do about it."""
-    entries = await client.journal(limit=limit)
+@command("roadbook device journal", "roadbook device journal R17-000005", "roadbook device journal --limit 5 --json")
+@click.argument("number", default="")
+@click.option("--limit", type=click.IntRange(1, _JOURNAL_MAX), default=20, show_default=True, help="At most so many.")
+async def journal(client: OrderClient, screen: Screen, *, number: str, limit: int) -> None:
+    """List the verdicts that came back, newest first, each with what to do about it; of one order, with its lines as captured."""
+    subject_id = await _subject_of(client, number) if number else None
+    entries = await client.journal(limit=limit, subject_id=subject_id)
     if screen.as_json:
         screen.data(entries)
+    elif number:
+        await Subjects(client).show_with_lines(screen, entries)
     elif entries:
         await Subjects(client).show(screen, entries)
     else:
         screen.say("No verdicts yet: submit an order and sync.", "dim")
+
+
+async def _subject_of(client: OrderClient, number: str) -> UUID:
+    for entry in await client.journal(limit=_JOURNAL_MAX):
+        given = (change.after for change in entry.verdict.changes if change.code is Code.NUMBER_CHANGED)
+        if number in {entry.order_number, *given}:
+            return entry.subject_id
+    raise UnknownRowError("verdict of an order", number)
 
 
 @command("roadbook device outbox")

@@ -13,7 +13,7 @@ from client_sdk.cli_follow import event_text
 from client_sdk.cli_orders import drafts, mend, orders
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_sync import journal, sync
-from client_sdk.errors import CustomerGoneError, ServerBusyError
+from client_sdk.errors import CustomerGoneError, ServerBusyError, UnknownRowError
 from client_sdk.events import ScopeChanged
 from client_sdk.replica_file import shown_path
 from server.runtime.database import Database
@@ -67,7 +67,7 @@ async def test_a_sync_says_what_it_removed_and_names_whose_the_orders_were(
         assert "SKU-0 Product 0: 12 ordered → 2 follow later" in said
         assert "Not yours any more, and removed from this device: 2 customers with all their orders; " in said
         assert "the office has the receipts for it" in said
-        later = await says(capsys, journal, device, limit=20)
+        later = await says(capsys, journal, device, number="", limit=20)
         assert f"submit order R1-000001 for {GONE}" in later, "the name of a customer that was purged is kept nowhere"
         assert "SKU-0 Product 0: 12 ordered → 2 follow later" in later
         assert "removed" not in await says(capsys, sync, device)
@@ -97,6 +97,28 @@ async def test_a_draft_that_came_back_says_whose_it_was(
                 await act()
         assert await device.drafts() == [before]
         assert (await device.journal(subject_id=order_id))[0].customer_id == world.company.customers[0].id
+
+
+async def test_the_journal_shows_what_to_pass_on_of_an_order_that_a_handover_refused(
+    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = await World.found(database)
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device, managing(world) as manager:
+        await device.sync()
+        await manager.move(0, to=1, late_orders="refuse")
+        world.clock.advance(HOUR_MS)
+        await take(device, world, 0, 12)
+        await take(device, world, 1, 1)
+        await device.sync()
+        assert "roadbook device journal R1-000001" in await says(capsys, drafts, device, discard="")
+        said = await says(capsys, journal, device, number="R1-000001", limit=20)
+        assert "submit order R1-000001" in said
+        assert "Pass it on to the new rep." in said
+        assert ["SKU-0", "Product", "0", "12", "0.90", "EUR", "10.80", "EUR"] in [line.split() for line in said.splitlines()]
+        assert "Total 10.80 EUR" in said
+        assert "R1-000002" not in said
+        with pytest.raises(UnknownRowError, match="no verdict of an order R1-000009 on this device"):
+            await says(capsys, journal, device, number="R1-000009", limit=20)
 
 
 class Unpushed(UnreportedEndpoint):

@@ -65,7 +65,7 @@ async def test_an_order_that_a_manager_discarded_is_not_explained_by_a_territory
         assert (await manager.client.post("/quarantine/discard", json=body)).status_code == 200
         with pytest.raises(DeviceRevokedError):
             await device.sync()
-        said = await says(capsys, journal, device, limit=20)
+        said = await says(capsys, journal, device, number="", limit=20)
         assert "a manager discarded it: never ordered" in said
         assert "Ask them before you enter it again." in said
         assert "territory" not in said
