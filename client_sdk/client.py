@@ -18,6 +18,7 @@ from client_sdk.catalog import OrderView
 from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock, SystemTimer, Timer
 from client_sdk.drafts import DraftLine, DraftView
 from client_sdk.engine import Engine, take_identity
+from client_sdk.entries import checked
 from client_sdk.errors import DeviceWipedError, InvalidEntryError, RoadbookError, StoreError, SyncStalledError
 from client_sdk.events import Listener, Listeners, ReplicaDamaged, SyncProgress, SyncReport, Verification
 from client_sdk.follow import POLL_SECONDS, Follower, Ports, running
@@ -37,6 +38,7 @@ from sync_protocol.entities.catalog import Pack, Product
 from sync_protocol.entities.customers import Address, Contact, Customer, Territory
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.rules.order_review import OrderDecision
+from sync_protocol.values import normal_text
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import PAGE_ROWS_MAX, EnrolRequest
 from sync_protocol.wire.version import PROTOCOL_VERSION
@@ -168,12 +170,13 @@ class OrderClient:
         """Make this a device of the user whom the code was made for.
 
         Raises EnrolmentRefusedError, ServerUnreachableError, BadReplyError, AppTooOldError, StoreTakenError, InvalidEntryError
-        for an address that is none, and DeviceWipedError while the server has not heard yet that this device has erased itself.
+        for an address, a code or a name that is none, and DeviceWipedError while the server has not heard yet that this device has
+        erased itself.
         """
         _require_address(server_url)
+        request = checked(EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name=normal_text(device_name)))
         if not await wipe.confirm(self._store.path, self._endpoint_for):
             raise DeviceWipedError
-        request = EnrolRequest(protocol_version=PROTOCOL_VERSION, code=code, device_name=device_name)
         endpoint = self._endpoint_for(server_url.rstrip("/"), "")
         try:
             enrolment = await endpoint.enrol(request)
@@ -183,7 +186,7 @@ class OrderClient:
         identity = Identity(
             server_url=server_url.rstrip("/"),
             device_id=enrolment.device_id,
-            device_name=device_name,
+            device_name=request.device_name,
             token=enrolment.token,
             user_id=enrolment.user_id,
             user_name=enrolment.user_name,

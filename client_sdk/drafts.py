@@ -10,6 +10,7 @@ import msgspec
 
 from client_sdk import outbox
 from client_sdk.clock import Surroundings
+from client_sdk.entries import unfit
 from client_sdk.errors import CustomerGoneError, DraftClosedError, EmptyOrderError, InvalidEntryError, NoPriceError, UnknownRowError
 from client_sdk.quoting import Terms, entries_of, facts_for, known_terms, quote, terms_for
 from client_sdk.rows import fetch_one, fetch_tuples, stored_id
@@ -141,7 +142,7 @@ def set_text(connection: apsw.Connection, order_id: UUID, column: str, text: str
     try:
         entered = msgspec.convert(normal_text(text), _TEXTS[column])
     except msgspec.ValidationError as error:
-        raise InvalidEntryError(f"{column}: {error}") from error
+        raise unfit(error, column) from error
     connection.execute(f"UPDATE draft SET {column} = ? WHERE order_id = ?", (entered, order_id.bytes))  # noqa: S608  # one of two names
     _touch(connection, order_id, surroundings)
 

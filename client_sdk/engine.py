@@ -277,7 +277,7 @@ def take_identity(connection: apsw.Connection, identity: Identity, incarnation: 
     """Be this device from now on. Raises StoreTakenError: a file is one user's for ever, with the orders in it."""
     before = load(connection, Identity)
     if before is not None and before.user_id != identity.user_id:
-        raise StoreTakenError(before.user_name)
+        raise StoreTakenError(before.user_name, identity.user_name, identity.device_name)
     save(connection, identity)
     save(connection, incarnation)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from client_sdk import overlay
 from client_sdk.clock import Surroundings
-from client_sdk.errors import InvalidEntryError
+from client_sdk.entries import unfit
 from client_sdk.rows import fetch_tuples
 from client_sdk.state import checkpoint, note_change
 from sync_protocol.intents import AnyIntent, SubmitOrder
@@ -55,7 +55,7 @@ def enqueue(connection: apsw.Connection, intent: AnyIntent, surroundings: Surrou
         body = encode(intent)
         decode_intent(body)
     except (WireError, UnicodeEncodeError) as error:
-        raise InvalidEntryError(str(error)) from error
+        raise unfit(error) from error
     at = checkpoint(connection)
     envelope = IntentEnvelope(
         id=surroundings.ids.new(),

@@ -69,8 +69,11 @@ async def test_a_file_belongs_to_one_user_with_the_orders_in_it(world: World, tm
         await device.sync()
         await order(device, world)
         mine = (await device.status()).identity
-        with pytest.raises(StoreTakenError, match="REP0"):
+        with pytest.raises(StoreTakenError) as taken:
             await device.enrol(SERVER_URL, await world.code_for("rep1"), "other")
+        said = str(taken.value)
+        assert said.startswith("this file belongs to REP0, whose orders may still be in it")
+        assert "The code is spent: ask a manager for a new one, and to revoke the device «other» of REP1" in said
         assert (await device.status()).identity == mine
         assert len(await device.outbox()) == 1
         await device.enrol(SERVER_URL, await world.code_for("rep0"), "again")
@@ -213,24 +216,48 @@ async def test_a_price_names_its_list_and_the_next_cheaper_quantity(world: World
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("name", ""), ("name", "x" * 201), ("country", "Belgium"), ("email", "a\0b"), ("note", "x" * 4_001), ("city", "\x07")],
+    ("field", "value", "said"),
+    [
+        ("name", "", "name: is empty"),
+        ("name", "x" * 201, "name: has more than 200 characters"),
+        ("country", "Belgium", "country: is not two capital letters of ISO 3166, such as NL"),
+        ("country", "nl", "country: is not two capital letters of ISO 3166, such as NL"),
+        ("email", "a\0b", "email: contains a control character"),
+        ("note", "x" * 4_001, "note: has more than 4000 characters"),
+        ("city", "\x07", "city: contains a control character"),
+        ("name", "New \ud800 Co", "a text contains characters that are none"),
+    ],
 )
-async def test_a_prospect_that_breaks_a_limit_is_refused_by_field(world: World, tmp_path: Path, field: str, value: str) -> None:
+async def test_a_prospect_that_breaks_a_limit_is_refused_by_field(
+    world: World, tmp_path: Path, field: str, value: str, said: str
+) -> None:
     async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
         await device.sync()
-        with pytest.raises(InvalidEntryError, match=field):
+        with pytest.raises(InvalidEntryError) as refused:
             await device.create_customer(prospect(world, **{field: value}))
+        assert str(refused.value) == f"{said}: mend it and do it again; nothing was saved"
         assert await device.outbox() == []
         assert len(await device.customers()) == 2
 
 
-async def test_half_a_character_in_a_prospect_is_refused(world: World, tmp_path: Path) -> None:
-    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
-        await device.sync()
-        with pytest.raises(InvalidEntryError):
-            await device.create_customer(prospect(world, name="New \ud800 Co"))
-        assert await device.outbox() == []
+@pytest.mark.parametrize(
+    ("code", "name", "said"),
+    [
+        ("", "tablet", "code: is empty"),
+        ("x" * 65, "tablet", "code: has more than 64 characters"),
+        (None, " ", "device_name: is empty"),
+        (None, "a\x01", "device_name: contains a control character"),
+        (None, "a\ud800", "device_name: contains a control character"),
+    ],
+)
+async def test_what_enrols_nothing_is_refused_before_the_code_is_spent(
+    world: World, tmp_path: Path, code: str | None, name: str, said: str
+) -> None:
+    good = await world.code_for("rep0")
+    async with await world.open_device(tmp_path / "device.db") as device:
+        with pytest.raises(InvalidEntryError, match=f"^{said}: mend it"):
+            await device.enrol(SERVER_URL, good if code is None else code, name)
+        assert (await device.enrol(SERVER_URL, good, " tablet ")).device_name == "tablet"
 
 
 async def test_an_order_that_is_over_can_be_neither_amended_nor_cancelled(world: World, tmp_path: Path) -> None:

@@ -104,8 +104,8 @@ async def test_every_refused_edit_names_what_is_wrong_and_saves_nothing(device: 
         (lambda: draft.remove_line(nothing), UnknownRowError, "line"),
         (lambda: device.draft_order(nothing), UnknownRowError, "customer"),
         (lambda: device.draft(nothing), UnknownRowError, "draft"),
-        (lambda: draft.set_note("x" * 4_001), InvalidEntryError, "note"),
-        (lambda: draft.set_note("bell \x07"), InvalidEntryError, "note"),
+        (lambda: draft.set_note("x" * 4_001), InvalidEntryError, "note: has more than 4000 characters"),
+        (lambda: draft.set_note("bell \x07"), InvalidEntryError, "note: contains a control character"),
         (lambda: draft.set_note("half \ud800"), InvalidEntryError, "note"),
         (lambda: draft.set_purchase_order_number("9" * 201), InvalidEntryError, "purchase_order_number"),
     ]
