@@ -11,7 +11,7 @@ import click
 import sqlalchemy as sa
 import uvicorn
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 import server.app
 from server.changelog.log import rotate_epoch, seal_before_commit
@@ -60,10 +60,10 @@ class CommandLine(click.Group):
         return tuple(entry_points(group=COMMANDS_OF_OTHERS))
 
     def invoke(self, ctx: click.Context) -> Any:
-        _check_settings()
         try:
+            _check_settings()
             return super().invoke(ctx)
-        except ProblemError as error:
+        except (ProblemError, InvalidSettingError) as error:
             raise click.ClickException(str(error)) from error
         except (SQLAlchemyError, OSError) as error:
             raise click.ClickException(_sentence(error)) from error
@@ -71,15 +71,7 @@ class CommandLine(click.Group):
 
 def _check_settings() -> None:
     """Refuse an environment that no command could work with."""
-    try:
-        url = engine_url(settings_from_environment().database_url)
-    except InvalidSettingError as error:
-        raise click.ClickException(str(error)) from error
-    except ArgumentError as error:
-        message = f"{PREFIX}DATABASE_URL: {error}; use sqlite:///path or postgresql://user@host/name"
-        raise click.ClickException(message) from error
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
+    url = engine_url(settings_from_environment().database_url)
     folder = Path(url.database or ".").parent
     if url.get_backend_name() == "sqlite" and not folder.is_dir():
         raise click.ClickException(f"{PREFIX}DATABASE_URL: there is no folder {folder}; make it first")

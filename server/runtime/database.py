@@ -13,14 +13,17 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Dialect, LargeBinary, MetaData, Text, event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from server.runtime.outages import as_database_error
+from server.settings import DATABASE_URLS, InvalidSettingError, variable_of
 from sync_protocol.checksums import checksum_of
 
 SQLITE_BUSY_MS: Final = 10_000
+PORT_MAX: Final = 65_535
 READ_ONLY: Final = "roadbook_read_only"
 CHECKSUM_FUNCTION: Final = "roadbook_checksum"
 """The name under which SQLite connections have `checksum_of`; other programs' connections have it not."""
@@ -75,14 +78,43 @@ class WriteSession(ReadSession):
 BeforeCommit = Callable[[WriteSession], Awaitable[None]]
 
 
+class DatabaseUrlError(InvalidSettingError):
+    """`database_url` names no database that is served. It is not repeated: it may hold a password."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(variable_of("database_url"), fault, DATABASE_URLS)
+
+
 def engine_url(database_url: str) -> URL:
-    """The engine's URL for a setting such as `sqlite:///path` or `postgresql://…`. Raises ValueError that says so."""
-    url = make_url(database_url)
+    """The engine's URL for a setting such as `sqlite:///path` or `postgresql://…`. Raises DatabaseUrlError."""
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise DatabaseUrlError("is no URL") from error
+    except ValueError as error:
+        raise DatabaseUrlError("has a port that is no number, or an IPv6 address without both brackets") from error
     drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
     name = url.get_backend_name() if url.drivername != "postgres" else "postgres"
     if name not in drivers:
-        raise ValueError(f"ROADBOOK_DATABASE_URL: {name!r} is not served; use sqlite:///path or postgresql://user@host/name")
+        raise DatabaseUrlError(f"is of {name!r}, which is not served")
+    (_check_file if name == "sqlite" else _check_address)(url)
     return url.set(drivername=drivers[name])
+
+
+def _check_file(url: URL) -> None:
+    """A database in memory would end with each command."""
+    if url.host or url.database in {None, "", ":memory:"}:
+        raise DatabaseUrlError("names no file: a path comes after three slashes")
+
+
+def _check_address(url: URL) -> None:
+    """What the driver would fall over rather than refuse."""
+    if url.port is not None and not 1 <= url.port <= PORT_MAX:
+        raise DatabaseUrlError(f"has a port that is not from 1 to {PORT_MAX}")
+    try:
+        (url.host or "").encode("idna")
+    except UnicodeError as error:
+        raise DatabaseUrlError("has a host that is no name and no address") from error
 
 
 class Database:

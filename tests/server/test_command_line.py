@@ -89,12 +89,48 @@ def test_an_error_is_one_line_that_says_what_to_do(
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite:////nowhere/at/all.db", "postgresql://x@127.0.0.1:1/y"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("mysql://x/y", "nonsense", "sqlite:////nowhere/at/all.db", "sqlite://", "sqlite:///", "sqlite://host/x"),
+        *("postgresql://x@127.0.0.1:1/y", "postgresql://x@127.0.0.1:99999/y", "postgresql://x@h:port/y", "postgresql://a:b@[::1"),
+        f"postgresql://{'x' * 100}/y",
+    ],
+)
 def test_a_database_that_cannot_be_used_is_named(terminal: Terminal, url: str) -> None:
     result = terminal.run("users", "list", ROADBOOK_DATABASE_URL=url)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1, result.stderr
     assert "DATABASE_URL" in result.stderr or url in result.stderr
+
+
+@pytest.mark.parametrize("url", ["postgresql://user:secret/x", "postgresql://user:77665544@[::1", "postgresql://user:77665544/x"])
+def test_what_may_hold_a_password_is_not_repeated(terminal: Terminal, url: str) -> None:
+    refused = terminal.run("users", "list", ROADBOOK_DATABASE_URL=url)
+    assert refused.exit_code == 1
+    assert "ROADBOOK_DATABASE_URL has a port" in refused.stderr
+    assert "it takes sqlite:///path or postgresql://user:password@host:port/name" in refused.stderr
+    assert "secret" not in refused.stderr
+    assert "7766" not in refused.stderr
+
+
+@pytest.mark.parametrize("place", ["http://x", "https://h/b", "gs://bucket/x", "file:///x", "s3:bucket", "s3:///prefix", "S3://b"])
+def test_images_are_in_a_folder_or_in_a_bucket_and_no_folder_is_made_of_another_address(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    refused = Terminal(database_url).run("images", "build", ROADBOOK_IMAGES_URL=place)
+    assert refused.exit_code == 1
+    assert refused.stderr == f"Error: ROADBOOK_IMAGES_URL is {place!r}; it takes a folder, or s3://bucket/prefix\n"
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_setting_that_an_option_gives_is_refused_like_its_variable(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROADBOOK_HOST", "127.0.0.1")  # the option sets it for this process
+    refused = terminal.run("serve", "--host", "")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: ROADBOOK_HOST is ''; it takes a host name")
 
 
 def test_a_code_is_for_a_rep_or_a_buyer(terminal: Terminal) -> None:
