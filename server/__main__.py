@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from importlib.metadata import EntryPoint, entry_points
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,21 @@ from server.sync.images.commands import images
 COMMANDS_OF_OTHERS: Final = "roadbook.commands"
 GRACE_SECONDS: Final = 3
 """How long a stopping server waits for streams that never end by themselves."""
+
+
+class ProxyAddresses(click.ParamType[str]):
+    """Addresses and networks, with commas between. A name would be compared with addresses, and believed from nobody."""
+
+    name = "addresses"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it came, if each part is an address or a network."""
+        for each in value.split(","):
+            try:
+                ip_network(each.strip())
+            except ValueError:
+                self.fail(f"{each.strip()!r} is no IP address such as 10.0.0.5, and no network such as 10.0.0.0/24", param, ctx)
+        return value
 
 
 class CommandLine(click.Group):
@@ -119,7 +135,12 @@ def migrate_database() -> None:
 @click.option("--host", help="Address to listen on.  [ROADBOOK_HOST, else 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [ROADBOOK_PORT, else 8321]")
 @click.option("--workers", type=click.IntRange(1, 64), help="Number of processes.  [ROADBOOK_WORKERS, else 1]")
-@click.option("--behind-proxy", metavar="ADDRESS", help="Believe what the proxy at this address says of its clients.")
+@click.option(
+    "--behind-proxy",
+    type=ProxyAddresses(),
+    metavar="ADDRESS",
+    help="Believe what the proxy at this IP address, or in this network, says of its clients.",
+)
 @click.option("--access-log", is_flag=True, help="Log every request.")
 def serve(*, host: str | None, port: int | None, workers: int | None, behind_proxy: str | None, access_log: bool) -> None:
     """Serve the API and the devices until stopped."""

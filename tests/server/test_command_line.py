@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from server.__main__ import main
+from server.__main__ import ProxyAddresses, main
 
 
 class Terminal:
@@ -67,7 +67,7 @@ def test_users_are_added_listed_and_deactivated(terminal: Terminal) -> None:
     ("arguments", "exit_code", "words"),
     [
         (("users", "add", "x", "--name", "X", "--role", "owner"), 2, "owner"),
-        (("users", "add", "x", "--name", "X", "--role", "rep"), 1, "rep_id is needed"),
+        (("users", "add", "x", "--name", "X", "--role", "rep"), 1, "--rep CODE is missing"),
         (("users", "add", "x", "--name", "X", "--role", "rep", "--rep", "R-99"), 1, "R-99"),
         (("users", "add", "x", "--name", "X", "--role", "manager", "--password", "short"), 2, "8 to 256"),
         (("users", "password", "nobody"), 1, "no user nobody"),
@@ -75,6 +75,10 @@ def test_users_are_added_listed_and_deactivated(terminal: Terminal) -> None:
         (("devices", "revoke", "x", "--reason", "lost"), 2, "UUID"),
         (("devices", "revoke", "00000000-0000-0000-0000-000000000000", "--reason", "lost"), 1, "no device"),
         (("serve", "--port", "99999"), 2, "99999"),
+        *(
+            (("serve", "--workers", "2", "--behind-proxy", given), 2, f"{wrong!r} is no IP address")
+            for given, wrong in (("nonsense", "nonsense"), ("", ""), ("10.0.0.5, proxy", "proxy"), ("10.0.0.5/24", "10.0.0.5/24"))
+        ),
         (("unknown",), 2, "unknown"),
     ],
 )
@@ -126,9 +130,15 @@ def test_images_are_in_a_folder_or_in_a_bucket_and_no_folder_is_made_of_another_
     assert list(Path.cwd().iterdir()) == []
 
 
+@pytest.mark.parametrize("given", ["10.0.0.5", "::1", "10.0.0.0/24", "10.0.0.5, fd00::/8"])
+def test_a_proxy_is_named_by_its_address_or_its_network(given: str) -> None:
+    assert ProxyAddresses().convert(given, None, None) == given
+
+
 def test_a_setting_that_an_option_gives_is_refused_like_its_variable(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROADBOOK_HOST", "127.0.0.1")  # the option sets it for this process
-    refused = terminal.run("serve", "--host", "")
+    for name, value in (("HOST", "127.0.0.1"), ("WORKERS", "1")):
+        monkeypatch.setenv(f"ROADBOOK_{name}", value)  # the options set them for this process
+    refused = terminal.run("serve", "--host", "", "--workers", "2")  # two on SQLite: it ends, whatever it makes of the host
     assert refused.exit_code == 1
     assert refused.stderr.startswith("Error: ROADBOOK_HOST is ''; it takes a host name")
 
