@@ -1,14 +1,13 @@
 """`roadbook handovers …`: what a manager does with handovers, at the server's terminal."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 import click
 import msgspec
 
-from server.customers.errors import UnfitHandoverError
 from server.customers.handover import DAYS_AHEAD_MAX, Asked, HandoverState, LateOrders, check_move, plan
 from server.customers.handover_answers import ConcernedDevice, DeviceAcknowledgement, Handover, HandoverDetail, HandoverPreview
 from server.customers.handover_execution import execute
@@ -22,7 +21,6 @@ from server.runtime.instants import milliseconds
 from server.settings import Settings
 from sync_protocol.values import amount_text
 
-Answer = TypeVar("Answer")
 Command = Callable[..., Any]
 
 _WHAT: Final = (
@@ -58,21 +56,6 @@ async def _asked(session: ReadSession, customers: Sequence[str], **codes: str | 
     return Asked(customer_ids=tuple(listed), **found)
 
 
-def _moved(work: Callable[[Database, Settings], Awaitable[Answer]]) -> Answer:
-    """What `work` answers; where what was asked makes no sense, the option to mend is named."""
-    try:
-        return run(work)
-    except UnfitHandoverError as error:
-        faults = (f"{_option(field)} {remedy}" for field, remedy in error.fields.items())
-        raise click.UsageError("; ".join(faults)) from error
-
-
-def _option(field: str) -> str:
-    """The option behind a field of the API, such as `--to-rep` of `to_rep_id`."""
-    name = field.partition("[")[0]
-    return {"customer_ids": "--customer", "effective_at": "--at"}.get(name, f"--{name.removesuffix('_id').replace('_', '-')}")
-
-
 @click.group(
     epilog="\b\nExamples:\n  roadbook handovers preview --territory N --to-rep R-08\n"
     "  roadbook handovers create --customer C-1001 --to-territory S --late-orders route"
@@ -91,7 +74,7 @@ def preview_handover(*, customers: tuple[str, ...], as_json: bool, **codes: str 
         async with database.read() as session:
             return HandoverPreview.of(await preview(session, await check_move(session, await _asked(session, customers, **codes))))
 
-    found = _moved(work)
+    found = run(work)
     if as_json:
         click.echo(msgspec.json.encode(found))
         return
@@ -170,7 +153,7 @@ def create_handover(
                 await execute(session, handover.id, at_ms)
         return await _opened(database, handover.id)
 
-    _show_detail(_moved(work), as_json=as_json)
+    _show_detail(run(work), as_json=as_json)
 
 
 def _instant(text: str) -> int:

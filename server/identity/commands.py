@@ -66,11 +66,11 @@ def add_user(
 
 
 def _check_options(role: Role, **codes: str | None) -> None:
-    """Say in the words of the options what the service would say in those of the API, and before a password is asked for."""
+    """Say before a password is asked for what the service would say after it."""
     wanted = service.STANDS_FOR.get(role)
     for name, code in codes.items():
         if name == wanted and code is None:
-            raise click.ClickException(f"--{name} CODE is missing: {name}_id is needed for a {role}; give the code of a {name}")
+            raise click.ClickException(f"--{name} CODE is missing: the user of a {role} stands for a {name}; give its code")
         if name != wanted and code is not None:
             raise click.ClickException(f"--{name} does not go with the role {role}; leave it out")
 

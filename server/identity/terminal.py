@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from server.changelog.log import seal_before_commit
+from server.identity.option_names import in_options
 from server.runtime.clock import SystemClock
 from server.runtime.database import Database
+from server.runtime.errors import ProblemError
 from server.settings import Settings, settings_from_environment
 
 T = TypeVar("T")
@@ -37,14 +39,17 @@ async def _opened(settings: Settings) -> AsyncIterator[Database]:
 
 
 def run(work: Callable[[Database, Settings], Awaitable[T]]) -> T:
-    """Do something with the database that the environment names."""
+    """Do something with the database that the environment names. What the API would say of fields is said of options."""
     settings = settings_from_environment()
 
     async def in_loop() -> T:
         async with _opened(settings) as database:
             return await work(database, settings)
 
-    return asyncio.run(in_loop())
+    try:
+        return asyncio.run(in_loop())
+    except ProblemError as error:
+        raise click.ClickException(in_options(error, click.get_current_context())) from error
 
 
 def now_ms() -> int:

@@ -72,7 +72,13 @@ def test_what_orders_are_worth_is_told_in_their_currencies() -> None:
         (("preview", "--territory", "T0", "--to-territory", "T0"), "--to-territory is the same territory; choose another"),
         (("preview", "--territory", "T0", "--to-rep", "REP0"), "--to-rep works this territory already"),
         (("preview", "--customer", "C0", "--to-rep", "REP1"), "--to-rep takes a whole territory"),
-        (("preview", "--customer", "C0", "--customer", "C0", "--to-territory", "T1"), "--customer is the same as"),
+        (
+            ("preview", "--customer", "C0", "--customer", "C0", "--to-territory", "T1"),
+            "--customer C0 is the same as --customer C0; leave",
+        ),
+        (("preview", "--to-territory", "T1"), "--customer is empty; name the customers that move, or a --territory"),
+        (("preview", "--territory", "T0"), "--to-territory is missing; say where they go, or give the territory a --to-rep"),
+        (("preview", "--customer", "C0", "--territory", "T0", "--to-rep", "REP1"), "--territory does not go with --customer;"),
         (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "noon"), "is no time such as"),
         (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "2030-01-01"), "has no offset"),
         (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "2020-01-01T00:00Z"), "in the past"),
@@ -82,3 +88,12 @@ def test_nonsense_is_one_line_that_says_what_to_do(company: str, words: tuple[st
     ended = roadbook(company, *words)
     assert ended.exit_code in {1, 2}
     assert said in ended.output.replace("\n", " "), ended.output
+    assert "_id" not in ended.output, "it speaks of the API"
+
+
+def test_a_customer_of_another_handover_is_told_by_the_option(company: str) -> None:
+    words = ("create", "--customer", "C0", "--to-territory", "T1", "--late-orders", "route", "--at", example_time())
+    assert roadbook(company, *words).exit_code == 0
+    again = roadbook(company, *words)
+    assert again.exit_code == 1
+    assert again.output.startswith("Error: --customer is in handover "), again.output

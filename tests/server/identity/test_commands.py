@@ -39,7 +39,7 @@ def test_without_a_terminal_it_names_the_variable_in_one_line(sqlite_database_ur
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), ("--rep CODE is missing",)),
+        ((), ("--rep CODE is missing: the user of a rep stands for a rep; give its code",)),
         (("--rep", "R-99"), ("--rep names no rep", "'R-99'")),
         (("--rep", "R-07", "--customer", "ACME"), ("--customer does not go with the role rep",)),
     ],
@@ -53,9 +53,9 @@ def test_an_error_speaks_of_the_option(sqlite_database_url: str, options: tuple[
 @pytest.mark.parametrize(
     ("login", "name", "words"),
     [
-        ("x", "", ("name is empty",)),
-        ("x" * 500, "X", ("login has 500 characters",)),
-        ("q\nq", "Z\x01", ("login contains a control character or a line break", "name contains")),
+        ("x", "", ("--name is empty",)),
+        ("x" * 500, "X", ("LOGIN has 500 characters",)),
+        ("q\nq", "Z\x01", ("LOGIN contains a control character or a line break", "--name contains")),
     ],
 )
 def test_a_login_and_a_name_are_held_to_the_limits_of_the_api(
