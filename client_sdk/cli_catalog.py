@@ -14,7 +14,7 @@ from client_sdk.ordering import NewCustomer
 _LIMIT_MAX: Final = 500
 
 
-@command("roadbook device search 'press elbow 22'", "roadbook device search thermostat --limit 5")
+@command("roadbook device search 'press elbow 22'", "roadbook device search thermostat --limit 5", reads=True)
 @click.argument("text")
 @click.option("--limit", type=click.IntRange(1, _LIMIT_MAX), default=20, show_default=True, help="At most so many.")
 async def search(client: OrderClient, screen: Screen, text: str, limit: int) -> None:
@@ -26,7 +26,7 @@ async def search(client: OrderClient, screen: Screen, text: str, limit: int) -> 
         screen.products(found)
 
 
-@command("roadbook device customers", "roadbook device customers bakker --limit 5")
+@command("roadbook device customers", "roadbook device customers bakker --limit 5", reads=True)
 @click.argument("text", default="")
 @click.option("--limit", type=click.IntRange(1, _LIMIT_MAX), default=50, show_default=True, help="At most so many.")
 async def customers(client: OrderClient, screen: Screen, text: str, limit: int) -> None:
@@ -38,7 +38,7 @@ async def customers(client: OrderClient, screen: Screen, text: str, limit: int) 
         screen.customers(found)
 
 
-@command("roadbook device price RAN-001 P130-04", "roadbook device price RAN-001 P130-04 25")
+@command("roadbook device price RAN-001 P130-04", "roadbook device price RAN-001 P130-04 25", reads=True)
 @click.argument("customer")
 @click.argument("sku")
 @click.argument("quantity", type=click.IntRange(min=1), default=1)
@@ -54,7 +54,7 @@ async def price(client: OrderClient, screen: Screen, *, customer: str, sku: str,
         screen.price(product, buyer, quote)
 
 
-@command("roadbook device stock P130-04")
+@command("roadbook device stock P130-04", reads=True)
 @click.argument("sku")
 async def stock(client: OrderClient, screen: Screen, sku: str) -> None:
     """Show a product's stock at your locations, and as of when that is known."""

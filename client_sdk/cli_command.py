@@ -49,15 +49,18 @@ def examples(*lines: str) -> str:
     return "\b\n" + "\n".join(("Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)))
 
 
-def command(*shown: str) -> Callable[[AsyncCommand], click.Command]:
-    """Make a command of an asynchronous function: it gets the open client and the screen before its own arguments."""
+def command(*shown: str, reads: bool = False) -> Callable[[AsyncCommand], click.Command]:
+    """Make a command of an asynchronous function: it gets the open client and the screen before its own arguments.
+
+    One that `reads` and saves nothing answers on a full disk, too.
+    """
 
     def make(function: AsyncCommand) -> click.Command:
         @functools.wraps(function)
         def run(*, as_json: bool, **arguments: Any) -> None:
             opened = click.get_current_context().find_object(Device)
             assert opened is not None
-            asyncio.run(_act(opened, function, Screen(as_json=as_json), arguments))
+            asyncio.run(_act(opened, functools.partial(function, **arguments), Screen(as_json=as_json), reads=reads))
 
         with_json = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON value.")(run)
         return click.command(epilog=examples(*shown))(with_json)
@@ -65,10 +68,10 @@ def command(*shown: str) -> Callable[[AsyncCommand], click.Command]:
     return make
 
 
-async def _act(opened: Device, function: AsyncCommand, screen: Screen, arguments: dict[str, Any]) -> None:
+async def _act(opened: Device, function: AsyncCommand, screen: Screen, *, reads: bool) -> None:
     try:
-        async with await OrderClient.open(opened.store, time_zone=opened.time_zone) as client:
-            await function(client, screen, **arguments)
+        async with await OrderClient.open(opened.store, time_zone=opened.time_zone, reads_anyway=reads) as client:
+            await function(client, screen)
     except RoadbookError as error:
         raise DeviceCommandError(error) from error
 

@@ -84,7 +84,7 @@ async def mend(client: OrderClient, screen: Screen, *, number: str, lines: Lines
     await _show_order(client, screen, await draft.submit())
 
 
-@command("roadbook device drafts", "roadbook device drafts --discard R17-000005")
+@command("roadbook device drafts", "roadbook device drafts --discard R17-000005", reads=True)
 @click.option("--discard", metavar="NUMBER", default="", help="Throw the rejected order with this number away.")
 async def drafts(client: OrderClient, screen: Screen, *, discard: str) -> None:
     """List orders that the server rejected, to be mended or thrown away, and any that were not submitted yet."""
@@ -119,7 +119,12 @@ async def _draft_of(client: OrderClient, number: str) -> DraftView:
     raise UnknownRowError("rejected order", number)
 
 
-@command("roadbook device orders", "roadbook device orders R17-000001", "roadbook device orders --customer RAN-001 --status held")
+@command(
+    "roadbook device orders",
+    "roadbook device orders R17-000001",
+    "roadbook device orders --customer RAN-001 --status held",
+    reads=True,
+)
 @click.argument("number", default="")
 @click.option("--customer", default="", help="Only those of this customer.")
 @click.option("--status", type=click.Choice([str(status) for status in OrderStatus]), help="Only those that stand there.")

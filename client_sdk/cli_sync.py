@@ -105,7 +105,7 @@ async def _sync_with_progress(client: OrderClient, screen: Screen) -> SyncReport
         return await client.sync(progress=show)
 
 
-@command("roadbook device journal", "roadbook device journal R17-000005", "roadbook device journal --limit 5 --json")
+@command("roadbook device journal", "roadbook device journal R17-000005", "roadbook device journal --limit 5 --json", reads=True)
 @click.argument("number", default="")
 @click.option("--limit", type=click.IntRange(1, _JOURNAL_MAX), default=20, show_default=True, help="At most so many.")
 async def journal(client: OrderClient, screen: Screen, *, number: str, limit: int) -> None:
@@ -130,7 +130,7 @@ async def _subject_of(client: OrderClient, number: str) -> UUID:
     raise UnknownRowError("verdict of an order", number)
 
 
-@command("roadbook device outbox")
+@command("roadbook device outbox", reads=True)
 async def outbox(client: OrderClient, screen: Screen) -> None:
     """List what waits to be sent, oldest first."""
     waiting = await client.outbox()
@@ -140,7 +140,7 @@ async def outbox(client: OrderClient, screen: Screen) -> None:
         screen.outbox(waiting)
 
 
-@command("roadbook device status", "roadbook device status --json")
+@command("roadbook device status", "roadbook device status --json", reads=True)
 async def status(client: OrderClient, screen: Screen) -> None:
     """Say whose device this is, how fresh what it holds is, and what waits to be sent."""
     now = _without_token(await client.status())

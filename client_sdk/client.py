@@ -27,9 +27,9 @@ from client_sdk.live import Hint, LiveEndpoint
 from client_sdk.ordering import NewCustomer
 from client_sdk.outbox import OutboxEntry
 from client_sdk.quoting import PriceQuote, StockView
+from client_sdk.reading import open_store
 from client_sdk.reporting import stall_report
 from client_sdk.rows import fetch_rows
-from client_sdk.schema import migrate
 from client_sdk.state import Identity, Incarnation, checkpoint, require_identity
 from client_sdk.status import DeviceStatus, device_status
 from client_sdk.store import Store
@@ -120,24 +120,25 @@ class OrderClient:
         page_rows: int = PAGE_ROWS_MAX,
         inline: bool = False,
         timer: Timer | None = None,
+        reads_anyway: bool = False,
     ) -> Self:
         """Open the device's file, creating or migrating it.
 
         `time_zone` is the IANA zone that orders are captured in. The rest is for tests: another clock, other ids, an
         endpoint in place of the network, smaller pages, another timer, and `inline` to run SQLite in the caller's thread.
-        A device that was told to erase itself goes on erasing first. Raises StoreError, and InvalidEntryError for an
-        unknown zone.
+        A device that was told to erase itself goes on erasing first. With `reads_anyway` a disk without room, or one that
+        fails to write, is no error: what is here can be read, and all that saves something raises it until this is opened anew.
+        Raises StoreError, and InvalidEntryError for an unknown zone.
         """
         _require_zone(time_zone)
         the_clock = clock or SystemClock()
         wipe.resume(str(path))
         listeners = Listeners()
-        store = Store(path, inline=inline, mend=overlay.rebuild, on_damage=lambda cause: listeners.tell(ReplicaDamaged(cause)))
-        try:
-            await store.prepare(migrate)
-        except BaseException:
-            store.close()
-            raise
+
+        def make(kind: type[Store], at: Path | str) -> Store:
+            return kind(at, inline=inline, mend=overlay.rebuild, on_damage=lambda cause: listeners.tell(ReplicaDamaged(cause)))
+
+        store = await open_store(path, make, reads_anyway=reads_anyway)
         surroundings = Surroundings(the_clock, ids or IdSource(the_clock), time_zone, timer or SystemTimer())
         return cls(store, surroundings, endpoint_for or HttpEndpoint, page_rows, listeners)
 

@@ -37,14 +37,21 @@ _WAL_RESET_FIXED: Final = (3, 51, 3)
 assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= _WAL_RESET_FIXED, "this SQLite can corrupt a WAL file"
 
 
-def connect(path: str, application_id: int, *, read_only: bool = False, synchronous: str = "FULL") -> apsw.Connection:
-    """A connection to a file of ours, which is made where it is missing. Raises StoreForeignError, StoreEmptyError, apsw.Error."""
+def connect(
+    path: str, application_id: int, *, read_only: bool = False, alone: bool = False, synchronous: str = "FULL"
+) -> apsw.Connection:
+    """A connection to a file of ours, which is made where it is missing; `alone` keeps others out, and needs no file beside it.
+
+    Raises StoreForeignError, StoreEmptyError, apsw.Error.
+    """
     if application_id == APPLICATION_ID:
         _require_kept(path)
     make_private(path)
     connection = apsw.Connection(path)
     connection.set_busy_timeout(BUSY_MS)
     try:
+        if alone:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         _require_ours(connection, path, application_id)
         # What a file defines runs nothing but what is harmless anywhere: a replica may have come over the wire.
         for pragma in (

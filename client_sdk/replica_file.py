@@ -124,6 +124,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def is_of_today(connection: apsw.Connection) -> bool:
+    """Whether the replica that a connection sees is of the format that this app writes."""
+    held = connection.execute("SELECT value FROM replica_state WHERE key = ?", (_FORMAT_KEY,)).get
+    return bool(held == encode(image_format()))
+
+
 class FileState(StrEnum):
     """What a replica file is to this app. One of another format is an older or a newer app's."""
 
@@ -142,8 +148,7 @@ def state_of(path: str) -> FileState:
     except (*DAMAGE, StoreForeignError):
         return FileState.DAMAGED
     try:
-        held = connection.execute("SELECT value FROM replica_state WHERE key = ?", (_FORMAT_KEY,)).get
-        if held != encode(image_format()):
+        if not is_of_today(connection):
             return FileState.OF_ANOTHER_FORMAT
         return FileState.DAMAGED if undecodable(connection, "replica_state") else FileState.USABLE
     except (*DAMAGE, apsw.SQLError):

@@ -60,14 +60,15 @@ class Store:
         self._ended: RoadbookError | None = None
         self._tracer: Tracer | None = None
         self._attached: dict[apsw.Connection, int] = {}
-        self._is_prepared = False
-        self._building = 0
+        self._is_prepared, self._building = False, 0
         self._builder: apsw.Connection | None = None
         self.tell_damage = damage.Teller(on_damage).tell
         with translated(self.path):
-            self.writer = connect(self.path, APPLICATION_ID)
-            self.reader = connect(self.path, APPLICATION_ID, read_only=True)
+            self.writer, self.reader = self._connect()
         self._threads = {name: ThreadPoolExecutor(1, f"roadbook-{name}") for name in ("write", "read", "build")}
+
+    def _connect(self) -> tuple[apsw.Connection, apsw.Connection]:
+        return connect(self.path, APPLICATION_ID), connect(self.path, APPLICATION_ID, read_only=True)
 
     async def prepare(self, migrate: Callable[[apsw.Connection, str], bool]) -> None:
         """Create or migrate the device's own tables, and see to it that there is a replica to show. Raises StoreError."""
@@ -117,8 +118,7 @@ class Store:
         except StoreDamagedError as error:
             if not self._is_prepared:
                 raise
-            find = self._drop_building if thread == "build" else self._look_at_shown
-            found = await self._run_in("write", find, error)
+            found = await self._run_in("write", self._drop_building if thread == "build" else self._look_at_shown, error)
             if found is None:
                 raise
             if thread != "build":
