@@ -1,6 +1,7 @@
 """The server was restored and does not have customers that devices hold: whether they are lost is known when all have synced."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -8,11 +9,18 @@ import pytest
 import sqlalchemy as sa
 
 from client_sdk import NewCustomer, OrderClient, receipts
+from client_sdk.errors import ServerBusyError
 from client_sdk.events import Event, ScopeChanged
+from client_sdk.state import Doubted, load
+from client_sdk.transport import HttpEndpoint
 from server.customers.models import RepTerritoryModel
+from server.runtime.database import Database
 from server.runtime.rows import table_of
 from sync_protocol.entities.customers import Address, Contact, Customer
 from sync_protocol.verdicts import Outcome
+from tests.client_sdk.test_cli_handover import Unpushed
+from tests.support.device_files import copy_device
+from tests.support.faults import KilledError, bury, kill_before_statement
 from tests.support.world import World
 from tests.sync.test_restore import restore
 from tests.sync.test_restore_by_hand import head_of, know_again, put_back
@@ -124,3 +132,59 @@ async def test_another_rep_is_told_that_a_restored_server_does_not_have_a_custom
         await other.sync()
         assert (await other.customer(made)).name == "Nieuw"
         assert len(lost(events)) == 1
+
+
+async def test_a_kill_at_any_statement_leaves_a_customer_that_is_created_again_without_a_receipt(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    world = await World.found(sqlite_database)
+    # Through HTTP: what was offered again before the kill is pushed first then, and the device is told to pull.
+    over_http = partial(HttpEndpoint, transport=world.http_transport())
+    opened = partial(OrderClient.open, tmp_path / "device.db", clock=world.clock, endpoint_for=over_http, inline=True)
+    async with await world.enrolled_device("rep0", tmp_path / "synced.db") as device:
+        await device.sync()
+        made = await create(device, world)
+        await device.sync()
+    for countdown in range(1, 2_000, 31):
+        copy_device(tmp_path / "synced.db", tmp_path / "device.db")
+        await forget_customer(world, made)
+        await restore(world)
+        device = await opened()
+        kill_before_statement(device, countdown)
+        try:
+            await device.sync()
+            is_over = True
+        except KilledError:
+            is_over = False
+        bury(device)
+        async with await opened() as device:
+            await device.sync()
+            await device.sync()
+            assert (await device.customer(made)).name == "Nieuw"
+            assert device._store.read_now(receipts.count) == 0
+            assert device._store.read_now(load, Doubted) in (None, Doubted({}))
+        assert await erased(world) == {}, countdown
+        if is_over:
+            return
+    raise AssertionError("the sync never came to an end")
+
+
+async def test_a_customer_stays_in_doubt_while_the_server_has_no_time_for_its_creation(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "device.db"
+    async with await world.enrolled_device("rep0", path) as device:
+        await device.sync()
+        made = await create(device, world)
+        await device.sync()
+    await forget_customer(world, made)
+    await restore(world)
+    events: list[Event] = []
+    async with await world.open_device(path, wrap=Unpushed) as device:
+        device.subscribe(events.append)
+        for _ in range(3):
+            with pytest.raises(ServerBusyError):
+                await device.sync()
+    async with await world.open_device(path) as device:
+        device.subscribe(events.append)
+        await device.sync()
+        assert (await device.customer(made)).name == "Nieuw"
+    assert (lost(events), await erased(world)) == ([], {})
