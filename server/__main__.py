@@ -25,6 +25,7 @@ from server.migrations import alembic_config, migrate
 from server.runtime.clock import IdSource, SystemClock
 from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
+from server.runtime.outages import sentence_of_disk
 from server.settings import PREFIX, InvalidSettingError, Settings, settings_from_environment
 from server.sync.commands import quarantine, release_command
 from server.sync.images.commands import images
@@ -94,6 +95,9 @@ def _check_settings() -> None:
 
 
 def _sentence(error: Exception) -> str:
+    said = sentence_of_disk(error)
+    if said is not None:
+        return said
     cause = str(error.orig if isinstance(error, DBAPIError) and error.orig else error) or type(error).__name__
     return f"{cause.splitlines()[0]} (is the database at {_shown_url(settings_from_environment())} the right one, and migrated?)"
 

@@ -27,7 +27,7 @@ from server.runtime.bulk_statements import BulkStatements
 from server.runtime.clock import IdSource
 from server.runtime.database import WriteSession
 from server.runtime.errors import BusyError
-from server.runtime.outages import is_clash, is_collision, is_outage
+from server.runtime.outages import DatabaseBusyError, is_clash, is_collision, is_outage
 from server.runtime.slices import IntentContext, IntentHandler
 from server.runtime.unit_of_work import IdInUseError, UnitOfWork
 from server.sync.devices import Asker, rotate_incarnation
@@ -158,7 +158,7 @@ class Pusher:
         if is_collision(error):
             raise TransientDatabaseError from error
         if is_outage(error):
-            raise BusyError("the database has no room or is away, and nothing was changed; try again later") from error
+            raise DatabaseBusyError(error) from error
 
     async def _in_savepoint(self, asked: Sequence[_Asked]) -> list[PushResult]:
         """Decide some intents in turn and write it all, or nothing of it."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from server.runtime.errors import BusyError, InvalidRequestError, TimedOutError, TooLargeError
+from server.runtime.errors import InvalidRequestError, TimedOutError, TooLargeError
 
 
 class SlowBodyError(TimedOutError):
@@ -57,8 +57,3 @@ class UnfitFieldsError(InvalidRequestError):
 
     def __init__(self, fields: Mapping[str, str], otherwise: str) -> None:
         super().__init__("; ".join(f"{field}: {remedy}" for field, remedy in fields.items()) or otherwise, fields=fields)
-
-
-class DatabaseBusyError(BusyError):
-    def __init__(self) -> None:
-        super().__init__("the database was busy or away and nothing was changed; try again in a moment")

@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.identity.errors import TooManyAttemptsError
 from server.runtime.errors import Problem, ProblemError
-from server.runtime.outages import is_collision, is_outage
+from server.runtime.outages import DatabaseBusyError, is_collision, is_outage
 from server.sync.images.errors import RangeNotSatisfiableError
-from server.web.errors import BodyTooLargeError, DatabaseBusyError, UnfitFieldsError
+from server.web.errors import BodyTooLargeError, UnfitFieldsError
 from server.web.requests import request_id
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -84,7 +84,7 @@ def answer_database_error(request: Request[Any, Any, Any], error: SQLAlchemyErro
     if not (is_collision(error) or is_outage(error)):
         return answer_unexpected(request, error)
     _log.warning("request %s was not served: %s", request_id(request.scope), error)
-    return answer_problem(request, DatabaseBusyError())
+    return answer_problem(request, DatabaseBusyError(error))
 
 
 def _problem(status: HTTPStatus, code: str, title: str, detail: str) -> Problem:
