@@ -1,7 +1,9 @@
 """Counting failures, so that a password or a code cannot be guessed, in the database: all processes count together.
 
-An attempt is counted before it is tried and given back when it succeeds, so many at once gain nothing. A login is
-limited per network, so that a stranger elsewhere cannot lock its owner out; a network is limited over all logins.
+An attempt on a password is counted before it is tried and given back when it succeeds, so many at once gain nothing. One on
+a code is counted when it failed: a code has 60 bits, which no number of guesses at once finds, and a whole team may
+enrol at once from behind one address. A login is limited per network, so that a stranger elsewhere cannot lock its owner
+out; a network is limited over all logins.
 """
 
 import ipaddress
@@ -11,7 +13,7 @@ import sqlalchemy as sa
 
 from server.identity.errors import TooManyAttemptsError
 from server.identity.models import AttemptModel
-from server.runtime.database import WriteSession
+from server.runtime.database import ReadSession, WriteSession
 
 WINDOW_MS: Final = 15 * 60 * 1000
 LOGIN_FAILURES_MAX: Final = 10
@@ -48,7 +50,19 @@ async def _count(session: WriteSession, key: str, limit: int, now_ms: int) -> in
         " ON CONFLICT (key) DO UPDATE SET failures = attempt.failures + 1 RETURNING failures, since_ms"
     )
     row = (await session.execute(counted, {"key": key, "now_ms": now_ms})).one()
-    return (row.since_ms + WINDOW_MS - now_ms) // 1000 + 1 if row.failures > limit else None
+    return _seconds_left(row.since_ms, now_ms) if row.failures > limit else None
+
+
+def _seconds_left(since_ms: int, now_ms: int) -> int:
+    return -((now_ms - since_ms - WINDOW_MS) // 1000)
+
+
+async def time_to_wait(session: ReadSession, counters: dict[str, int], now_ms: int) -> int | None:
+    """For how many seconds no further attempt is taken, where failures have reached a limit. Nothing is counted."""
+    current = sa.select(AttemptModel).where(AttemptModel.key.in_(counters), AttemptModel.since_ms > now_ms - WINDOW_MS)
+    found = (await session.execute(current)).scalars()
+    waits = [_seconds_left(each.since_ms, now_ms) for each in found if each.failures >= counters[each.key]]
+    return max(waits, default=None)
 
 
 async def forgive_attempt(session: WriteSession, counters: dict[str, int]) -> None:

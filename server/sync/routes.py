@@ -9,8 +9,9 @@ from litestar.datastructures import State
 from litestar.response import Stream
 from sqlalchemy.exc import DBAPIError
 
-from server.identity.attempts import count_attempt, forgive_attempt, limits, refuse_for
+from server.identity.attempts import count_attempt, limits, refuse_for, time_to_wait
 from server.identity.authentication import bearer_token
+from server.identity.errors import EnrolmentCodeInvalidError
 from server.identity.principals import PUBLIC, Role, allow
 from server.runtime.errors import InvalidRequestError
 from server.runtime.slices import BODY_SECONDS_KEY
@@ -83,12 +84,14 @@ async def enrol(request: SyncRequest) -> Response[bytes]:
     asked = await _message(request, EnrolRequest)
     state = request.app.state
     counters = limits("enrol", request.client.host if request.client else "unknown")
-    async with state.database.write() as session:
-        wait = await count_attempt(session, counters, state.clock.now_ms())
-    refuse_for(wait)
-    enrolment = await _endpoint(request).enrol(asked)
-    async with state.database.write() as session:
-        await forgive_attempt(session, counters)
+    async with state.database.read() as session:
+        refuse_for(await time_to_wait(session, counters, state.clock.now_ms()))
+    try:
+        enrolment = await _endpoint(request).enrol(asked)
+    except EnrolmentCodeInvalidError:
+        async with state.database.write() as session:
+            await count_attempt(session, counters, state.clock.now_ms())
+        raise
     return await _reply(request, enrolment)
 
 
