@@ -48,7 +48,7 @@ def as_database_error(sql: str) -> Iterator[None]:
 
 def is_clash(error: Exception) -> bool:
     """A unique value is taken already."""
-    return isinstance(error, DBAPIError) and (_state(error) == _POSTGRES_CLASH or _SQLITE_CLASH in str(error.orig))
+    return isinstance(error, DBAPIError) and (_state(error) == _POSTGRES_CLASH or _SQLITE_CLASH in _words(error.orig))
 
 
 def is_collision(error: Exception) -> bool:
@@ -62,7 +62,7 @@ def is_outage(error: Exception) -> bool:
         return isinstance(error, PoolTimeoutError)
     if error.connection_invalidated or _state(error).startswith(_POSTGRES_OUTAGES):
         return True
-    return any(text in str(error.orig) for text in _SQLITE_OUTAGES)
+    return any(text in _words(error.orig) for text in _SQLITE_OUTAGES)
 
 
 def sentence_of_disk(error: Exception) -> str | None:
@@ -72,11 +72,11 @@ def sentence_of_disk(error: Exception) -> str | None:
     failures are of two greenlets Python does not tie them together.
     """
     failures = _behind(error)
-    if any(_state(each) == _POSTGRES_FULL or _number(each) in _FULL or _SQLITE_FULL in str(each) for each in failures):
+    if any(_state(each) == _POSTGRES_FULL or _number(each) in _FULL or _SQLITE_FULL in _words(each) for each in failures):
         return "the server's disk is full and what was under way was not saved; free some space on it and do it again"
-    if any(_state(each) == _POSTGRES_DISK or _SQLITE_DISK in str(each) for each in failures):
+    if any(_state(each) == _POSTGRES_DISK or _SQLITE_DISK in _words(each) for each in failures):
         return "the server's disk fails and what was under way was not saved; look at its room and its health and do it again"
-    if any(_SQLITE_ENDED in str(each) for each in failures):
+    if any(_SQLITE_ENDED in _words(each) for each in failures):
         return "the server's database gave up, as on a full disk, and what was under way was not saved; look at its disk"
     return None
 
@@ -91,6 +91,11 @@ def _behind(error: BaseException) -> list[BaseException]:
             found.append(each)
             waiting += [each.__cause__, each.__context__, each.orig if isinstance(each, DBAPIError) else None]
     return found
+
+
+def _words(error: BaseException | None) -> str:
+    """What SQLite itself says. The texts of SQLAlchemy and of PostgreSQL repeat the values, which may say anything."""
+    return str(error) if isinstance(error, sqlite3.Error) else ""
 
 
 def _number(error: BaseException) -> int | None:

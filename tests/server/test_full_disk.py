@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from server.__main__ import main
 from server.identity.principals import Role
@@ -95,6 +95,8 @@ async def test_the_api_says_that_the_disk_is_full_and_that_trying_again_helps(da
         (DBAPIError("x", {}, sqlite3.OperationalError("database is locked")), None),
         (DBAPIError("x", {}, asyncpg.AdminShutdownError("x")), None),
         (OSError(errno.ECONNREFUSED, "refused"), None),
+        (DBAPIError("x", {"note": "disk I/O error on the till"}, sqlite3.OperationalError("database is locked")), None),
+        (PendingRollbackError("x was: [parameters: ('no such savepoint, database or disk is full')]"), None),
     ],
 )
 def test_the_disk_is_named_only_where_it_is_why(error: Exception, sentence: str | None) -> None:

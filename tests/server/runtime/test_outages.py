@@ -36,6 +36,8 @@ def failed(cause: Exception, *, disconnected: bool = False) -> DBAPIError:
         (failed(asyncpg.UndefinedTableError("x")), None),
         (failed(asyncpg.ForeignKeyViolationError("x")), None),
         (failed(sqlite3.IntegrityError("FOREIGN KEY constraint failed")), None),
+        (failed(asyncpg.UniqueViolationError("Key (login)=(it is locked) already exists")), "clash"),
+        (failed(asyncpg.ForeignKeyViolationError("Key (note)=(UNIQUE constraint failed)")), None),
         (ValueError("database is locked"), None),
     ],
 )
