@@ -6,8 +6,10 @@ import server  # noqa: F401  # first of all, so that its SQLite takes the place 
 import gc
 import json
 import tempfile
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import click
@@ -52,16 +54,22 @@ def main(names: tuple[str, ...], engines: tuple[str, ...], scale: float, json_pa
     # What is here already is not looked through again by the collector in the middle of a measurement.
     gc.collect()
     gc.freeze()
-    for engine in engines or ENGINES:
-        with tempfile.TemporaryDirectory(prefix="roadbook-bench-", ignore_cleanup_errors=True) as folder:
-            console.print(f"[dim]{engine}: loading {scale:g} of the standard work …[/dim]")
-            with premises(engine, Path(folder), work) as place:
-                for name, module in modules.items():
-                    console.print(f"[dim]{engine}: {name} …[/dim]")
-                    figures += module.run(place)
-    console.print(as_table(figures, scale))
-    if json_path is not None:
-        json_path.write_text(json.dumps(_as_json(figures, scale), indent=2) + "\n")
+    try:
+        for engine in engines or ENGINES:
+            figures.extend(_measured(engine, modules, work, console))
+    finally:  # what was measured before something failed took minutes
+        console.print(as_table(figures, scale))
+        if json_path is not None:
+            json_path.write_text(json.dumps(_as_json(figures, scale), indent=2) + "\n")
+
+
+def _measured(engine: str, modules: dict[str, ModuleType], work: StandardWork, console: Console) -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory(prefix="roadbook-bench-", ignore_cleanup_errors=True) as folder:
+        console.print(f"[dim]{engine}: loading the standard work …[/dim]")
+        with premises(engine, Path(folder), work) as place:
+            for name, module in modules.items():
+                console.print(f"[dim]{engine}: {name} …[/dim]")
+                yield from module.run(place)
 
 
 def as_table(figures: list[Figure], scale: float) -> Table:
