@@ -1,11 +1,11 @@
 """What went out of a device's scope, and what became of it after a restore, in words."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from client_sdk.cli_text import counted
-from client_sdk.events import DeviceRenewed, ReplicaRebuilt
+from client_sdk.events import DeviceRenewed, ReplicaRebuilt, SyncReport
 from sync_protocol.wire.messages import ResyncReason
 
 _KINDS: Final = {
@@ -42,3 +42,14 @@ def restored_text(event: ReplicaRebuilt | DeviceRenewed) -> str:
     if offered == 1:
         again = "; 1 act that it had decided is offered again, and its verdict told again"
     return f"The server was restored from a backup: everything is fetched anew{again}."
+
+
+def reported(report: SyncReport, told: Sequence[ReplicaRebuilt | DeviceRenewed]) -> list[ReplicaRebuilt | DeviceRenewed]:
+    """What a sync that was killed or cut off found out, and its report says though this one was not told of it."""
+    is_told = any(isinstance(event, ReplicaRebuilt) and event.reason is not ResyncReason.BELOW_RETENTION for event in told)
+    before: list[ReplicaRebuilt | DeviceRenewed] = []
+    if report.new_number_prefix and not any(isinstance(event, DeviceRenewed) for event in told):
+        before.append(DeviceRenewed(report.new_number_prefix))
+    if report.is_restored and not is_told:
+        before.append(ReplicaRebuilt(ResyncReason.EPOCH_CHANGED, report.offered_again))
+    return before

@@ -9,7 +9,7 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from client_sdk.cli_command import Device, command
-from client_sdk.cli_scope import removed_text, restored_text
+from client_sdk.cli_scope import removed_text, reported, restored_text
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_subjects import Subjects
 from client_sdk.cli_text import counted, instant_text
@@ -64,6 +64,7 @@ async def sync(client: OrderClient, screen: Screen) -> None:
     client.subscribe(keep)
     try:
         report = await _sync_with_progress(client, screen)
+        causes[:0] = reported(report, causes)
     finally:
         for cause in causes:
             screen.say(restored_text(cause), "yellow")

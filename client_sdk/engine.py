@@ -28,7 +28,6 @@ from client_sdk.events import (
     Event,
     IntentTooLarge,
     Listener,
-    ReplicaRebuilt,
     ReplicaRepaired,
     ScopeChanged,
     SyncProgress,
@@ -41,7 +40,20 @@ from client_sdk.journal import JournalEntry
 from client_sdk.outbox import Waiting
 from client_sdk.pulling import Puller
 from client_sdk.reporting import Reporter, stall_report
-from client_sdk.state import Identity, Incarnation, checkpoint, load, log_known, note_decided, require_identity, save
+from client_sdk.state import (
+    Checkpoint,
+    Identity,
+    Incarnation,
+    Untold,
+    checkpoint,
+    forget,
+    load,
+    log_known,
+    note_decided,
+    require_identity,
+    save,
+    untold,
+)
 from client_sdk.store import Store
 from client_sdk.verifying import Ports, Verifier
 from sync_protocol.wire.codec import WireError
@@ -54,7 +66,6 @@ from sync_protocol.wire.messages import (
     PushRequest,
     PushResult,
     PushStatus,
-    ResyncReason,
     StallReport,
 )
 from sync_protocol.wire.version import PROTOCOL_VERSION
@@ -84,10 +95,7 @@ class Engine:
         self._push_again = False
         self._puller = Puller(store, self._answering, surroundings, self._tell, self.flow)
         self._verifier = Verifier(Ports(self._answering, self._pull_on, self._tell), store, surroundings, self.flow)
-        self._repaired_rows = 0
-        self._lost: tuple[str, ...] = ()
-        self._is_restored, self._offered_again = False, 0
-        self._new_prefix = ""
+        self._begin_report()
         self._shown: tuple[Identity, Incarnation] | None = None
 
     async def sync(self, progress: ProgressListener) -> SyncReport:
@@ -96,19 +104,47 @@ class Engine:
         Where the push fails the pull is tried all the same; the first error is raised after both.
         """
         async with self._running:
-            self._new_prefix = ""
+            self._begin_report()
             try:
-                return await self._sync_as_one(progress)
+                await self._sync_as_one(progress)
             except DeviceRevokedError as error:
                 await self._obey(error)
                 raise
+            return await self._report()
 
-    async def _sync_as_one(self, progress: ProgressListener) -> SyncReport:
+    def _begin_report(self) -> None:
+        """Count from here on. A sync in which this becomes a new device is one sync, and has one report."""
+        self._verdicts: list[JournalEntry] = []
+        self._rows, self._repaired_rows = 0, 0
+        self._lost: tuple[str, ...] = ()
+        self._puller.begin_report()
+
+    async def _report(self) -> SyncReport:
+        told = await self._store.read(untold)
+        if told != Untold():
+            told = await self._store.write(_take_untold)
+        at, deferred = await self._store.read(_come_to)
+        return SyncReport(
+            rows=self._rows,
+            verdicts=tuple(self._verdicts),
+            deferred=deferred,
+            cursor=at.cursor,
+            as_of_ms=at.as_of_ms,
+            image_rows=self._puller.image_rows,
+            is_rebuilt=self._puller.is_rebuilt,
+            repaired_rows=self._repaired_rows,
+            lost=self._lost,
+            is_restored=told.is_restored,
+            offered_again=told.offered_again,
+            new_number_prefix=told.new_number_prefix,
+        )
+
+    async def _sync_as_one(self, progress: ProgressListener) -> None:
         try:
-            return await self._sync(progress)
+            await self._sync(progress)
         except DeviceForkedError:
             await self._renew()
-            return await self._sync(progress)
+            await self._sync(progress)
 
     async def _obey(self, error: DeviceRevokedError) -> None:
         """Erase this device, where its server says so and proves that it is its server. Raises DeviceWipedError then."""
@@ -121,42 +157,27 @@ class Engine:
         wipe.resume(self._store.path)
         raise wiped from error
 
-    async def _sync(self, progress: ProgressListener) -> SyncReport:
-        verdicts: list[JournalEntry] = []
+    async def _sync(self, progress: ProgressListener) -> None:
         failure: RoadbookError | None = None
         self._push_again = False
-        self._repaired_rows, self._lost = 0, ()
-        self._is_restored, self._offered_again = False, 0
-        self._puller.begin_report()
         try:
-            await self._push(verdicts, progress)
+            await self._push(progress)
         except DeviceForkedError:
             raise
         except EpochChangedError:
             self._push_again = True  # after the pull, which finds out why and offers again what was acknowledged
         except RoadbookError as error:
             failure = error
-        rows = await self._puller.pull(progress)
+        self._rows += await self._puller.pull(progress)
         if failure is not None:
             await self._tell_server(stall_report(failure, self._surroundings.clock.now_ms()))
             raise failure
         if self._push_again or self._puller.has_offered_again:
-            await self._push(verdicts, progress)
-            rows += await self._puller.pull(progress)
-        rows += await self._look(progress)
+            await self._push(progress)
+            self._rows += await self._puller.pull(progress)
+        self._rows += await self._look(progress)
         await self._tell_server(self.problem)
         self.flow.moved()
-        report = await self._store.read(_report, rows, tuple(verdicts))
-        return msgspec.structs.replace(
-            report,
-            image_rows=self._puller.image_rows,
-            is_rebuilt=self._puller.is_rebuilt,
-            repaired_rows=self._repaired_rows,
-            lost=self._lost,
-            is_restored=self._is_restored,
-            offered_again=self._offered_again,
-            new_number_prefix=self._new_prefix,
-        )
 
     def _tell(self, event: Event) -> None:
         """Pass on what happened, and keep what the report says of it."""
@@ -164,9 +185,6 @@ class Engine:
             self._repaired_rows += sum(event.changed.values())
         if isinstance(event, ScopeChanged):
             self._lost += event.lost
-        if isinstance(event, ReplicaRebuilt):
-            self._is_restored |= event.reason is not ResyncReason.BELOW_RETENTION
-            self._offered_again += event.offered_again
         self._listener(event)
 
     async def _look(self, progress: ProgressListener) -> int:
@@ -227,11 +245,11 @@ class Engine:
             number_prefix=enrolment.number_prefix,
             wipe_lock=enrolment.wipe_lock,
         )
-        await self._store.write(take_identity, renewed, Incarnation(enrolment.incarnation, enrolment.incarnation))
-        self._new_prefix = renewed.number_prefix
+        both = Incarnation(enrolment.incarnation, enrolment.incarnation)
+        await self._store.write(take_identity, renewed, both, is_renewed=True)
         self._listener(DeviceRenewed(renewed.number_prefix))
 
-    async def _push(self, verdicts: list[JournalEntry], progress: ProgressListener) -> None:
+    async def _push(self, progress: ProgressListener) -> None:
         """Send everything that waits, batch by batch; what is deferred stays and is not tried again in this round."""
         total, sent, after = await self._store.read(outbox.count), 0, 0
         while batch := await self._store.read(outbox.next_batch, after, self.flow.intents.size, self.flow.aside()):
@@ -253,7 +271,7 @@ class Engine:
                 after = await self._send_less(batch, error, after)
                 continue
             arrived = await self._store.write(_take_reply, (identity, incarnation), request, reply, self._surroundings)
-            verdicts.extend(arrived)
+            self._verdicts.extend(arrived)
             for entry in arrived:
                 self._listener(VerdictArrived(entry))
             if arrived:
@@ -273,13 +291,17 @@ class Engine:
         return batch[0].sequence
 
 
-def take_identity(connection: apsw.Connection, identity: Identity, incarnation: Incarnation) -> None:
-    """Be this device from now on. Raises StoreTakenError: a file is one user's for ever, with the orders in it."""
+def take_identity(connection: apsw.Connection, identity: Identity, incarnation: Incarnation, *, is_renewed: bool = False) -> None:
+    """Be this device from now on; where it `is_renewed`, by itself, its user is to hear of its new numbers.
+
+    Raises StoreTakenError: a file is one user's for ever, with the orders in it.
+    """
     before = load(connection, Identity)
     if before is not None and before.user_id != identity.user_id:
         raise StoreTakenError(before.user_name, identity.user_name, identity.device_name)
     save(connection, identity)
     save(connection, incarnation)
+    save(connection, msgspec.structs.replace(untold(connection), new_number_prefix=identity.number_prefix if is_renewed else ""))
 
 
 def _who(connection: apsw.Connection) -> tuple[Identity, Incarnation]:
@@ -334,6 +356,11 @@ def _recorded(connection: apsw.Connection, result: PushResult, server_time_ms: i
         raise BadReplyError(f"verdict: {error}") from error
 
 
-def _report(connection: apsw.Connection, rows: int, verdicts: tuple[JournalEntry, ...]) -> SyncReport:
-    at = checkpoint(connection)
-    return SyncReport(rows=rows, verdicts=verdicts, deferred=outbox.count(connection), cursor=at.cursor, as_of_ms=at.as_of_ms)
+def _take_untold(connection: apsw.Connection) -> Untold:
+    told = untold(connection)
+    forget(connection, Untold)
+    return told
+
+
+def _come_to(connection: apsw.Connection) -> tuple[Checkpoint, int]:
+    return checkpoint(connection), outbox.count(connection)

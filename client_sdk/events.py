@@ -155,7 +155,8 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     its file was damaged; `repaired_rows` are those that were found not to be as the server has them, and are now. `lost` are the
     buckets that went out of the scope and were purged. `is_restored` says that the server was found to be restored from a backup,
     and `offered_again` how many intents that it had decided were sent again, whose verdicts are in `verdicts` once more;
-    `new_number_prefix` that this device became a new one, as in DeviceRenewed.
+    `new_number_prefix` that this device became a new one, as in DeviceRenewed. These three may be of a sync before, which was
+    killed or failed, and had no report.
     """
 
     rows: int

@@ -30,6 +30,8 @@ from client_sdk.state import (
     decided_places,
     known_in,
     load,
+    save,
+    untold,
 )
 from client_sdk.store import Store
 from sync_protocol.wire.endpoint import SyncEndpoint
@@ -72,7 +74,6 @@ class Puller:
         self._progress: ProgressListener = _nobody
         self._rows = 0
         self.has_offered_again = False
-        self._is_restored = False
         self.trailer: PageTrailer | None = None
         self.image_rows = 0
         self.is_rebuilt = False
@@ -188,7 +189,7 @@ class Puller:
         restored = reason is not ResyncReason.BELOW_RETENTION
         # An act of its own, which may be repeated: where a kill comes now, the next pull is told to start anew, too.
         offered = await self._store.write(_offer_again, server_time_ms) if restored else 0
-        self.has_offered_again = self._is_restored = restored
+        self.has_offered_again |= restored
         self._listener(ReplicaRebuilt(reason, offered))  # before anything can fail: the next pull does not know why it is anew
         await self._images.refuse()  # where there was one, the server could not go on from it
         staging = await self._begin_afresh(anew=True)
@@ -212,10 +213,9 @@ class Puller:
         before = await self._store.write(replica.note_lost, built)
         was_replica = await self._store.read(_is_replica)
         shown = await self._store.read(checkpoint)
-        is_restored = self._is_restored or shown.epoch not in {None, built[0].epoch}  # a kill may have come since it was said
+        is_restored = (await self._store.read(untold)).is_restored or shown.epoch not in {None, built[0].epoch}
         applied = await self._store.show_built(replica.show, built[0], before)
         self.is_rebuilt |= was_replica
-        self._is_restored = False
         await self._images.forget()
         await self._tell(applied, is_restored=is_restored)
 
@@ -258,6 +258,7 @@ def _move(connection: apsw.Connection, staging: Staging, page: Page, tell: repli
 
 
 def _offer_again(connection: apsw.Connection, now_ms: int) -> int:
-    offered = journal.offer_again(connection, now_ms)
+    offered, before = journal.offer_again(connection, now_ms), untold(connection)
+    save(connection, msgspec.structs.replace(before, is_restored=True, offered_again=before.offered_again + offered))
     overlay.rebuild(connection)
     return offered

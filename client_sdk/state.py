@@ -75,6 +75,14 @@ class Doubted(msgspec.Struct, frozen=True):
     held: dict[str, tuple[int, int]]
 
 
+class Untold(msgspec.Struct, frozen=True, kw_only=True):
+    """What befell the server and this device, and no report of a sync has said yet: a kill, or a lost network, may come first."""
+
+    is_restored: bool = False
+    offered_again: int = 0
+    new_number_prefix: str = ""
+
+
 class ReplicaFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Which of the numbered replica files is shown, which is being built, and the last number that was given away.
 
@@ -166,6 +174,7 @@ _DURABLE_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     ImageDownload: "image",
     DecidedIn: "decided_in",
     Doubted: "doubted",
+    Untold: "untold",
 }
 _REPLICA_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Checkpoint: "checkpoint",
@@ -245,6 +254,11 @@ def note_decided(connection: apsw.Connection, epoch: UUID, head: LogPlace | None
     """Verdicts have come by a reply whose request named places: its head takes the place of those, for they were before it."""
     places = (*(place for place in decided_places(connection) if place not in named or head is None), head)
     save(connection, DecidedIn(epoch, known_in(epoch, *places)[-PLACES_MAX + 1 :]))
+
+
+def untold(connection: apsw.Connection) -> Untold:
+    """What the next report says besides what its own sync did."""
+    return load(connection, Untold) or Untold()
 
 
 def note_change(connection: apsw.Connection) -> None:

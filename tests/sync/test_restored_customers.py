@@ -134,8 +134,9 @@ async def test_another_rep_is_told_that_a_restored_server_does_not_have_a_custom
         assert len(lost(events)) == 1
 
 
+@pytest.mark.parametrize("put", RESTORES)
 async def test_a_kill_at_any_statement_leaves_a_customer_that_is_created_again_without_a_receipt(
-    sqlite_database: Database, tmp_path: Path
+    sqlite_database: Database, tmp_path: Path, put: Restore
 ) -> None:
     world = await World.found(sqlite_database)
     # Through HTTP: what was offered again before the kill is pushed first then, and the device is told to pull.
@@ -143,13 +144,14 @@ async def test_a_kill_at_any_statement_leaves_a_customer_that_is_created_again_w
     opened = partial(OrderClient.open, tmp_path / "device.db", clock=world.clock, endpoint_for=over_http, inline=True)
     async with await world.enrolled_device("rep0", tmp_path / "synced.db") as device:
         await device.sync()
+        head = await head_of(world)
         made = await create(device, world)
         await device.sync()
     for countdown in range(1, 2_000, 31):
         copy_device(tmp_path / "synced.db", tmp_path / "device.db")
         await forget_customer(world, made)
-        await restore(world)
         device = await opened()
+        await put(world, head, device)
         kill_before_statement(device, countdown)
         try:
             await device.sync()
@@ -158,12 +160,50 @@ async def test_a_kill_at_any_statement_leaves_a_customer_that_is_created_again_w
             is_over = False
         bury(device)
         async with await opened() as device:
-            await device.sync()
-            await device.sync()
+            assert (await device.sync()).is_restored is not is_over, countdown
+            assert not (await device.sync()).is_restored
             assert (await device.customer(made)).name == "Nieuw"
             assert device._store.read_now(receipts.count) == 0
             assert device._store.read_now(load, Doubted) in (None, Doubted({}))
         assert await erased(world) == {}, countdown
+        if is_over:
+            return
+    raise AssertionError("the sync never came to an end")
+
+
+@pytest.mark.parametrize("put", RESTORES)
+async def test_a_kill_at_any_statement_leaves_it_said_that_the_server_was_restored(
+    sqlite_database: Database, tmp_path: Path, put: Restore
+) -> None:
+    """Of a customer that another device creates again it is not said that it is not this user's any more."""
+    world = await World.found(sqlite_database)
+    async with world.database.write() as session:
+        session.add(RepTerritoryModel(rep_id=world.company.reps[1].id, territory_id=world.company.territories[0].id))
+    one = await world.enrolled_device("rep0", tmp_path / "one.db")
+    other = await world.enrolled_device("rep1", tmp_path / "synced.db")
+    async with one, other:
+        await other.sync()
+        head = await head_of(world)
+        made = await create(one, world)
+        await one.sync()
+        await other.sync()
+        await forget_customer(world, made)
+        await put(world, head, one, other)
+    for countdown in range(1, 2_000, 13):
+        copy_device(tmp_path / "synced.db", tmp_path / "device.db")
+        events: list[Event] = []
+        device = await world.open_device(tmp_path / "device.db")
+        device.subscribe(events.append)
+        kill_before_statement(device, countdown)
+        try:
+            is_over = (await device.sync()).is_restored
+        except KilledError:
+            is_over = False
+        bury(device)
+        async with await world.open_device(tmp_path / "device.db") as device:
+            device.subscribe(events.append)
+            assert (await device.sync()).is_restored is not is_over, countdown
+        assert all(is_restored for _, is_restored in lost(events)), countdown
         if is_over:
             return
     raise AssertionError("the sync never came to an end")
