@@ -24,11 +24,16 @@ from sync_protocol.values import amount_text
 Command = Callable[..., Any]
 
 _WHAT: Final = (
-    click.option("--customer", "customers", multiple=True, metavar="CODE", help="A customer that moves; as often as needed."),
-    click.option("--territory", metavar="CODE", help="All customers of this territory, or with --to-rep the territory itself."),
-    click.option("--to-territory", metavar="CODE", help="Where the customers go."),
-    click.option("--to-rep", metavar="CODE", help="Who works the territory from then on."),
-    click.option("--from-rep", metavar="CODE", help="Who worked it, where several do."),
+    click.option("--customer", "customer_ids", multiple=True, metavar="CODE", help="A customer that moves; as often as needed."),
+    click.option(
+        "--territory",
+        "territory_id",
+        metavar="CODE",
+        help="All customers of this territory, or with --to-rep the territory itself.",
+    ),
+    click.option("--to-territory", "to_territory_id", metavar="CODE", help="Where the customers go."),
+    click.option("--to-rep", "to_rep_id", metavar="CODE", help="Who works the territory from then on."),
+    click.option("--from-rep", "from_rep_id", metavar="CODE", help="Who worked it, where several do."),
 )
 
 
@@ -46,13 +51,11 @@ def _what_moves(command: Command) -> Command:
 
 async def _asked(session: ReadSession, customers: Sequence[str], **codes: str | None) -> Asked:
     """What the codes of the options name."""
-    tables = {"territory": "territory", "to_territory": "territory", "to_rep": "rep", "from_rep": "rep"}
+    tables = {"territory_id": "territory", "to_territory_id": "territory", "to_rep_id": "rep", "from_rep_id": "rep"}
     found = {
-        f"{option}_id": await id_of_code(session, tables[option], code, field=f"--{option.replace('_', '-')}")
-        for option, code in codes.items()
-        if code is not None
+        field: await id_of_code(session, tables[field], code, field=field) for field, code in codes.items() if code is not None
     }
-    listed = [await id_of_code(session, "customer", code, field="--customer") for code in customers]
+    listed = [await id_of_code(session, "customer", code, field="customer_ids") for code in customers]
     return Asked(customer_ids=tuple(listed), **found)
 
 
@@ -67,12 +70,14 @@ def handovers() -> None:
 @handovers.command("preview", epilog="\b\nExample:\n  roadbook handovers preview --customer C-1001 --to-territory S")
 @_what_moves
 @AS_JSON
-def preview_handover(*, customers: tuple[str, ...], as_json: bool, **codes: str | None) -> None:
+def preview_handover(*, customer_ids: tuple[str, ...], as_json: bool, **codes: str | None) -> None:
     """Say what a handover would do now; nothing is changed."""
 
     async def work(database: Database, _settings: Settings) -> HandoverPreview:
         async with database.read() as session:
-            return HandoverPreview.of(await preview(session, await check_move(session, await _asked(session, customers, **codes))))
+            return HandoverPreview.of(
+                await preview(session, await check_move(session, await _asked(session, customer_ids, **codes)))
+            )
 
     found = run(work)
     if as_json:
@@ -126,7 +131,7 @@ def _customers(count: int) -> str:
 @AS_JSON
 def create_handover(
     *,
-    customers: tuple[str, ...],
+    customer_ids: tuple[str, ...],
     late_orders: str,
     effective_at: str | None,
     note: str,
@@ -141,7 +146,7 @@ def create_handover(
         async with database.write() as session:
             handover = await plan(
                 session,
-                await check_move(session, await _asked(session, customers, **codes)),
+                await check_move(session, await _asked(session, customer_ids, **codes)),
                 late_orders=LateOrders(late_orders),
                 note=note,
                 effective_at_ms=effective_at_ms,

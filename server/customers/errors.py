@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from server.runtime.errors import ConflictError, InvalidRequestError, NotFoundError
+from server.runtime.errors import ConflictError, InvalidRequestError, NotFoundError, one_line
 from server.runtime.instants import iso
 
 
@@ -12,7 +12,7 @@ class UnfitHandoverError(InvalidRequestError):
     code = "unfit_handover"
 
     def __init__(self, fields: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{field} {remedy}" for field, remedy in fields.items()), fields=fields)
+        super().__init__(one_line(fields.items()), fields=fields)
 
 
 class HandoverOverlapsError(ConflictError):

@@ -113,15 +113,15 @@ def _check_shape(asked: Asked) -> None:
     """Refuse what cannot be meant, before anything is looked up."""
     faults: dict[str, str] = {}
     if asked.customer_ids and asked.territory_id is not None:
-        faults["territory_id"] = "does not go with customer_ids; name customers, or their whole territory"
+        faults["territory_id"] = "does not go with a list of customers; name customers, or their whole territory"
     if not asked.customer_ids and asked.territory_id is None:
-        faults["customer_ids"] = "is empty; name the customers that move, or a territory_id"
+        faults["customer_ids"] = "is empty; name the customers that move, or a territory"
     if len(asked.customer_ids) > CUSTOMERS_MAX:
         faults["customer_ids"] = f"has more than {CUSTOMERS_MAX} ids; split it"
     if asked.to_territory_id is not None and asked.to_rep_id is not None:
-        faults["to_rep_id"] = "does not go with to_territory_id; give one of them"
+        faults["to_rep_id"] = "does not go with a territory to move to; give one of them"
     if asked.to_territory_id is None and asked.to_rep_id is None:
-        faults["to_territory_id"] = "is missing; say where they go, or give the territory a to_rep_id"
+        faults["to_territory_id"] = "is missing; say where they go, or which rep takes the territory"
     if asked.to_rep_id is not None and asked.customer_ids:
         faults["to_rep_id"] = "takes a whole territory; move customers to a territory of that rep"
     if asked.from_rep_id is not None and asked.to_rep_id is None:
@@ -136,11 +136,10 @@ def _check_shape(asked: Asked) -> None:
 
 
 def _doubles(customer_ids: tuple[UUID, ...]) -> dict[str, str]:
-    first: dict[UUID, int] = {}
     return {
-        f"customer_ids[{place}]": f"is the same as customer_ids[{first[customer_id]}]; leave it out"
+        f"customer_ids[{place}]": "was named before; leave it out"
         for place, customer_id in enumerate(customer_ids)
-        if first.setdefault(customer_id, place) != place
+        if customer_ids.index(customer_id) != place
     }
 
 

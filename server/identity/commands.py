@@ -14,7 +14,7 @@ from server.identity.answers import Device, DeviceDetail, EnrolmentCode, Proof, 
 from server.identity.credentials import hash_password
 from server.identity.devices import RevocationReason
 from server.identity.principals import Role
-from server.identity.terminal import AS_JSON, OPERATOR_ID, now_ms, run, show
+from server.identity.terminal import AS_JSON, OPERATOR_ID, now_ms, run, said_of_options, show
 from server.runtime.clock import IdSource, SystemClock
 from server.runtime.database import Database, ReadSession
 from server.runtime.instants import iso
@@ -34,15 +34,16 @@ def users() -> None:
 @click.argument("login")
 @click.option("--name", required=True, help="The person's name.")
 @click.option("--role", required=True, type=click.Choice([str(role) for role in Role]), help="What they are to the company.")
-@click.option("--rep", help="Code of the rep that a rep's user stands for.")
-@click.option("--customer", help="Code of the company that a buyer's user buys for.")
+@click.option("--rep", "rep_id", help="Code of the rep that a rep's user stands for.")
+@click.option("--customer", "customer_id", help="Code of the company that a buyer's user buys for.")
 @_PASSWORD
 @click.option("--no-password", is_flag=True, help="Cannot sign in, only enrol devices.")
 def add_user(
-    *, login: str, name: str, role: str, rep: str | None, customer: str | None, password: str | None, no_password: bool
+    *, login: str, name: str, role: str, rep_id: str | None, customer_id: str | None, password: str | None, no_password: bool
 ) -> None:
     """Add a user with LOGIN. A rep names its rep, a buyer its company."""
-    _check_options(Role(role), rep=rep, customer=customer)
+    with said_of_options():  # before a password is asked for
+        service.check_parts(Role(role), rep_id=rep_id, customer_id=customer_id)
     chosen = None if no_password else _asked(password)
 
     async def work(database: Database, _settings: Settings) -> User:
@@ -56,23 +57,13 @@ def add_user(
                 name=name,
                 role=Role(role),
                 password_hash=password_hash,
-                rep_id=await _id_of("rep", rep, session),
-                customer_id=await _id_of("customer", customer, session),
+                rep_id=await _id_of("rep", rep_id, session),
+                customer_id=await _id_of("customer", customer_id, session),
             )
             return User.of(user)
 
     user = run(work)
     click.echo(f"added {user.login} ({user.role}), {user.id}")
-
-
-def _check_options(role: Role, **codes: str | None) -> None:
-    """Say before a password is asked for what the service would say after it."""
-    wanted = service.STANDS_FOR.get(role)
-    for name, code in codes.items():
-        if name == wanted and code is None:
-            raise click.ClickException(f"--{name} CODE is missing: the user of a {role} stands for a {name}; give its code")
-        if name != wanted and code is not None:
-            raise click.ClickException(f"--{name} does not go with the role {role}; leave it out")
 
 
 def _asked(password: str | None) -> str:
@@ -94,7 +85,7 @@ def _typed() -> str:
 
 
 async def _id_of(table: str, code: str | None, session: ReadSession) -> UUID | None:
-    return None if code is None else await service.id_of_code(session, table, code, field=f"--{table}")
+    return None if code is None else await service.id_of_code(session, table, code, field=f"{table}_id")
 
 
 @users.command("list", epilog="\b\nExample:\n  roadbook users list --json")

@@ -12,6 +12,7 @@ from server.runtime.errors import (
     NotFoundError,
     TooManyRequestsError,
     UnauthenticatedError,
+    one_line,
 )
 from server.runtime.instants import iso
 
@@ -163,11 +164,11 @@ class UnfitUserError(InvalidRequestError):
     code = "unfit_user"
 
     def __init__(self, fields: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{field} {remedy}" for field, remedy in fields.items()), fields=fields)
+        super().__init__(one_line(fields.items()), fields=fields)
 
 
 class CodeUnknownError(InvalidRequestError):
-    """No rep or company has this code; `field` is the parameter or option that named it, `known` are codes with names."""
+    """No rep or company has this code; `field` is the field that named it, `known` are codes with names."""
 
     code = "unknown_code"
 

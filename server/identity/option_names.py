@@ -1,42 +1,37 @@
 """What the fields of the API are called at the terminal: an error speaks of the options and arguments of its command."""
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
 import click
 
-from server.runtime.errors import ProblemError
+from server.runtime.errors import ProblemError, one_line
 
-_WORD: Final = re.compile(r"(?P<begins>^|; )?\b(?P<field>[a-z]+(?:_[a-z]+)*)\b(?:\[(?P<place>\d+)\])?")
+_FIELD: Final = re.compile(r"(?P<name>\w+)(?:\[(?P<place>\d+)\])?")
 
 
 def in_options(error: ProblemError, context: click.Context) -> str:
-    """The sentence of an error, with the option for each field that it names, and what was given at a place of several."""
-    known = {name: parameter for parameter in context.command.params for name in _names(parameter)}
+    """The sentence of an error, with the options in the place of the fields that it begins with.
 
-    def told(found: re.Match[str]) -> str:
-        field, place, begins = found["field"], found["place"], found["begins"]
-        # `reason` is a field where a sentence begins with one, and a word elsewhere; `to_rep_id` is no word.
-        is_field = "_" in field or (begins is not None and field in error.fields)
-        if field not in known or not is_field:
-            return found[0]
-        parameter = known[field]
-        shown = _shown(parameter)
-        given = context.params.get(str(parameter.name))
-        if place is not None and isinstance(given, tuple) and int(place) < len(given):
-            shown = f"{shown} {given[int(place)]}"
-        return f"{begins or ''}{shown}"
-
-    return _WORD.sub(told, error.detail)
+    A parameter of a command has the name of its field. All else stays as it is: a remedy holds what somebody typed, which
+    may look like the name of a field.
+    """
+    of_fields = one_line(error.fields.items())
+    if not error.detail.startswith(of_fields):
+        return error.detail
+    of_options = one_line((_option(field, context), remedy) for field, remedy in error.fields.items())
+    return of_options + error.detail.removeprefix(of_fields)
 
 
-def _names(parameter: click.Parameter) -> Iterator[str]:
-    """What the API may call a parameter: `to_rep_id` is `--to-rep`, and `customer_ids` is `--customer`."""
-    yield str(parameter.name)
-    if isinstance(parameter, click.Option):
-        stem = _shown(parameter).removeprefix("--").replace("-", "_")
-        yield from (stem, f"{stem}_id", f"{stem}_ids")
+def _option(field: str, context: click.Context) -> str:
+    """The option or argument behind a field, with what was given at a place of several; the field where there is none."""
+    found = _FIELD.fullmatch(field)
+    parameter = next((each for each in context.command.params if found and each.name == found["name"]), None)
+    if found is None or parameter is None:
+        return field
+    place, given = found["place"], context.params.get(str(parameter.name))
+    shown = _shown(parameter)
+    return f"{shown} {given[int(place)]}" if place and isinstance(given, tuple) and int(place) < len(given) else shown
 
 
 def _shown(parameter: click.Parameter) -> str:

@@ -103,16 +103,21 @@ async def create_user(
 
 
 async def _check_fit(session: ReadSession, role: Role, rep_id: UUID | None, customer_id: UUID | None) -> None:
-    """A rep's user names its rep, a buyer's its company, and no other names either."""
+    check_parts(role, rep_id=rep_id, customer_id=customer_id)
+    for table, value in (("rep", rep_id), ("customer", customer_id)):
+        if value is not None and not await _exists(session, table, value):
+            raise UnfitUserError({f"{table}_id": f"names no {table}; give the id of one that exists"})
+
+
+def check_parts(role: Role, *, rep_id: object | None, customer_id: object | None) -> None:
+    """A rep's user names its rep, a buyer's its company, and no other names either. Raises UnfitUserError."""
     wanted = STANDS_FOR.get(role)
     wrong = {}
     for field, table, value in (("rep_id", "rep", rep_id), ("customer_id", "customer", customer_id)):
         if table == wanted and value is None:
-            wrong[field] = f"is needed for a {role}; give the id of a {table}"
+            wrong[field] = f"is missing: the user of a {role} stands for a {table}; say which"
         elif table != wanted and value is not None:
             wrong[field] = f"does not go with the role {role}; leave it out"
-        elif value is not None and not await _exists(session, table, value):
-            wrong[field] = f"names no {table}; give the id of one that exists"
     if wrong:
         raise UnfitUserError(wrong)
 

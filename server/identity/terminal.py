@@ -1,8 +1,8 @@
 """What commands at the server's terminal share: the database that the environment names, and tables or JSON to look at."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -39,15 +39,22 @@ async def _opened(settings: Settings) -> AsyncIterator[Database]:
 
 
 def run(work: Callable[[Database, Settings], Awaitable[T]]) -> T:
-    """Do something with the database that the environment names. What the API would say of fields is said of options."""
+    """Do something with the database that the environment names."""
     settings = settings_from_environment()
 
     async def in_loop() -> T:
         async with _opened(settings) as database:
             return await work(database, settings)
 
-    try:
+    with said_of_options():
         return asyncio.run(in_loop())
+
+
+@contextmanager
+def said_of_options() -> Iterator[None]:
+    """What the API would say of fields is said of the options of the command that runs."""
+    try:
+        yield
     except ProblemError as error:
         raise click.ClickException(in_options(error, click.get_current_context())) from error
 

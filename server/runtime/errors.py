@@ -15,7 +15,7 @@ ProblemError
 Every subclass in a slice builds its own sentence from its arguments and names a stable `code`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import msgspec
@@ -57,6 +57,11 @@ class ProblemError(Exception):
             retry=self.retry,
             fields=self.fields,
         )
+
+
+def one_line(faults: Iterable[tuple[str, str]]) -> str:
+    """Fields with what is wrong with each, as a sentence. At the terminal the fields are options."""
+    return "; ".join(f"{field} {remedy}" for field, remedy in faults)
 
 
 class InvalidRequestError(ProblemError):

@@ -80,10 +80,10 @@ def release_command(handlers_of: HandlersOf) -> click.Command:
         epilog="\b\nExample:\n  roadbook quarantine release 01a20197-2d5b-7c19-88ae-f62dff50c45c --as-rep R-08 --reason agreed",
     )
     @click.argument("intent_ids", metavar="INTENT_ID...", type=click.UUID, nargs=-1, required=True)
-    @click.option("--as-rep", required=True, metavar="CODE", help="The rep as whose they are decided.")
+    @click.option("--as-rep", "rep_id", required=True, metavar="CODE", help="The rep as whose they are decided.")
     @click.option("--reason", required=True, help="Why; it is kept for the record.")
     @AS_JSON
-    def release_intents(*, intent_ids: tuple[UUID, ...], as_rep: str, reason: str, as_json: bool) -> None:
+    def release_intents(*, intent_ids: tuple[UUID, ...], rep_id: str, reason: str, as_json: bool) -> None:
         """Decide the intents INTENT_ID, in the order in which they came, as if the rep had asked."""
 
         async def work(database: Database, _settings: Settings) -> list[ReleasedIntent]:
@@ -91,7 +91,7 @@ def release_command(handlers_of: HandlersOf) -> click.Command:
                 results = await release(
                     session,
                     intent_ids,
-                    rep_id=await id_of_code(session, "rep", as_rep, field="--as-rep"),
+                    rep_id=await id_of_code(session, "rep", rep_id, field="rep_id"),
                     reason=reason,
                     user_id=OPERATOR_ID,
                     handlers=handlers_of(),

@@ -14,7 +14,7 @@ from server.identity.models import DeviceModel, UserModel
 from server.identity.principals import Principal, Role
 from server.runtime.clock import IdSource
 from server.runtime.database import ReadSession, WriteSession
-from server.runtime.errors import ConflictError, InvalidRequestError
+from server.runtime.errors import ConflictError, InvalidRequestError, one_line
 from server.sync.devices import Asker
 from server.sync.push import Handlers, Pusher
 from server.sync.quarantine import WAITING, QuarantinedIntentModel
@@ -35,7 +35,7 @@ class QuarantineUnfitError(InvalidRequestError):
     code = "quarantine_unfit"
 
     def __init__(self, fields: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{field} {remedy}" for field, remedy in fields.items()), fields=fields)
+        super().__init__(one_line(fields.items()), fields=fields)
 
 
 class QuarantineDecidedError(ConflictError):

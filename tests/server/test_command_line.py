@@ -67,7 +67,7 @@ def test_users_are_added_listed_and_deactivated(terminal: Terminal) -> None:
     ("arguments", "exit_code", "words"),
     [
         (("users", "add", "x", "--name", "X", "--role", "owner"), 2, "owner"),
-        (("users", "add", "x", "--name", "X", "--role", "rep"), 1, "--rep CODE is missing"),
+        (("users", "add", "x", "--name", "X", "--role", "rep"), 1, "--rep is missing"),
         (("users", "add", "x", "--name", "X", "--role", "rep", "--rep", "R-99"), 1, "R-99"),
         (("users", "add", "x", "--name", "X", "--role", "manager", "--password", "short"), 2, "8 to 256"),
         (("users", "password", "nobody"), 1, "no user nobody"),

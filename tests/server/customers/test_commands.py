@@ -74,11 +74,14 @@ def test_what_orders_are_worth_is_told_in_their_currencies() -> None:
         (("preview", "--customer", "C0", "--to-rep", "REP1"), "--to-rep takes a whole territory"),
         (
             ("preview", "--customer", "C0", "--customer", "C0", "--to-territory", "T1"),
-            "--customer C0 is the same as --customer C0; leave",
+            "--customer C0 was named before; leave it out",
         ),
-        (("preview", "--to-territory", "T1"), "--customer is empty; name the customers that move, or a --territory"),
-        (("preview", "--territory", "T0"), "--to-territory is missing; say where they go, or give the territory a --to-rep"),
-        (("preview", "--customer", "C0", "--territory", "T0", "--to-rep", "REP1"), "--territory does not go with --customer;"),
+        (("preview", "--to-territory", "T1"), "--customer is empty; name the customers that move, or a territory"),
+        (("preview", "--territory", "T0"), "--to-territory is missing; say where they go, or which rep takes the territory"),
+        (
+            ("preview", "--customer", "C0", "--territory", "T0", "--to-rep", "REP1"),
+            "--territory does not go with a list of customers;",
+        ),
         (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "noon"), "is no time such as"),
         (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "2030-01-01"), "has no offset"),
         (("create", "--territory", "T0", "--to-rep", "REP1", "--late-orders", "route", "--at", "2020-01-01T00:00Z"), "in the past"),

@@ -39,8 +39,9 @@ def test_without_a_terminal_it_names_the_variable_in_one_line(sqlite_database_ur
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), ("--rep CODE is missing: the user of a rep stands for a rep; give its code",)),
+        ((), ("--rep is missing: the user of a rep stands for a rep; say which",)),
         (("--rep", "R-99"), ("--rep names no rep", "'R-99'")),
+        (("--rep", "customer_id"), ("--rep names no rep", "'customer_id' is the code of none")),
         (("--rep", "R-07", "--customer", "ACME"), ("--customer does not go with the role rep",)),
     ],
 )
@@ -68,13 +69,20 @@ def test_a_login_and_a_name_are_held_to_the_limits_of_the_api(
     assert all(word in ended.output for word in words), ended.output
 
 
+def test_a_login_that_is_called_like_a_field_is_said_as_it_is(database_url: str) -> None:
+    environment = {"ROADBOOK_DATABASE_URL": database_url}
+    words = ("users", "add", "rep_id", "--name", "X", "--role", "manager", "--no-password")
+    assert CliRunner().invoke(main, words, env=environment).exit_code == 0
+    assert CliRunner().invoke(main, words, env=environment).output == "Error: the login 'rep_id' is taken; choose another\n"
+
+
 async def test_a_wrong_code_lists_those_that_there_are_with_names(office: Office) -> None:
     async with office.database.read() as session:
-        assert await service.id_of_code(session, "rep", " R-07 ", field="--rep") == office.rep
-        with pytest.raises(CodeUnknownError, match=r"--rep .*R-07 \(Femke Vos\)"):
-            await service.id_of_code(session, "rep", "R-99", field="--rep")
+        assert await service.id_of_code(session, "rep", " R-07 ", field="rep_id") == office.rep
+        with pytest.raises(CodeUnknownError, match=r"rep_id .*R-07 \(Femke Vos\)"):
+            await service.id_of_code(session, "rep", "R-99", field="rep_id")
         with pytest.raises(CodeUnknownError) as raised:
-            await service.id_of_code(session, "customer", "ACMEE", field="--customer")
+            await service.id_of_code(session, "customer", "ACMEE", field="customer_id")
     assert [code for code, _ in raised.value.known] == ["ACME", "LATE", "OTHER"]
 
 

@@ -108,6 +108,7 @@ def test_what_a_leaver_sent_is_listed_released_and_discarded(left: Left) -> None
     ("words", "said"),
     [
         (("release", "INTENT", "--as-rep", "REP9", "--reason", "x"), "--as-rep names no rep"),
+        (("release", "INTENT", "--as-rep", "REP1", "--reason", "x"), "Error: --as-rep names a rep who may not ask for"),
         (("release", "INTENT", "--as-rep", "REP0", "--reason", " "), "Error: --reason is empty"),
         (("discard", "00000000-0000-0000-0000-000000000000", "--reason", "x"), f"Error: INTENT_ID {UUID(int=0)} is not in"),
     ],
