@@ -233,6 +233,8 @@ class Puller:
         events: list[Event] = [CheckpointReached(at.cursor, at.as_of_ms, applied.changed, applied.ids)]
         if applied.gained or applied.lost:
             events.append(ScopeChanged(applied.gained, applied.lost, is_restored))
+        if applied.settled:
+            events.append(ScopeChanged((), applied.settled, is_restored=True))
         for event in events:
             self._listener(event)
 

@@ -45,13 +45,17 @@ Progress = Callable[[int], None]
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """What a move to a checkpoint did: the rows that it changed, by entity, and the scope. `ids` has those that are few."""
+    """What a move to a checkpoint did: the rows that it changed, by entity, and the scope. `ids` has those that are few.
+
+    `settled` went with the replica of before a restore: only now it is known that they do not come back.
+    """
 
     checkpoint: Checkpoint
     changed: dict[str, int]
     ids: dict[str, frozenset[UUID]]
     gained: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
 
 
 NOTHING_STAGED: Final = Staging(epoch=None, cursor=0, afresh=True, digest=None)
@@ -271,7 +275,7 @@ def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTra
     _merge_tables(connection, changes)
     clear_staging(connection)
     overlay.rebuild(connection)
-    return _applied(at, (before, after), changes, settled)
+    return msgspec.structs.replace(_applied(at, (before, after), changes), settled=tuple(sorted(settled)))
 
 
 def complete(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> None:
@@ -335,16 +339,14 @@ def _reach(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, 
     return at
 
 
-def _applied(
-    at: Checkpoint, scopes: tuple[ScopeHeld | None, ScopeHeld | None], changes: Changes, settled: Iterable[str] = ()
-) -> Applied:
+def _applied(at: Checkpoint, scopes: tuple[ScopeHeld | None, ScopeHeld | None], changes: Changes) -> Applied:
     before, after = scopes
     return Applied(
         checkpoint=at,
         changed=dict(+changes.counts),
         ids=changes.ids(),
         gained=tuple(_lost(after, before)),
-        lost=tuple(sorted({*_lost(before, after), *settled})),
+        lost=tuple(_lost(before, after)),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from client_sdk import NewCustomer, OrderClient, receipts
+from client_sdk.cli_sync import sync
 from client_sdk.errors import ServerBusyError
 from client_sdk.events import Event, ScopeChanged
 from client_sdk.state import Doubted, load
@@ -18,7 +19,8 @@ from server.runtime.database import Database
 from server.runtime.rows import table_of
 from sync_protocol.entities.customers import Address, Contact, Customer
 from sync_protocol.verdicts import Outcome
-from tests.client_sdk.test_cli_handover import Unpushed
+from tests.client_sdk.test_cli_handover import Unpushed, says
+from tests.client_sdk.test_receipts import works
 from tests.support.device_files import copy_device
 from tests.support.faults import KilledError, bury, kill_before_statement
 from tests.support.world import World
@@ -105,6 +107,30 @@ async def test_a_customer_that_was_handed_over_has_its_receipt_when_its_creation
         assert [buckets for buckets, _ in lost(events)] == [(f"account:{made.hex}",)]
         assert await erased(world) == {f"account:{made.hex}": 3}
         assert await device.customers("Nieuw") == []
+
+
+@pytest.mark.parametrize("put", RESTORES)
+async def test_a_customer_whose_new_creation_is_rejected_is_lost_by_the_restore(
+    world: World, tmp_path: Path, put: Restore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be anybody's: the user is not told that it is not theirs any more."""
+    async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
+        await device.sync()
+        head = await head_of(world)
+        made = await create(device, world)
+        await device.sync()
+        await forget_customer(world, made)
+        await put(world, head, device)
+        await works(world, 1)
+        events: list[Event] = []
+        device.subscribe(events.append)
+        said = " ".join((await says(capsys, sync, device)).split())
+        assert "REJECTED" in said
+        assert ((f"account:{made.hex}",), True) in lost(events)
+        assert not [buckets for buckets, is_restored in lost(events) if f"account:{made.hex}" in buckets and not is_restored]
+        assert "Not yours any more, and removed from this device: 1 customer" not in said
+        assert (await erased(world))[f"account:{made.hex}"] == 3
+        assert device._store.read_now(load, Doubted) == Doubted({})
 
 
 @pytest.mark.parametrize("put", RESTORES)
