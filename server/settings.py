@@ -1,6 +1,7 @@
 """The configuration: one frozen struct, read from `ROADBOOK_…` variables, complete with none of them set."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -13,6 +14,10 @@ PREFIX = "ROADBOOK_"
 
 
 DATABASE_URLS: Final = "sqlite:///path or postgresql://user:password@host:port/name"
+_IMAGES_URL: Final = r"^(?:s3://[A-Za-z0-9._-]+(?:/.*)?|(?![A-Za-z][A-Za-z0-9+.-]+:).*)\Z"
+"""What begins like an address is never meant for a folder: it would be made, in the working folder."""
+_USER: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
+"""What an address says before its host: who asks, and with what password."""
 
 
 class InvalidSettingError(ValueError):
@@ -40,9 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     session_hours: Annotated[int, Meta(ge=1, le=8760)] = 12
     enrolment_minutes: Annotated[int, Meta(ge=1, le=10080)] = 60 * 24
     pool_size: Annotated[int, Meta(ge=1, le=200)] = 10
-    # What begins like an address is never meant for a folder: it would be made, in the working folder.
     images_url: Annotated[
-        str, Meta(pattern=r"^(?:s3://[^/]|(?![A-Za-z][A-Za-z0-9+.-]+:))", description="a folder, or s3://bucket/prefix")
+        str, Meta(pattern=_IMAGES_URL, description="a folder whose name is no address, or s3://bucket/prefix")
     ] = ""
     images_max: Annotated[int, Meta(ge=0, le=1_000)] = 20
     images_rows_min: Annotated[int, Meta(ge=1)] = 10_000
@@ -61,9 +65,16 @@ def settings_from_environment(environment: Mapping[str, str] = os.environ) -> Se
 
 def _read(field: FieldInfo, text: str) -> Any:
     try:
-        return msgspec.convert(text, field.type, strict=False)
+        return msgspec.convert(text.strip(), field.type, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidSettingError(variable_of(field.name), f"is {text!r}", _takes(type_info(field.type))) from error
+        raise InvalidSettingError(variable_of(field.name), f"is {_shown(text)!r}", _takes(type_info(field.type))) from error
+
+
+def _shown(text: str) -> str:
+    """What was given, without what may be a key: an address may have one before its host and in its query."""
+    named = _USER.sub(lambda found: f"{found['scheme'] or ''}…@", text, count=1)
+    address, mark, _query = named.partition("?")
+    return f"{address}?…" if mark else address
 
 
 def _takes(kind: msgspec.inspect.Type) -> str:

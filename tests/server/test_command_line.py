@@ -126,7 +126,10 @@ def test_images_are_in_a_folder_or_in_a_bucket_and_no_folder_is_made_of_another_
     monkeypatch.chdir(tmp_path / "here")
     refused = Terminal(database_url).run("images", "build", ROADBOOK_IMAGES_URL=place)
     assert refused.exit_code == 1
-    assert refused.stderr == f"Error: ROADBOOK_IMAGES_URL is {place!r}; it takes a folder, or s3://bucket/prefix\n"
+    assert (
+        refused.stderr
+        == f"Error: ROADBOOK_IMAGES_URL is {place!r}; it takes a folder whose name is no address, or s3://bucket/prefix\n"
+    )
     assert list(Path.cwd().iterdir()) == []
 
 

@@ -19,7 +19,7 @@ WRONG = {
     **{field: ("x", f"a whole number from {numbers}") for field, numbers in RANGES.items()},
     "jobs": ("maybe", "true or false"),
     "host": ("", "a host name or an address, such as 127.0.0.1"),
-    "images_url": ("http://x", "a folder, or s3://bucket/prefix"),
+    "images_url": ("http://x", "a folder whose name is no address, or s3://bucket/prefix"),
 }
 
 
@@ -35,9 +35,32 @@ def test_a_variable_that_cannot_be_understood_is_named_alone_with_its_value_and_
     assert str(refused.value) == f"ROADBOOK_{field.upper()} is {given!r}; it takes {takes}"
 
 
-@pytest.mark.parametrize("place", ["", "images", "/srv/images", "./http:/x", "s3://bucket", "s3://bucket/prefix"])
-def test_images_are_in_a_folder_or_a_bucket(place: str) -> None:
-    assert settings_from_environment({"ROADBOOK_IMAGES_URL": place}).images_url == place
+@pytest.mark.parametrize("place", ["", "images", "/srv/images", "./http:/x", "./images:v2", "s3://bucket", "s3://bucket/prefix"])
+def test_images_are_in_a_folder_or_a_bucket_whatever_space_is_around_its_name(place: str) -> None:
+    for given in (place, f" {place}\n"):
+        assert settings_from_environment({"ROADBOOK_IMAGES_URL": given}).images_url == place
+
+
+@pytest.mark.parametrize("place", [" http://x", "images:v2", "s3:// bucket", "s3://bucket\n/x", "images\nelsewhere"])
+def test_what_looks_like_an_address_or_has_two_lines_is_no_folder(place: str) -> None:
+    with pytest.raises(InvalidSettingError, match="it takes a folder whose name is no address"):
+        settings_from_environment({"ROADBOOK_IMAGES_URL": place})
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("https://KEY:SECRET@minio/b", "'https://…@minio/b'"),
+        ("s3://KEY:SEC/RET@bucket/prefix", "'s3://…@bucket/prefix'"),
+        ("https://KEY:S@CRET@minio", "'https://…@minio'"),
+        ("KEY:SECRET@minio", "'…@minio'"),
+        ("https://minio/b?X-Amz-Signature=SECRET", "'https://minio/b?…'"),
+    ],
+)
+def test_a_key_in_an_address_is_not_repeated(place: str, shown: str) -> None:
+    with pytest.raises(InvalidSettingError, match="ROADBOOK_IMAGES_URL is ") as refused:
+        settings_from_environment({"ROADBOOK_IMAGES_URL": place})
+    assert refused.value.fault == f"is {shown}"
 
 
 def test_what_is_not_set_has_its_default() -> None:
