@@ -128,6 +128,7 @@ class OrderClient:
         endpoint in place of the network, smaller pages, another timer, and `inline` to run SQLite in the caller's thread.
         A device that was told to erase itself goes on erasing first. With `reads_anyway` a disk without room, or one that
         fails to write, is no error: what is here can be read, and all that saves something raises it until this is opened anew.
+        Such a client has the file for itself until it is closed: another program that opens it meanwhile is told StoreBusyError.
         Raises StoreError, and InvalidEntryError for an unknown zone.
         """
         _require_zone(time_zone)
@@ -135,7 +136,7 @@ class OrderClient:
         wipe.resume(str(path))
         listeners = Listeners()
 
-        def make(kind: type[Store], at: Path | str) -> Store:
+        def make(kind: Callable[..., Store], at: Path | str) -> Store:
             return kind(at, inline=inline, mend=overlay.rebuild, on_damage=lambda cause: listeners.tell(ReplicaDamaged(cause)))
 
         store = await open_store(path, make, reads_anyway=reads_anyway)

@@ -4,7 +4,9 @@ SQLite writes beside a database even to read it. Where it has the database for i
 still holds is read all the same.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +25,9 @@ T = TypeVar("T")
 class ReadingStore(Store):
     """A store that reads with one connection. Everything else raises `cause`, for which the files were not opened to be written."""
 
-    cause: StoreError = StoreFullError()
+    def __init__(self, cause: StoreError, path: Path | str, **options: Any) -> None:
+        self.cause = cause
+        super().__init__(path, **options)
 
     def _connect(self) -> tuple[apsw.Connection, apsw.Connection]:
         if not Path(self.path).exists():
@@ -31,13 +35,12 @@ class ReadingStore(Store):
         connection = connect(self.path, APPLICATION_ID, read_only=True, alone=True)
         return connection, connection
 
-    async def begin(self, cause: StoreError) -> None:
+    async def begin(self) -> None:
         """Look whether this app can read what is here as it is. Raises StoreError."""
-        self.cause = cause
         is_readable = await self.read(_is_of_today)
         self._is_prepared = True
         if not (is_readable and await self.read(replica_file.is_of_today)):
-            raise cause
+            raise self.cause
 
     async def _run_in(self, thread: str, run: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         if thread != "read":
@@ -50,31 +53,31 @@ def _is_of_today(connection: apsw.Connection) -> bool:
     return bool(connection.pragma("user_version") == len(MIGRATIONS)) and load(connection, ReplicaFiles) is not None
 
 
-async def open_store(path: Path | str, make: Callable[..., Store], *, reads_anyway: bool) -> Store:
+Make = Callable[[Callable[..., Store], Path | str], Store]
+"""Makes a store of a kind, at a path, as a client wants it."""
+
+
+async def open_store(path: Path | str, make: Make, *, reads_anyway: bool) -> Store:
     """Open and prepare a device's files; where the disk is in the way of it, for reading alone if that is asked for."""
     try:
-        store = make(Store, path)
-        try:
+        async with _closed_on_failure(make(Store, path)) as store:
             await store.prepare(migrate)
-        except BaseException:
-            store.close()
-            raise
     except (StoreFullError, StoreFailedError) as cause:
         if not reads_anyway:
             raise
-        return await _open_to_read(path, make, cause)
+        try:
+            async with _closed_on_failure(make(partial(ReadingStore, cause), path)) as store:
+                assert isinstance(store, ReadingStore)
+                await store.begin()
+        except StoreError:
+            raise cause from None
     return store
 
 
-async def _open_to_read(path: Path | str, make: Callable[..., Store], cause: StoreError) -> Store:
+@asynccontextmanager
+async def _closed_on_failure(store: Store) -> AsyncIterator[Store]:
     try:
-        store = make(ReadingStore, path)
-    except StoreError:
-        raise cause from None
-    assert isinstance(store, ReadingStore)
-    try:
-        await store.begin(cause)
-    except StoreError:
+        yield store
+    except BaseException:
         store.close()
-        raise cause from None
-    return store
+        raise

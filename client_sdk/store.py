@@ -104,9 +104,12 @@ class Store:
         try:
             return await self._run("read", self._read_mended, act, *args, **kwargs)
         except _UnmendedError:
-            with suppress(StoreFullError, StoreFailedError):  # then what is here can be read all the same
+            cause: StoreError = StoreBusyError()
+            try:
                 await self.write(_nothing)
-            return await self._run("read", self._read_again, act, *args, **kwargs)
+            except (StoreFullError, StoreFailedError) as error:
+                cause = error  # what is here can be read all the same
+            return await self._run("read", self._read_again, cause, act, *args, **kwargs)
 
     async def build(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `act` in one transaction on the replica that is being built; acts of the user go on meanwhile."""
@@ -208,19 +211,16 @@ class Store:
         return last_change(self.writer) if self._is_prepared else None
 
     def read_now(self, act: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`read`, in this thread."""
-        try:
-            return self._read_mended(act, *args, **kwargs)
-        except _UnmendedError:
-            with suppress(StoreFullError, StoreFailedError):
-                self.write_now(_nothing)
-            return self._read_again(act, *args, **kwargs)
+        """`read`, in this thread, where nothing is to be mended."""
+        return self._read_mended(act, *args, **kwargs)
 
-    def _read_again(self, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        try:
-            return self._read_mended(act, *args, **kwargs)
-        except _UnmendedError:
-            return self._read_shown(act, *args, **kwargs)
+    def _read_again(self, cause: StoreError, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Read what could not be mended, for this cause, as it is. Raises the cause where there is no replica to read."""
+        for read in (self._read_mended, self._read_shown):
+            with suppress(_UnmendedError):
+                result: T = read(act, *args, **kwargs)
+                return result
+        raise cause
 
     def _read_mended(self, act: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Read where the overlay shows what waits. The two files are read as of two moments: a writer may come between once."""

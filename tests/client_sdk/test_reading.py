@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import STDOUT
 
@@ -10,8 +11,9 @@ import pytest
 from anyio import run_process
 
 from client_sdk import OrderClient, outbox
-from client_sdk.errors import StoreFullError
+from client_sdk.errors import StoreBusyError, StoreFullError
 from client_sdk.reading import open_store
+from client_sdk.replica_file import shown_path
 from client_sdk.store import Store
 from server.runtime.database import Database
 from tests.client_sdk.test_cli_handover import take
@@ -91,7 +93,7 @@ async def test_what_saves_something_is_refused_and_loses_nothing(path: Path, arg
         assert [view.order.status for view in await device.orders()] == ["submitted"]
 
 
-def make(kind: type[Store], at: Path | str) -> Store:
+def make(kind: Callable[..., Store], at: Path | str) -> Store:
     """As on a disk that was full when the files were opened."""
     if kind is Store:
         raise StoreFullError
@@ -109,6 +111,59 @@ async def test_a_store_that_was_opened_to_read_saves_nothing_later(path: Path) -
     store.close()
     async with await OrderClient.open(path) as device:
         assert len(await device.orders()) == 1
+
+
+async def test_a_replica_that_is_gone_is_said_to_be_the_full_disk_and_nothing_stays_open(path: Path) -> None:
+    replica = shown_path(path)
+    assert replica is not None
+    for each in path.parent.glob(f"{path.name}-replica-*"):
+        each.unlink()
+    ended, shown = await says(path, "status")
+    assert ended == 1
+    assert "free some space" in shown or "the disk under" in shown
+    assert "Traceback" not in shown
+    opened: list[Store] = []
+
+    def make_known(kind: Callable[..., Store], at: Path | str) -> Store:
+        opened.append(make(kind, at))
+        return opened[-1]
+
+    with pytest.raises(StoreFullError):
+        await open_store(path, make_known, reads_anyway=True)
+    (store,) = opened
+    with pytest.raises(apsw.ConnectionClosedError):
+        store.reader.execute("SELECT 1")
+    async with await OrderClient.open(path) as device:
+        assert len(await device.outbox()) == 1
+
+
+async def test_a_reader_that_is_on_a_full_disk_has_the_file_alone(path: Path) -> None:
+    store = await open_store(path, make, reads_anyway=True)
+    try:
+        with pytest.raises(StoreBusyError):
+            await open_store(path, lambda kind, at: kind(at, inline=True), reads_anyway=False)
+    finally:
+        store.close()
+
+
+async def test_a_store_says_that_the_disk_is_full_where_its_replica_is_gone_since(path: Path) -> None:
+    def refuse(_cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
+        if sql.startswith(("INSERT", "BEGIN IMMEDIATE")):
+            raise apsw.exception_for(apsw.SQLITE_FULL)
+        return True
+
+    store = await open_store(path, lambda kind, at: kind(at, inline=True), reads_anyway=False)
+    try:
+        replica = shown_path(path)
+        assert replica is not None
+        store._attached.clear()
+        for each in path.parent.glob(f"{path.name}-replica-*"):
+            each.unlink()
+        store.trace(refuse)
+        with pytest.raises(StoreFullError):
+            await store.read(outbox.count)
+    finally:
+        store.close()
 
 
 async def test_a_file_that_is_not_there_or_of_another_layout_is_not_opened_to_read(path: Path, tmp_path: Path) -> None:
