@@ -5,7 +5,7 @@ transaction whose last statement, before the commit, is what `before_commit` add
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, cast
 from uuid import UUID
@@ -78,6 +78,17 @@ class WriteSession(ReadSession):
 BeforeCommit = Callable[[WriteSession], Awaitable[None]]
 
 
+_POSTGRES_QUERY: Final[Mapping[str, Sequence[str] | None]] = {
+    "host": None,
+    "port": (),
+    "passfile": None,
+    "ssl": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
+    "prepared_statement_cache_size": (),
+}
+"""What asyncpg takes of a query: one of these, any text (None), or a number (none named). It falls over all else."""
+
+
 class DatabaseUrlError(InvalidSettingError):
     """`database_url` names no database that is served. It is not repeated: it may hold a password."""
 
@@ -102,9 +113,11 @@ def engine_url(database_url: str) -> URL:
 
 
 def _check_file(url: URL) -> None:
-    """A database in memory would end with each command."""
-    if url.host or url.database in {None, "", ":memory:"}:
+    """A database in memory would end with each command; SQLite's own addresses of files and a query can ask for one."""
+    if url.host or url.database in {None, "", ":memory:"} or str(url.database).startswith("file:"):
         raise DatabaseUrlError("names no file: a path comes after three slashes")
+    if url.query:
+        raise DatabaseUrlError("has a query, which a file has not: leave out the question mark and what follows it")
 
 
 def _check_address(url: URL) -> None:
@@ -115,6 +128,22 @@ def _check_address(url: URL) -> None:
         (url.host or "").encode("idna")
     except UnicodeError as error:
         raise DatabaseUrlError("has a host that is no name and no address") from error
+    for name, given in url.query.items():
+        _check_part(name, given)
+
+
+def _check_part(name: str, given: str | Sequence[str]) -> None:
+    """One part of a query. Several hosts may be given, and nothing else twice."""
+    if name not in _POSTGRES_QUERY:
+        listed = ", ".join(_POSTGRES_QUERY)
+        raise DatabaseUrlError(f"takes in its query only {listed}; what others call sslmode is ssl, a password is before the @")
+    choices = _POSTGRES_QUERY[name]
+    if choices is None and not isinstance(given, str) and name != "host":
+        raise DatabaseUrlError(f"has {name} twice")
+    if choices and given not in choices:
+        raise DatabaseUrlError(f"is to have as {name} {', '.join(choices[:-1])} or {choices[-1]}, once")
+    if choices == () and not (isinstance(given, str) and given.isdecimal() and int(given) <= PORT_MAX):
+        raise DatabaseUrlError(f"is to have as {name} a whole number up to {PORT_MAX}, once")
 
 
 class Database:

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from server.__main__ import ProxyAddresses, main
+from server.runtime.database import engine_url
 
 
 class Terminal:
@@ -106,6 +107,40 @@ def test_a_database_that_cannot_be_used_is_named(terminal: Terminal, url: str) -
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1, result.stderr
     assert "DATABASE_URL" in result.stderr or url in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("sqlite:///file::memory:?cache=shared&uri=true", "names no file"),
+        ("sqlite:///file:x.db?mode=memory&uri=true", "names no file"),
+        ("sqlite:///x.db?mode=memory", "has a query, which a file has not"),
+        ("sqlite:///x.db?nonsense=secret", "has a query, which a file has not"),
+        ("postgresql://u:secret@h/x?foo=secret", "takes in its query only host, "),
+        ("postgresql://u:secret@h/x?sslmode=require", "takes in its query only host, "),
+        ("postgresql://u@h/x?password=secret", "takes in its query only host, "),
+        ("postgresql://u:secret@h/x?ssl=secret", "is to have as ssl disable, allow, prefer, require, verify-ca or verify-full"),
+        ("postgresql://u@h/x?ssl=require&ssl=require", "is to have as ssl "),
+        ("postgresql://u@h/x?passfile=secret&passfile=secret", "has passfile twice"),
+        ("postgresql://u@h/x?port=65536", "is to have as port a whole number up to 65535"),
+        ("postgresql://u@h/x?prepared_statement_cache_size=secret", "is to have as prepared_statement_cache_size a whole number"),
+    ],
+)
+def test_a_database_in_memory_or_with_a_query_that_its_driver_does_not_take_is_refused(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, fault: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = terminal.run("migrate", ROADBOOK_DATABASE_URL=url)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"Error: ROADBOOK_DATABASE_URL {fault}"), refused.stderr
+    assert "secret" not in refused.stderr
+    assert not (tmp_path / "x.db").exists()
+
+
+@pytest.mark.parametrize("query", ["ssl=disable", "ssl=verify-full&target_session_attrs=read-write", "host=/tmp/socket&port=5433"])
+def test_what_postgresqls_driver_takes_in_a_query_is_served(query: str) -> None:
+    given = engine_url(f"postgresql://u@/x?{query}")
+    assert "&".join(f"{key}={value}" for key, value in given.query.items()) == query
 
 
 @pytest.mark.parametrize("url", ["postgresql://user:secret/x", "postgresql://user:77665544@[::1", "postgresql://user:77665544/x"])
