@@ -6,17 +6,26 @@ syncs is told it once more, from memory. Later the order's number and its produc
 
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Final
 from uuid import UUID
 
 from client_sdk.cli_screen import Screen, Subject
 from client_sdk.client import OrderClient
 from client_sdk.errors import StoreError, UnknownRowError
 from client_sdk.journal import JournalEntry
+from client_sdk.outbox import OutboxEntry
 from sync_protocol.intents import CreateCustomer
 from sync_protocol.values import amount_text
+from sync_protocol.verdicts import Outcome
 
 GONE_CUSTOMER = "a customer that is not on this device any more"
+_ACCEPTED_MAX: Final = 10_000
 _GONE_PRODUCT = "a product that is not on this device any more"
+
+
+def _is_rejected(entry: JournalEntry) -> bool:
+    """Whether it had no effect."""
+    return entry.verdict.outcome is Outcome.REJECTED
 
 
 class Subjects:
@@ -28,9 +37,14 @@ class Subjects:
         self._orders: dict[UUID, tuple[str, UUID]] = {}
 
     async def remember(self) -> None:
-        """Take down, in memory, whom what waits is for, as far as that can be read: what is damaged is for the sync to mend."""
+        """Take down, in memory, whom each act is for, as far as that can be read: what is damaged is for the sync to mend.
+
+        After a restore of the server what was accepted is decided anew, too, with customers gone that it was for.
+        """
         with suppress(StoreError):
-            for entry in await self._client.outbox():
+            acts: list[OutboxEntry | JournalEntry] = [*await self._client.outbox()]
+            acts += (each for each in await self._client.journal(limit=_ACCEPTED_MAX) if not _is_rejected(each))
+            for entry in acts:
                 customer_id = entry.customer_id or await self._customer_of_order(entry.subject_id)
                 if customer_id is not None and customer_id not in self._customers:
                     await self._name(customer_id)
@@ -73,7 +87,9 @@ class Subjects:
         try:
             customer = await self._client.customer(entry.subject_id)
         except UnknownRowError:
-            return Subject(self._customers.get(entry.subject_id, GONE_CUSTOMER))
+            # A name stays no longer than the command, but for what may have to be entered again.
+            entered = entry.customer_name if _is_rejected(entry) else ""
+            return Subject(self._customers.get(entry.subject_id) or entered or GONE_CUSTOMER)
         return Subject(f"{customer.name} ({customer.code})")
 
     async def _of_order(self, entry: JournalEntry) -> Subject:

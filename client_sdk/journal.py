@@ -12,7 +12,7 @@ import msgspec
 from client_sdk import drafts
 from client_sdk.rows import fetch_tuples, stored_id
 from client_sdk.state import DecidedIn, checkpoint, forget_log, load, note_change
-from sync_protocol.intents import RequestedLine, SubmitOrder
+from sync_protocol.intents import CreateCustomer, RequestedLine, SubmitOrder
 from sync_protocol.values import Instant
 from sync_protocol.verdicts import Outcome, Verdict
 from sync_protocol.wire.codec import decode, decode_verdict, intent_of
@@ -25,7 +25,8 @@ _DAY_MS: Final = 86_400_000
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An intent and what became of it. `subject_id` is the order or customer that it is about.
 
-    `customer_id`, `currency` and `lines` are as the intent names them, if it does: the order itself may have left this device.
+    `customer_id`, `customer_name`, `currency` and `lines` are as the intent has them, if it does: the order itself may have left
+    this device, and a customer whose creation was rejected is on none.
     """
 
     intent_id: UUID
@@ -36,6 +37,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     captured_at_ms: Instant
     received_at_ms: Instant
     customer_id: UUID | None = None
+    customer_name: str = ""
     currency: str = ""
     lines: tuple[RequestedLine, ...] = ()
 
@@ -94,6 +96,7 @@ def _entry(kind: str, subject_id: bytes, envelope: bytes, verdict: bytes, receiv
         captured_at_ms=sent.captured_at_ms,
         received_at_ms=received_at_ms,
         customer_id=intent.customer(),
+        customer_name=intent.name if isinstance(intent, CreateCustomer) else "",
         currency=getattr(intent, "currency", ""),
         lines=getattr(intent, "lines", ()),
     )

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from client_sdk import NewCustomer, OrderClient, receipts
-from client_sdk.cli_sync import sync
+from client_sdk.cli_sync import journal, sync
 from client_sdk.errors import ServerBusyError
 from client_sdk.events import Event, ScopeChanged
 from client_sdk.state import Doubted, load
@@ -24,7 +24,7 @@ from tests.client_sdk.test_receipts import works
 from tests.support.device_files import copy_device
 from tests.support.faults import KilledError, bury, kill_before_statement
 from tests.support.world import World
-from tests.sync.test_restore import restore
+from tests.sync.test_restore import forget_orders, restore
 from tests.sync.test_restore_by_hand import head_of, know_again, put_back
 
 Restore = Callable[..., Awaitable[None]]
@@ -125,12 +125,40 @@ async def test_a_customer_whose_new_creation_is_rejected_is_lost_by_the_restore(
         events: list[Event] = []
         device.subscribe(events.append)
         said = " ".join((await says(capsys, sync, device)).split())
-        assert "REJECTED" in said
+        assert "REJECTED create customer Nieuw" in said
+        assert "create customer Nieuw" in " ".join((await says(capsys, journal, device, number="", limit=20)).split())
         assert ((f"account:{made.hex}",), True) in lost(events)
         assert not [buckets for buckets, is_restored in lost(events) if f"account:{made.hex}" in buckets and not is_restored]
         assert "Not yours any more, and removed from this device: 1 customer" not in said
         assert (await erased(world))[f"account:{made.hex}"] == 3
         assert device._store.read_now(load, Doubted) == Doubted({})
+
+
+@pytest.mark.parametrize("put", RESTORES)
+async def test_an_order_that_a_restored_server_knows_no_customer_for_is_told_with_its_name(
+    world: World, tmp_path: Path, put: Restore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another device created the customer, and may never sync again."""
+    async with world.database.write() as session:
+        session.add(RepTerritoryModel(rep_id=world.company.reps[1].id, territory_id=world.company.territories[0].id))
+    one = await world.enrolled_device("rep0", tmp_path / "one.db")
+    other = await world.enrolled_device("rep1", tmp_path / "other.db")
+    async with one, other:
+        await other.sync()
+        head = await head_of(world)
+        made = await create(one, world)
+        await one.sync()
+        await world.change(Customer, made, price_list_id=world.company.customers[0].price_list_id)
+        await other.sync()
+        draft = await other.draft_order(made)
+        await draft.add_line(world.company.products[0].id, 1)
+        await draft.submit()
+        await other.sync()
+        await forget_orders(world)
+        await forget_customer(world, made)
+        await put(world, head, one, other)
+        said = " ".join((await says(capsys, sync, other)).split())
+        assert "REJECTED submit order R2-000001 for Nieuw" in said
 
 
 @pytest.mark.parametrize("put", RESTORES)
