@@ -50,6 +50,19 @@ class ProxyAddresses(click.ParamType[str]):
         return value
 
 
+class Host(click.ParamType[str]):
+    """What ROADBOOK_HOST may be."""
+
+    name = "host"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The host without the space around it."""
+        try:
+            return settings_from_environment({f"{PREFIX}HOST": value}).host
+        except InvalidSettingError as error:
+            self.fail(f"it {error.fault}; it takes {error.takes}", param, ctx)
+
+
 class CommandLine(click.Group):
     """Commands of this package, and of others, which come through entry points. An error is a line, not a stack trace."""
 
@@ -136,7 +149,7 @@ def migrate_database() -> None:
 @main.command(
     epilog="\b\nExamples:\n  roadbook serve\n  roadbook serve --host 0.0.0.0 --port 80 --workers 4 --behind-proxy 10.0.0.5"
 )
-@click.option("--host", help="Address to listen on.  [ROADBOOK_HOST, else 127.0.0.1]")
+@click.option("--host", type=Host(), metavar="TEXT", help="Address to listen on.  [ROADBOOK_HOST, else 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [ROADBOOK_PORT, else 8321]")
 @click.option("--workers", type=click.IntRange(1, 64), help="Number of processes.  [ROADBOOK_WORKERS, else 1]")
 @click.option(
@@ -178,9 +191,11 @@ def _require_free(host: str, port: int) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
+            host.encode("idna")  # the socket would raise a TypeError for what is no name
             trial.bind((host, port))
-        except OSError as error:
-            message = f"cannot listen on {host}:{port} ({error.strerror}); stop what runs there, or choose another with --port"
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no name and no address"
+            message = f"cannot listen on {host}:{port} ({why}); stop what runs there, or choose another with --port"
             raise click.ClickException(message) from error
 
 

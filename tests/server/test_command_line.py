@@ -173,12 +173,25 @@ def test_a_proxy_is_named_by_its_address_or_its_network(given: str) -> None:
     assert ProxyAddresses().convert(given, None, None) == given
 
 
-def test_a_setting_that_an_option_gives_is_refused_like_its_variable(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("HOST", "127.0.0.1"), ("WORKERS", "1")):
-        monkeypatch.setenv(f"ROADBOOK_{name}", value)  # the options set them for this process
-    refused = terminal.run("serve", "--host", "", "--workers", "2")  # two on SQLite: it ends, whatever it makes of the host
-    assert refused.exit_code == 1
-    assert refused.stderr.startswith("Error: ROADBOOK_HOST is ''; it takes a host name")
+@pytest.mark.parametrize("given", ["", " "])
+def test_what_an_option_gives_is_refused_by_its_name_and_in_the_words_of_its_variable(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    takes = "it takes a host name or an address, such as 127.0.0.1"
+    monkeypatch.setenv("ROADBOOK_WORKERS", "1")  # the option sets it for this process
+    refused = terminal.run("serve", "--host", given, "--workers", "2")  # two on SQLite: it ends, whatever it makes of the host
+    assert refused.exit_code == 2
+    assert refused.stderr.splitlines()[-1] == f"Error: Invalid value for '--host': it is {given!r}; {takes}"
+    refused = terminal.run("serve", ROADBOOK_HOST=given)
+    assert (refused.exit_code, refused.stderr) == (1, f"Error: ROADBOOK_HOST is {given!r}; {takes}\n")
+
+
+def test_a_host_that_is_no_name_is_one_line(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROADBOOK_HOST", "127.0.0.1")  # the option sets it for this process
+    terminal.done("migrate")
+    refused = terminal.run("serve", "--host", "ü" * 100)
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1), refused.stderr
+    assert "(no name and no address)" in refused.stderr
 
 
 def test_a_code_is_for_a_rep_or_a_buyer(terminal: Terminal) -> None:
