@@ -21,7 +21,6 @@ from client_sdk.integrity import Held
 from client_sdk.rows import fetch_tuples, stored_id
 from client_sdk.state import Checkpoint, Doubted, Identity, ScopeHeld, checkpoint, load, save
 from sync_protocol.intents import CreateCustomer
-from sync_protocol.verdicts import Outcome
 from sync_protocol.wire.messages import RECEIPTS_MAX, PurgeReceipt
 
 _NAMESPACE: Final = UUID("6f0d7f3c-5a51-5b0e-9d0a-52424456a001")
@@ -79,17 +78,17 @@ def settle(connection: apsw.Connection, at: Checkpoint) -> frozenset[str]:
 
 
 def _is_being_created(connection: apsw.Connection, bucket: str, at: Checkpoint) -> bool:
+    """Whether its creation waits, or was decided later than `at`, as where another program pushed it: the next checkpoint shows it."""
     kind, _, key = bucket.partition(":")
     sql = """
         SELECT EXISTS (SELECT 1 FROM outbox WHERE kind = :kind AND subject_id = :customer)
             OR EXISTS (SELECT 1 FROM journal WHERE kind = :kind AND subject_id = :customer
-                           AND commit_seq > :cursor AND outcome <> :rejected)
+                           AND commit_seq > :cursor)
         """
     bound = {
         "kind": CreateCustomer.__name__,
         "customer": bytes.fromhex(key) if kind == "account" else b"",
         "cursor": at.cursor,
-        "rejected": Outcome.REJECTED.value,
     }
     return bool(connection.execute(sql, bound).get)
 

@@ -1,6 +1,7 @@
 """The server was restored and does not have customers that devices hold: whether they are lost is known when all have synced."""
 
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -10,19 +11,22 @@ import sqlalchemy as sa
 
 from client_sdk import NewCustomer, OrderClient, receipts
 from client_sdk.cli_sync import journal, sync
-from client_sdk.errors import ServerBusyError
+from client_sdk.errors import ServerBusyError, ServerUnreachableError
 from client_sdk.events import Event, ScopeChanged
 from client_sdk.state import Doubted, load
 from client_sdk.transport import HttpEndpoint
 from server.customers.models import RepTerritoryModel
 from server.runtime.database import Database
 from server.runtime.rows import table_of
+from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Address, Contact, Customer
 from sync_protocol.verdicts import Outcome
+from sync_protocol.wire.endpoint import SyncEndpoint
+from sync_protocol.wire.messages import PullRequest
 from tests.client_sdk.test_cli_handover import Unpushed, says
 from tests.client_sdk.test_receipts import works
 from tests.support.device_files import copy_device
-from tests.support.faults import KilledError, bury, kill_before_statement
+from tests.support.faults import FaultyEndpoint, KilledError, bury, kill_before_statement
 from tests.support.world import World
 from tests.sync.test_restore import forget_orders, restore
 from tests.sync.test_restore_by_hand import head_of, know_again, put_back
@@ -282,3 +286,85 @@ async def test_a_customer_stays_in_doubt_while_the_server_has_no_time_for_its_cr
         await device.sync()
         assert (await device.customer(made)).name == "Nieuw"
     assert (lost(events), await erased(world)) == ([], {})
+
+
+async def refuse_push_once_restored(world: World, path: Path) -> None:
+    await restore(world)
+    async with await world.open_device(path, wrap=Unpushed) as device:
+        with pytest.raises(ServerBusyError):
+            await device.sync()
+
+
+async def test_a_doubt_of_before_another_restore_ends_with_its_receipt(world: World, tmp_path: Path) -> None:
+    """The replica that the second restore takes does not hold the customer: only the doubt knows of it."""
+    path = tmp_path / "device.db"
+    async with await world.enrolled_device("rep0", path) as device:
+        await device.sync()
+        made = await create(device, world)
+        await device.sync()
+    await forget_customer(world, made)
+    for _ in range(2):
+        await refuse_push_once_restored(world, path)
+    await works(world, 1)
+    async with await world.open_device(path) as device:
+        assert [entry.verdict.outcome for entry in (await device.sync()).verdicts] == [Outcome.REJECTED]
+    assert (await erased(world))[f"account:{made.hex}"] == 3
+
+
+class Unpulled(FaultyEndpoint):
+    """A server whose pages are lost."""
+
+    def __init__(self, inner: SyncEndpoint) -> None:
+        super().__init__(inner, [], random.Random(1), [])
+
+    async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
+        raise ServerUnreachableError("test", f"the page for {request.device_id} is lost")
+        yield b""
+
+
+class Overtaken(Unpushed):
+    """A wire on which `meanwhile` happens after the server has made a page, and before that arrives."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def pull(self, request: PullRequest) -> AsyncIterator[bytes]:
+        body = b"".join([piece async for piece in super().pull(request)])
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        yield body
+
+
+async def test_a_creation_that_another_program_had_accepted_meanwhile_is_waited_for(world: World, tmp_path: Path) -> None:
+    """The page is of before the acceptance, and the outbox has the creation no more."""
+    path = tmp_path / "device.db"
+    async with await world.enrolled_device("rep0", path) as device:
+        await device.sync()
+        made = await create(device, world)
+        await device.sync()
+    await forget_customer(world, made)
+    await refuse_push_once_restored(world, path)
+
+    async def push_in_another_program() -> None:
+        async with await world.open_device(path, wrap=Unpulled) as other:
+            with pytest.raises(ServerUnreachableError):
+                await other.sync()
+            assert [entry.verdict.outcome for entry in await other.journal()] == [Outcome.ACCEPTED]
+
+    def overtaken(inner: SyncEndpoint) -> SyncEndpoint:
+        wire = Overtaken(inner)
+        wire.meanwhile = push_in_another_program
+        return wire
+
+    await world.change(Product, world.company.products[0].id, name="Anders")
+    async with await world.open_device(path, wrap=overtaken) as device:
+        with pytest.raises(ServerBusyError):
+            await device.sync()
+        assert (await device.product("SKU-0")).name == "Anders"
+        assert await device.customers("Nieuw") != [], "it is shown as accepted"
+        assert device._store.read_now(receipts.count) == 0
+    async with await world.open_device(path) as device:
+        await device.sync()
+        assert (await device.customer(made)).name == "Nieuw"
+        assert device._store.read_now(load, Doubted) == Doubted({})
+    assert await erased(world) == {}
