@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from client_sdk.cli_command import command
-from client_sdk.cli_scope import lost_text, removed_text, restored_text
+from client_sdk.cli_scope import begun_anew_text, lost_text, removed_text
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_text import counted, instant_text
 from client_sdk.client import OrderClient
@@ -68,7 +68,7 @@ def event_text(event: Event) -> str:  # noqa: PLR0911  # one sentence for each k
         case ScopeChanged(_, lost, is_restored) if lost_text(lost):
             return f"{removed_text(lost, is_restored=is_restored)}."
         case ReplicaRebuilt() | DeviceRenewed():
-            return restored_text(event)
+            return begun_anew_text(event)
         case ReplicaRepaired():
             return f"{counted(sum(event.changed.values()), 'row')} were not as the server has them, and came anew."
         case ReplicaDamaged(cause):

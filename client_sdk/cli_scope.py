@@ -23,14 +23,15 @@ def lost_text(buckets: Iterable[str]) -> str:
 
 
 def removed_text(buckets: Iterable[str], *, is_restored: bool) -> str:
-    """Why it went, and what; empty as above."""
+    """What went, and why; empty as above."""
     named = lost_text(buckets)
-    restored = "The server was restored from a backup and does not have it, or not yet, or it is not yours any more"
-    reason = f"{restored}; it is" if is_restored else "Not yours any more, and"
-    return f"{reason} removed from this device: {named}" if named else ""
+    if named and is_restored:
+        reason = "the server was restored from a backup and does not have them, or not yet, or they are not yours any more"
+        return f"Removed from this device: {named}; {reason}"
+    return f"Not yours any more, and removed from this device: {named}" if named else ""
 
 
-def restored_text(event: ReplicaRebuilt | DeviceRenewed) -> str:
+def begun_anew_text(event: ReplicaRebuilt | DeviceRenewed) -> str:
     """Why a device begins anew, or is another one."""
     if isinstance(event, DeviceRenewed):
         cause = "The file of this device is a copy or was restored, or the server was restored"
@@ -38,9 +39,8 @@ def restored_text(event: ReplicaRebuilt | DeviceRenewed) -> str:
     if event.reason is ResyncReason.BELOW_RETENTION:
         return "This device was away for longer than the server keeps changes: everything is fetched anew."
     offered = event.offered_again
-    again = f"; {offered:,} acts that it had decided are offered again, and their verdicts told again" if offered else ""
-    if offered == 1:
-        again = "; 1 act that it had decided is offered again, and its verdict told again"
+    are, what = ("is", "its verdict") if offered == 1 else ("are", "their verdicts")
+    again = f"; {counted(offered, 'act')} that it had decided {are} offered again, and {what} told again" if offered else ""
     return f"The server was restored from a backup: everything is fetched anew{again}."
 
 

@@ -9,7 +9,7 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from client_sdk.cli_command import Device, command
-from client_sdk.cli_scope import removed_text, reported, restored_text
+from client_sdk.cli_scope import begun_anew_text, removed_text, reported
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_subjects import Subjects
 from client_sdk.cli_text import counted, instant_text
@@ -67,7 +67,7 @@ async def sync(client: OrderClient, screen: Screen) -> None:
         causes[:0] = reported(report, causes)
     finally:
         for cause in causes:
-            screen.say(restored_text(cause), "yellow")
+            screen.say(begun_anew_text(cause), "yellow")
         # What arrived before a network broke is decided all the same.
         await subjects.show(screen, arrived)
         await _show_lost(client, screen, scopes)

@@ -19,7 +19,7 @@ class VerdictArrived(msgspec.Struct, frozen=True):
 class ScopeChanged(msgspec.Struct, frozen=True):
     """Buckets came into the scope, or went out of it and were purged.
 
-    Where `is_restored`, the server was restored from a backup before it said so: what is lost it may not have, or not yet.
+    Where `is_restored`, a restore of the server from a backup was in between: it may not have what is lost, or not yet.
     """
 
     gained: tuple[str, ...]

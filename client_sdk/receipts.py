@@ -5,7 +5,7 @@ rows may have stood, is gone too, and it stays until the server has stored it. I
 where, so that a purge that is repeated after a kill makes the same receipt again.
 
 After a restore the server may not have a customer that this device created, until the creation that is offered again is
-decided. Whether its bucket is lost is in doubt until then, and it has its receipt when it is not.
+decided. Until then its bucket is in doubt; if it proves lost, the receipt is written then.
 """
 
 import uuid
@@ -78,7 +78,7 @@ def settle(connection: apsw.Connection, at: Checkpoint) -> frozenset[str]:
 
 
 def _is_being_created(connection: apsw.Connection, bucket: str, at: Checkpoint) -> bool:
-    """Whether its creation waits, or was decided later than `at`, as where another program pushed it: the next checkpoint shows it."""
+    """Whether its creation waits, or was decided later than `at`, by what another program pushed: the next checkpoint tells."""
     kind, _, key = bucket.partition(":")
     sql = """
         SELECT EXISTS (SELECT 1 FROM outbox WHERE kind = :kind AND subject_id = :customer)

@@ -169,4 +169,7 @@ def test_one_that_follows_is_told_what_was_removed_and_not_what_came() -> None:
     assert event_text(lost) == said
     assert event_text(ScopeChanged(("account:00",), ())) == ""
     restored = ScopeChanged((), ("account:00",), is_restored=True)
-    assert event_text(restored).startswith("The server was restored from a backup and does not have it, or not yet, or ")
+    assert event_text(restored) == (
+        "Removed from this device: 1 customer with all orders; the server was restored from a backup and does not have them, or "
+        "not yet, or they are not yours any more."
+    )

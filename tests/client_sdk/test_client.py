@@ -71,7 +71,8 @@ async def test_a_file_belongs_to_one_user_with_the_orders_in_it(world: World, tm
         mine = (await device.status()).identity
         with pytest.raises(StoreTakenError) as taken:
             await device.enrol(SERVER_URL, await world.code_for("rep1"), "other")
-        said = str(taken.value)
+        error, said = taken.value, str(taken.value)
+        assert (error.user_name, error.other_user_name, error.device_name) == ("REP0", "REP1", "other")
         assert said.startswith("this file belongs to REP0, whose orders may still be in it")
         assert "The code is spent: ask a manager for a new one, and to revoke the device «other» of REP1" in said
         assert (await device.status()).identity == mine
