@@ -248,7 +248,20 @@ async def _refuse_overlap(session: WriteSession, move: Move) -> None:
     planned = sa.select(HandoverModel).where(HandoverModel.state == HandoverState.PLANNED, clash)
     other = (await session.execute(planned.order_by(HandoverModel.effective_at_ms).limit(1))).scalar_one_or_none()
     if other is not None:
-        raise HandoverOverlapsError(other.id, other.effective_at_ms, "territory_id" if move.territory_id else "customer_ids")
+        field = "territory_id" if move.territory_id else await _first_of(session, other, move.customer_ids)
+        raise HandoverOverlapsError(other.id, other.effective_at_ms, field)
+
+
+async def _first_of(session: ReadSession, handover: HandoverModel, customer_ids: tuple[UUID, ...]) -> str:
+    """The place of the first of these customers that are in a handover."""
+    listed = sa.exists().where(
+        HandoverCustomerModel.handover_id == handover.id, HandoverCustomerModel.customer_id == CustomerModel.id
+    )
+    inside = CustomerModel.territory_id == handover.territory_id
+    query = sa.select(CustomerModel.id).where(CustomerModel.id.in_(customer_ids), sa.or_(listed, inside))
+    found = set((await session.execute(query)).scalars())
+    places = (place for place, each in enumerate(customer_ids) if each in found)
+    return f"customer_ids[{min(places, default=0)}]"  # another writer may have moved it meanwhile
 
 
 def move_of(handover: HandoverModel, customer_ids: tuple[UUID, ...] = ()) -> Move:
