@@ -70,9 +70,9 @@ class StoreTakenError(RoadbookError):
 
     def __init__(self, user_name: str, other_user_name: str, device_name: str) -> None:
         super().__init__(
-            f"this file belongs to {user_name}, whose orders may still be in it: sync it, and use another file for {other_user_name}."
-            f" The code is spent: ask a manager for a new one, and to revoke the device «{device_name}» of {other_user_name} that "
-            "nobody has now"
+            f"this file belongs to {user_name}, whose orders may still be in it: sync it, and use another file for "
+            f"{other_user_name}. The code is spent: ask a manager for a new one, and to revoke the device «{device_name}» of "
+            f"{other_user_name} that nobody has now"
         )
         self.user_name = user_name
         self.other_user_name = other_user_name
