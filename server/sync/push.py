@@ -161,27 +161,43 @@ class Pusher:
             raise DatabaseBusyError(error) from error
 
     async def _in_savepoint(self, asked: Sequence[_Asked]) -> list[PushResult]:
-        """Decide some intents in turn and write it all, or nothing of it."""
-        async with self._session.begin_nested():
-            await self._session.connection()  # SQLAlchemy sets the savepoint when it is asked for the connection, not before
-            work = UnitOfWork(self._session, self._statements)
-            records = Records(self._session, self._statements, self._asker, self._now_ms)
-            await records.load(each.envelope.id for each in asked)
-            fresh = [each for each in asked if records.known(each.envelope.id) is None]
-            intents = [each.intent for each in fresh if each.intent is not None]
-            await foresee(work, intents, self._asker.number_prefix)
-            results = []
-            for place, each in enumerate(asked):
+        """Decide some intents in turn and write it all, or nothing of it.
+
+        A full disk takes SQLite's savepoint too; that it is gone is raised from what went wrong first.
+        """
+        first: Exception | None = None
+        try:
+            async with self._session.begin_nested():
+                await self._session.connection()  # SQLAlchemy sets the savepoint when it is asked for the connection, not before
                 try:
-                    results.append(await self._result(each, work, records))
-                except DBAPIError:
-                    raise
+                    return await self._decide_together(asked)
                 except Exception as error:
-                    if len(asked) == 1:
-                        raise
-                    raise _IntentFailedError(place) from error
-            await records.flush()
-            await work.flush()
+                    first = error
+                    raise
+        except Exception as last:
+            if first is None or last is first:
+                raise
+            raise last from first
+
+    async def _decide_together(self, asked: Sequence[_Asked]) -> list[PushResult]:
+        work = UnitOfWork(self._session, self._statements)
+        records = Records(self._session, self._statements, self._asker, self._now_ms)
+        await records.load(each.envelope.id for each in asked)
+        fresh = [each for each in asked if records.known(each.envelope.id) is None]
+        intents = [each.intent for each in fresh if each.intent is not None]
+        await foresee(work, intents, self._asker.number_prefix)
+        results = []
+        for place, each in enumerate(asked):
+            try:
+                results.append(await self._result(each, work, records))
+            except DBAPIError:
+                raise
+            except Exception as error:
+                if len(asked) == 1:
+                    raise
+                raise _IntentFailedError(place) from error
+        await records.flush()
+        await work.flush()
         return results
 
     async def _result(self, asked: _Asked, work: UnitOfWork, records: Records) -> PushResult:

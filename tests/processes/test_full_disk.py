@@ -1,6 +1,5 @@
 """A server whose disk is full, and one whose database fails: no order is lost, none is set aside, none is half written."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ async def test_a_full_disk_refuses_orders_for_now_and_loses_none(sqlite_database
             with pytest.raises(RoadbookError) as refused:
                 await device.sync()
             assert refused.value.retry
-            assert re.search("the server's (disk is full|database gave up, as on a full disk)", str(refused.value))
+            assert "the server's disk is full" in str(refused.value)
             await check_log(sqlite_database)
             await check_money_and_stock(sqlite_database)
         await set_pages_max(sqlite_database, 2**30)

@@ -52,8 +52,8 @@ _PUSH: Final = (
         "effects are written outside of the savepoint",
         "an intent that fails leaves half of its effect",
         "server.sync.push",
-        "                    results.append(await self._result(each, work, records))",
-        "                    results.append(await self._result(each, work, records))\n                    await work.flush()",
+        "                results.append(await self._result(each, work, records))",
+        "                results.append(await self._result(each, work, records))\n                await work.flush()",
         swarm=_POISONED,
     ),
     PlantedBug(
