@@ -16,11 +16,12 @@ def in_options(error: ProblemError, context: click.Context) -> str:
     A parameter of a command has the name of its field. All else stays as it is: a remedy holds what somebody typed, which
     may look like the name of a field.
     """
+    said = str(error)  # who operates the server is told more than who calls it
     of_fields = one_line(error.fields.items())
-    if not error.detail.startswith(of_fields):
-        return error.detail
+    if not said.startswith(of_fields):
+        return said
     of_options = one_line((_option(field, context), remedy) for field, remedy in error.fields.items())
-    return of_options + error.detail.removeprefix(of_fields)
+    return of_options + said.removeprefix(of_fields)
 
 
 def _option(field: str, context: click.Context) -> str:
