@@ -275,7 +275,7 @@ def apply_staged(connection: apsw.Connection, staging: Staging, trailer: PageTra
     _merge_tables(connection, changes)
     clear_staging(connection)
     overlay.rebuild(connection)
-    return msgspec.structs.replace(_applied(at, (before, after), changes), settled=tuple(sorted(settled)))
+    return msgspec.structs.replace(_applied(at, before, after, changes), settled=tuple(sorted(settled)))
 
 
 def complete(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, clock_skew_ms: int) -> None:
@@ -319,7 +319,7 @@ def show(connection: apsw.Connection, built: Checkpoint, before: ScopeHeld | Non
     changes = Changes()
     for synced in SYNCED:
         changes.add_unnamed(synced.name, connection.execute(f"SELECT count(*) FROM {synced.name}").get)  # noqa: S608  # names of the registry
-    applied = _applied(built, (before, load(connection, ScopeHeld)), changes)
+    applied = _applied(built, before, load(connection, ScopeHeld), changes)
     doubted = load(connection, Doubted) or Doubted({})
     return msgspec.structs.replace(applied, lost=tuple(bucket for bucket in applied.lost if bucket not in doubted.held))
 
@@ -339,8 +339,7 @@ def _reach(connection: apsw.Connection, staging: Staging, trailer: PageTrailer, 
     return at
 
 
-def _applied(at: Checkpoint, scopes: tuple[ScopeHeld | None, ScopeHeld | None], changes: Changes) -> Applied:
-    before, after = scopes
+def _applied(at: Checkpoint, before: ScopeHeld | None, after: ScopeHeld | None, changes: Changes) -> Applied:
     return Applied(
         checkpoint=at,
         changed=dict(+changes.counts),

@@ -67,6 +67,25 @@ async def erased(world: World) -> dict[str, int]:
         return {row.bucket: row.rows for row in rows}
 
 
+async def share_territory(world: World) -> None:
+    """The second rep serves the first one's territory, too."""
+    async with world.database.write() as session:
+        session.add(RepTerritoryModel(rep_id=world.company.reps[1].id, territory_id=world.company.territories[0].id))
+
+
+async def made_and_forgotten(world: World, put: Restore, maker: OrderClient, *others: OrderClient) -> UUID:
+    """A customer that one device made and that all of these hold, and that a restore of the server made it forget."""
+    for device in others or (maker,):
+        await device.sync()
+    head = await head_of(world)
+    made = await create(maker, world)
+    for device in (maker, *others):
+        await device.sync()
+    await forget_customer(world, made)
+    await put(world, head, maker, *others)
+    return made
+
+
 def lost(events: list[Event]) -> list[tuple[tuple[str, ...], bool]]:
     return [(event.lost, event.is_restored) for event in events if isinstance(event, ScopeChanged) and event.lost]
 
@@ -74,12 +93,7 @@ def lost(events: list[Event]) -> list[tuple[tuple[str, ...], bool]]:
 @pytest.mark.parametrize("put", RESTORES)
 async def test_a_customer_that_is_created_again_was_never_lost(world: World, tmp_path: Path, put: Restore) -> None:
     async with await world.enrolled_device("rep0", tmp_path / "device.db") as device:
-        await device.sync()
-        head = await head_of(world)
-        made = await create(device, world)
-        await device.sync()
-        await forget_customer(world, made)
-        await put(world, head, device)
+        made = await made_and_forgotten(world, put, device)
         events: list[Event] = []
         device.subscribe(events.append)
         report = await device.sync()
@@ -143,8 +157,7 @@ async def test_an_order_that_a_restored_server_knows_no_customer_for_is_told_wit
     world: World, tmp_path: Path, put: Restore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Another device created the customer, and may never sync again."""
-    async with world.database.write() as session:
-        session.add(RepTerritoryModel(rep_id=world.company.reps[1].id, territory_id=world.company.territories[0].id))
+    await share_territory(world)
     one = await world.enrolled_device("rep0", tmp_path / "one.db")
     other = await world.enrolled_device("rep1", tmp_path / "other.db")
     async with one, other:
@@ -169,18 +182,11 @@ async def test_an_order_that_a_restored_server_knows_no_customer_for_is_told_wit
 async def test_another_rep_is_told_that_a_restored_server_does_not_have_a_customer_yet(
     world: World, tmp_path: Path, put: Restore
 ) -> None:
-    async with world.database.write() as session:
-        session.add(RepTerritoryModel(rep_id=world.company.reps[1].id, territory_id=world.company.territories[0].id))
+    await share_territory(world)
     one = await world.enrolled_device("rep0", tmp_path / "one.db")
     other = await world.enrolled_device("rep1", tmp_path / "other.db")
     async with one, other:
-        await other.sync()
-        head = await head_of(world)
-        made = await create(one, world)
-        await one.sync()
-        await other.sync()
-        await forget_customer(world, made)
-        await put(world, head, one, other)
+        made = await made_and_forgotten(world, put, one, other)
         events: list[Event] = []
         other.subscribe(events.append)
         await other.sync()
@@ -235,18 +241,11 @@ async def test_a_kill_at_any_statement_leaves_it_said_that_the_server_was_restor
 ) -> None:
     """Of a customer that another device creates again it is not said that it is not this user's any more."""
     world = await World.found(sqlite_database)
-    async with world.database.write() as session:
-        session.add(RepTerritoryModel(rep_id=world.company.reps[1].id, territory_id=world.company.territories[0].id))
+    await share_territory(world)
     one = await world.enrolled_device("rep0", tmp_path / "one.db")
     other = await world.enrolled_device("rep1", tmp_path / "synced.db")
     async with one, other:
-        await other.sync()
-        head = await head_of(world)
-        made = await create(one, world)
-        await one.sync()
-        await other.sync()
-        await forget_customer(world, made)
-        await put(world, head, one, other)
+        await made_and_forgotten(world, put, one, other)
     for countdown in range(1, 2_000, 13):
         copy_device(tmp_path / "synced.db", tmp_path / "device.db")
         events: list[Event] = []
@@ -295,16 +294,22 @@ async def refuse_push_once_restored(world: World, path: Path) -> None:
             await device.sync()
 
 
-async def test_a_doubt_of_before_another_restore_ends_with_its_receipt(world: World, tmp_path: Path) -> None:
-    """The replica that the second restore takes does not hold the customer: only the doubt knows of it."""
-    path = tmp_path / "device.db"
+async def made_and_in_doubt(world: World, path: Path) -> UUID:
+    """A customer that this device made, and that a restored server had no time to create again."""
     async with await world.enrolled_device("rep0", path) as device:
         await device.sync()
         made = await create(device, world)
         await device.sync()
     await forget_customer(world, made)
-    for _ in range(2):
-        await refuse_push_once_restored(world, path)
+    await refuse_push_once_restored(world, path)
+    return made
+
+
+async def test_a_doubt_of_before_another_restore_ends_with_its_receipt(world: World, tmp_path: Path) -> None:
+    """The replica that the second restore takes does not hold the customer: only the doubt knows of it."""
+    path = tmp_path / "device.db"
+    made = await made_and_in_doubt(world, path)
+    await refuse_push_once_restored(world, path)
     await works(world, 1)
     async with await world.open_device(path) as device:
         assert [entry.verdict.outcome for entry in (await device.sync()).verdicts] == [Outcome.REJECTED]
@@ -338,12 +343,7 @@ class Overtaken(Unpushed):
 async def test_a_creation_that_another_program_had_accepted_meanwhile_is_waited_for(world: World, tmp_path: Path) -> None:
     """The page is of before the acceptance, and the outbox has the creation no more."""
     path = tmp_path / "device.db"
-    async with await world.enrolled_device("rep0", path) as device:
-        await device.sync()
-        made = await create(device, world)
-        await device.sync()
-    await forget_customer(world, made)
-    await refuse_push_once_restored(world, path)
+    made = await made_and_in_doubt(world, path)
 
     async def push_in_another_program() -> None:
         async with await world.open_device(path, wrap=Unpulled) as other:
