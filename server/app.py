@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import server.catalog.models
 import server.inventory.models
-import server.pricing.models  # noqa: F401  # slices that have tables and nothing to serve yet
+import server.pricing.models
+import server.pricing.promotion_models  # noqa: F401  # slices that have tables and nothing to serve yet
 from server.changelog.jobs import JOBS as CHANGELOG_JOBS
 from server.changelog.log import seal_before_commit
 from server.customers.handover_execution import JOBS as CUSTOMER_JOBS

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from sync_protocol.entities import BY_NAME, SYNCED, Synced
-from sync_protocol.values import RANGES
+from sync_protocol.values import RANGES, plain_type
 
 REPLICA_APPLICATION_ID: Final = 0x52424452
 """«RBDR»: in the header of every replica and image, so that no other database is ever taken for one."""
@@ -104,12 +104,8 @@ def key_sql(table: str) -> str:
 
 def _storage(field_type: Any) -> tuple[str, bool]:
     """The storage class of a field, and whether it may be null."""
-    if typing.get_origin(field_type) in {types.UnionType, typing.Union}:
-        (inner,) = [part for part in typing.get_args(field_type) if part is not types.NoneType]
-        return _storage(inner)[0], True
-    if typing.get_origin(field_type) is typing.Annotated:
-        return _storage(typing.get_args(field_type)[0])
-    return {UUID: "BLOB", int: "INTEGER"}.get(field_type, "TEXT"), False
+    storage = {UUID: "BLOB", int: "INTEGER"}.get(plain_type(field_type), "TEXT")
+    return storage, types.NoneType in typing.get_args(field_type)
 
 
 def index_sql(synced: Synced) -> tuple[str, ...]:

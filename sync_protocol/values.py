@@ -5,9 +5,11 @@ integer of ten-thousandths of the *major* unit, whatever the currency. A quantit
 unit. An instant is milliseconds since 1970-01-01 UTC. Nothing here is ever a float.
 """
 
+import types
+import typing
 import unicodedata
 from enum import StrEnum
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,8 +18,12 @@ from msgspec import Meta
 UNIT_PRICE_SCALE: Final = 10_000
 BASIS_POINTS: Final = 10_000
 INT64_MAX: Final = 2**63 - 1
+PARTS_PER_MILLION: Final = 1_000_000
 RANGES: Final = 256
 """The ranges of a shared bucket, by the last byte of the row id."""
+
+SINCE_3: Final = Meta(extra={"since": 3})
+"""Marks a field that protocol 3 brought."""
 
 _TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]*$"
 
@@ -29,6 +35,10 @@ Quantity = Annotated[int, Meta(ge=1, le=10_000_000, description="base units")]
 StockQuantity = Annotated[int, Meta(ge=-(10**12), le=10**12, description="base units")]
 MinorAmount = Annotated[int, Meta(ge=-(10**15), le=10**15, description="minor units of the currency")]
 UnitPrice = Annotated[int, Meta(ge=0, le=10**13, description="ten-thousandths of the major unit")]
+RemainingQuantity = Annotated[int, Meta(ge=0, le=10**12, description="base units")]
+Priority = Annotated[int, Meta(ge=0, le=1_000_000, description="the larger comes first")]
+TaxRatePpm = Annotated[int, Meta(ge=0, le=PARTS_PER_MILLION, description="parts per million")]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 BasisPoints = Annotated[int, Meta(ge=0, le=BASIS_POINTS, description="hundredths of a percent")]
 LineNumber = Annotated[int, Meta(ge=1, le=100_000)]
 Revision = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -109,6 +119,16 @@ def open_value(kind: type[E], text: str) -> E:
 def is_known(value: StrEnum) -> bool:
     """Whether this version of the code knows the value; what it does not know is of a newer server."""
     return value._value_ in type(value)._value2member_map_
+
+
+def plain_type(annotation: Any) -> Any:
+    """The type of a field without its limits, and of one that may be None the other one."""
+    if typing.get_origin(annotation) is Annotated:
+        return plain_type(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in {types.UnionType, typing.Union}:
+        (inner,) = [part for part in typing.get_args(annotation) if part is not types.NoneType]
+        return plain_type(inner)
+    return annotation
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

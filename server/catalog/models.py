@@ -38,6 +38,7 @@ class ProductModel(Base):
     variant_of_id: Mapped[UUID | None] = mapped_column(index=True)
     variant_label: Mapped[str | None]
     barcode: Mapped[str | None]
+    tax_code: Mapped[str] = mapped_column(server_default="standard")
 
 
 class PackModel(Base):

@@ -4,8 +4,7 @@
 that the server's connections have and other programs' have not, so only sealing and recounts call it.
 """
 
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 from server.runtime.database import CHECKSUM_FUNCTION
 from sync_protocol import replica_schema
@@ -29,12 +28,9 @@ def checksum_sql(synced: Synced, row: str, *, is_sqlite: bool) -> str:
 
 
 def _postgres_netstring(synced: Synced, row: str, column: str) -> str:
-    annotation: Any = synced.row.__annotations__.get(column, UUID)
     value = f"{row}.{column}"
-    is_id = annotation in {UUID, UUID | None}
-    text = (
-        f"'32:' || encode(uuid_send({value}), 'hex') || ','" if is_id else f"octet_length({value}::text) || ':' || {value} || ','"
-    )
+    as_id, as_text = f"'32:' || encode(uuid_send({value}), 'hex') || ','", f"octet_length({value}::text) || ':' || {value} || ','"
+    text = as_id if synced.is_id(column) else as_text
     return f"coalesce({text}, '-,')"
 
 

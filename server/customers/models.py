@@ -47,6 +47,25 @@ class CustomerModel(Base):
     price_list_id: Mapped[UUID | None] = mapped_column(ForeignKey("price_list.id"))
     review_above_minor: Mapped[int | None]
     note: Mapped[str]
+    tax_code: Mapped[str] = mapped_column(server_default="standard")
+
+
+class SegmentModel(Base):
+    __tablename__ = "segment"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+
+
+class SegmentMemberModel(Base):
+    __tablename__ = "segment_member"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID] = mapped_column(ForeignKey("customer.id"), index=True)
+    segment_id: Mapped[UUID] = mapped_column(ForeignKey("segment.id"), index=True)
+    valid_from_ms: Mapped[int] = mapped_column(server_default="0")
+    valid_until_ms: Mapped[int | None]
 
 
 class AddressModel(Base):

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.runtime.database import Base
@@ -38,6 +38,7 @@ class OrderModel(Base):
     note: Mapped[str]
     hold_code: Mapped[str | None]
     reason: Mapped[str]
+    priced_at_ms: Mapped[int] = mapped_column(server_default="0")
 
 
 class OrderLineModel(Base):
@@ -54,6 +55,18 @@ class OrderLineModel(Base):
     amount_minor: Mapped[int]
     allocated: Mapped[int]
     backordered: Mapped[int]
+    per_quantity: Mapped[int] = mapped_column(server_default="1")
+    discount_minor: Mapped[int] = mapped_column(server_default="0")
+    order_discount_minor: Mapped[int] = mapped_column(server_default="0")
+    tax_minor: Mapped[int] = mapped_column(server_default="0")
+    tax_rate_ppm: Mapped[int] = mapped_column(server_default="0")
+    tax_code: Mapped[str] = mapped_column(server_default=text("''"))
+    tax_jurisdiction: Mapped[str] = mapped_column(server_default=text("''"))
+    price_source: Mapped[str | None]
+    price_rule_id: Mapped[UUID | None]
+    promotion_id: Mapped[UUID | None]
+    quoted_unit_price: Mapped[int | None]
+    quoted_amount_minor: Mapped[int | None]
 
 
 class NumberSeriesModel(Base):

@@ -19,7 +19,7 @@ from server.changelog.log import Head
 from server.customers.models import RepTerritoryModel
 from server.runtime.database import Database, ReadSession
 from server.sync.reader import Reader
-from sync_protocol.entities import BY_ROW
+from sync_protocol.entities import BY_ROW, LIMITS
 from sync_protocol.entities.customers import Customer, Territory
 from sync_protocol.wire.codec import scope_digest
 
@@ -84,6 +84,8 @@ async def read_scope(reader: Reader, holder: Holder) -> Scope:
     worked = await reader.all(f"SELECT {columns} FROM territory WHERE {territories}", [key])  # noqa: S608  # no input in it
     lists = {price_list for _, price_list, *_ in (*held, *worked) if price_list is not None}
     buckets = {"catalog", f"rep:{holder.holder_id.hex}"}
+    if holder.rep_id is not None:
+        buckets.add(LIMITS.kind)
     buckets.update(f"account:{account.hex()}" for account, _ in held)
     buckets.update(f"stock:{location.hex()}" for *_, location in worked if location is not None)
     buckets.update(f"pricelist:{price_list.hex()}" for price_list in lists)

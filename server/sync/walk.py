@@ -95,9 +95,7 @@ def column_sql(reader: Reader, synced: Synced, column: str) -> str:
         return "c.commit_seq"
     if column == "checksum":
         return "coalesce(l.checksum, 0)"
-    annotation = synced.row.__annotations__.get(column, UUID)
-    is_id = annotation is UUID or annotation == (UUID | None)
-    return reader.identifier(f"t.{column}") if is_id else f"t.{column}"
+    return reader.identifier(f"t.{column}") if synced.is_id(column) else f"t.{column}"
 
 
 class Begin(msgspec.Struct, frozen=True):

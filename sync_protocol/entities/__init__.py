@@ -11,11 +11,31 @@ from uuid import UUID
 import msgspec
 
 from sync_protocol.entities.catalog import Category, Pack, Product, Unit
-from sync_protocol.entities.customers import Address, Contact, Customer, Rep, Territory
+from sync_protocol.entities.customers import Address, Contact, Customer, Rep, Segment, SegmentMember, Territory
 from sync_protocol.entities.inventory import StockLevel, StockLocation
 from sync_protocol.entities.orders import NumberSeries, Order, OrderLine
-from sync_protocol.entities.pricing import PriceEntry, PriceList
-from sync_protocol.values import Row
+from sync_protocol.entities.pricing import (
+    AgreedPrice,
+    CustomerPriceList,
+    DiscountLimit,
+    ListQuantityRule,
+    PriceEntry,
+    PriceFloor,
+    PriceList,
+    PriceListAssignment,
+    ProductQuantityRule,
+)
+from sync_protocol.entities.promotions import (
+    Promotion,
+    PromotionAudience,
+    PromotionCustomer,
+    PromotionExclusion,
+    PromotionTarget,
+    PromotionTier,
+    PromotionUse,
+)
+from sync_protocol.entities.taxes import TaxExemption, TaxRate
+from sync_protocol.values import Row, plain_type
 
 
 class Bucket(msgspec.Struct, frozen=True):
@@ -47,9 +67,15 @@ class Synced(msgspec.Struct, frozen=True):
     indexes: tuple[tuple[str, ...], ...] = ()
     since_protocol: int = 1
 
+    def is_id(self, column: str) -> bool:
+        """Whether a column of the row holds an id, which PostgreSQL keeps otherwise than it is sent."""
+        return plain_type(self.row.__annotations__.get(column, UUID)) is UUID
+
 
 CATALOG: Final = Bucket("catalog")
 ACCOUNT: Final = Bucket("account", "customer_id", is_shared=False)
+LIMITS: Final = Bucket("limits")
+"""What reps may do with a price, which no buyer is to know."""
 
 SYNCED: Final = (
     Synced(1, "unit", Unit, CATALOG),
@@ -68,6 +94,33 @@ SYNCED: Final = (
     Synced(14, "sales_order", Order, ACCOUNT, (("customer_id", "captured_at_ms"), ("number",))),
     Synced(15, "sales_order_line", OrderLine, ACCOUNT, (("order_id",), ("customer_id",))),
     Synced(16, "number_series", NumberSeries, Bucket("rep", "holder_id", is_shared=False)),
+    Synced(17, "segment", Segment, CATALOG, since_protocol=3),
+    Synced(18, "segment_member", SegmentMember, ACCOUNT, (("customer_id",),), since_protocol=3),
+    Synced(19, "price_list_assignment", PriceListAssignment, CATALOG, since_protocol=3),
+    Synced(20, "customer_price_list", CustomerPriceList, ACCOUNT, (("customer_id",),), since_protocol=3),
+    Synced(21, "agreed_price", AgreedPrice, ACCOUNT, (("customer_id", "product_id"),), since_protocol=3),
+    Synced(22, "product_quantity_rule", ProductQuantityRule, CATALOG, (("product_id",),), since_protocol=3),
+    Synced(
+        23,
+        "list_quantity_rule",
+        ListQuantityRule,
+        Bucket("pricelist", "price_list_id"),
+        (("product_id", "price_list_id"),),
+        since_protocol=3,
+    ),
+    Synced(24, "discount_limit", DiscountLimit, LIMITS, since_protocol=3),
+    Synced(25, "price_floor", PriceFloor, LIMITS, (("product_id",),), since_protocol=3),
+    Synced(26, "promotion", Promotion, CATALOG, since_protocol=3),
+    Synced(27, "promotion_audience", PromotionAudience, CATALOG, (("promotion_id",),), since_protocol=3),
+    Synced(
+        28, "promotion_target", PromotionTarget, CATALOG, (("product_id",), ("category_id",), ("promotion_id",)), since_protocol=3
+    ),
+    Synced(29, "promotion_tier", PromotionTier, CATALOG, (("promotion_id",),), since_protocol=3),
+    Synced(30, "promotion_exclusion", PromotionExclusion, CATALOG, since_protocol=3),
+    Synced(31, "promotion_customer", PromotionCustomer, ACCOUNT, (("customer_id",),), since_protocol=3),
+    Synced(32, "promotion_use", PromotionUse, ACCOUNT, (("customer_id",),), since_protocol=3),
+    Synced(33, "tax_rate", TaxRate, CATALOG, (("jurisdiction",),), since_protocol=3),
+    Synced(34, "tax_exemption", TaxExemption, ACCOUNT, (("customer_id",),), since_protocol=3),
 )
 
 BY_NAME: Final = MappingProxyType({synced.name: synced for synced in SYNCED})

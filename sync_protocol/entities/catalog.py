@@ -1,9 +1,10 @@
 """What is sold: products, their categories, units and pack sizes, and the stock locations they are sold from."""
 
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from sync_protocol.values import Code, Label, Name, Note, Quantity, Row
+from sync_protocol.values import SINCE_3, Code, Label, Name, Note, Quantity, Row
 
 
 class ProductStatus(StrEnum):
@@ -40,6 +41,7 @@ class Product(Row, frozen=True, kw_only=True):
     variant_of_id: UUID | None = None
     variant_label: Label | None = None
     barcode: Code | None = None
+    tax_code: Annotated[Code, SINCE_3] = "standard"
 
 
 class Pack(Row, frozen=True, kw_only=True):

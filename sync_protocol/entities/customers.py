@@ -1,9 +1,21 @@
 """Who buys and who sells: territories, reps, customers, their addresses and contacts."""
 
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from sync_protocol.values import Code, Country, Label, MinorAmount, Name, Note, Row, TimeZone
+from sync_protocol.values import (
+    SINCE_3,
+    Code,
+    Country,
+    Instant,
+    Label,
+    MinorAmount,
+    Name,
+    Note,
+    Row,
+    TimeZone,
+)
 
 
 class CustomerStatus(StrEnum):
@@ -42,6 +54,7 @@ class Customer(Row, frozen=True, kw_only=True):
     price_list_id: UUID | None = None
     review_above_minor: MinorAmount | None = None
     note: Note = ""
+    tax_code: Annotated[Code, SINCE_3] = "standard"
 
 
 class Address(Row, frozen=True, kw_only=True):
@@ -64,3 +77,19 @@ class Contact(Row, frozen=True, kw_only=True):
     role: Label = ""
     email: Label = ""
     phone: Label = ""
+
+
+class Segment(Row, frozen=True, kw_only=True):
+    """A group of customers that are treated alike, such as resellers or the gold tier."""
+
+    code: Code
+    name: Name
+
+
+class SegmentMember(Row, frozen=True, kw_only=True):
+    """A customer belongs to a segment."""
+
+    customer_id: UUID
+    segment_id: UUID
+    valid_from_ms: Instant = 0
+    valid_until_ms: Instant | None = None

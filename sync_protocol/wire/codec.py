@@ -15,7 +15,7 @@ from backports import zstd
 from sync_protocol.entities import SYNCED, Synced
 from sync_protocol.intents import AnyIntent
 from sync_protocol.upcasts import readable_as, upcast
-from sync_protocol.values import CommitSeq, Row, RowChecksum, open_value
+from sync_protocol.values import CommitSeq, Row, RowChecksum, open_value, plain_type
 from sync_protocol.verdicts import Code, Verdict, codes_told
 from sync_protocol.wire.messages import IntentEnvelope, PageMessage
 
@@ -203,9 +203,10 @@ def _stored(field_type: Any) -> Any:
     if typing.get_origin(field_type) in {types.UnionType, typing.Union}:
         parts = [_stored(part) for part in typing.get_args(field_type)]
         return typing.Union[tuple(parts)]  # noqa: UP007  # the members are only known at run time
-    if field_type is UUID:
+    plain = plain_type(field_type)
+    if plain is UUID:
         return IdBytes
-    if isinstance(field_type, type) and issubclass(field_type, StrEnum):
+    if isinstance(plain, type) and issubclass(plain, StrEnum):
         return EnumText
     return field_type
 
@@ -247,10 +248,10 @@ def row_from_stored(row: type[R], values: tuple[Any, ...]) -> R:
 def _enum_fields(row: type[Row]) -> tuple[tuple[str, type[StrEnum]], ...]:
     """The fields of a row that are enumerations, or one or None."""
     return tuple(
-        (field.name, part)
+        (field.name, kind)
         for field in msgspec.structs.fields(row)
-        for part in (field.type, *typing.get_args(field.type))
-        if isinstance(part, type) and issubclass(part, StrEnum)
+        for kind in (plain_type(field.type),)
+        if isinstance(kind, type) and issubclass(kind, StrEnum)
     )
 
 

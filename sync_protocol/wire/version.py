@@ -4,6 +4,7 @@ PROTOCOL 1 (2026-11-22): rows down in whole checkpoints, intents up with verdict
 PROTOCOL 2 (2026-11-24): images for the first sync, checksums with repair and proof, device reports with purge receipts,
     AmendOrder 2, whose note can be taken back, the codes too_old, handed_over and routed, and places that tell a server that was
     restored by hand.
+PROTOCOL 3 (2026-11-30): price books: validity, assignments, agreed prices, quantity rules, promotions, taxes, limits.
 RULES 1 (2026-11-22): nearest price list, deepest break; stock promised line by line; three reasons to hold.
 """
 
@@ -17,7 +18,7 @@ from sync_protocol.intents import INTENTS
 from sync_protocol.verdicts import Code, Verdict
 from sync_protocol.wire import messages
 
-PROTOCOL_VERSION: Final = 2
+PROTOCOL_VERSION: Final = 3
 OLDEST_PROTOCOL_SERVED: Final = 1
 RULES_VERSION: Final = 1
 

@@ -5,9 +5,10 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 import click
 import msgspec
@@ -38,7 +39,7 @@ from sync_protocol.entities.catalog import Product
 from sync_protocol.intents import INTENTS, LINES_MAX, RequestedLine
 from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX
 from sync_protocol.verdicts import REMEDIES, Change, Code, Verdict
-from sync_protocol.wire import messages
+from sync_protocol.wire import codec, messages
 from sync_protocol.wire.codec import FRAME_BYTES_MAX
 from sync_protocol.wire.version import OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION, RULES_VERSION
 from tests.support.processes import ServerProcess
@@ -260,6 +261,32 @@ def test_the_table_of_entities_is_the_registry() -> None:
     assert listed == [(each.number, each.name, bucket_text(each.bucket), each.row.__struct_fields__) for each in SYNCED]
     kinds = {code_of(bucket)[0].rstrip(":") for bucket, *_ in table(section(PROTOCOL, "Buckets"))}
     assert kinds == {each.bucket.kind for each in SYNCED}
+
+
+@pytest.mark.parametrize(
+    ("heading", "is_listed"),
+    [
+        ("Columns since version 3", lambda field: codec._since(field) == 3),
+        ("Columns that may be nil", lambda field: type(None) in get_args(field.type)),
+    ],
+)
+def test_the_columns_that_are_listed_are_those_of_the_rows(
+    heading: str, is_listed: Callable[[msgspec.structs.FieldInfo], bool]
+) -> None:
+    listed = {code_of(entity)[0]: code_of(names) for entity, names in table(section(PROTOCOL, heading))}
+    found = {each.name: [field.name for field in msgspec.structs.fields(each.row) if is_listed(field)] for each in SYNCED}
+    assert listed == {name: fields for name, fields in found.items() if fields}
+
+
+def test_the_values_of_enumerations_are_those_of_the_rows() -> None:
+    listed = {tuple(code_of(column)): set(code_of(values)) for column, values in table(section(PROTOCOL, "Types of columns"))}
+    seen = set()
+    for synced in SYNCED:
+        for column, kind in codec._enum_fields(synced.row):
+            name = next(each for each in ((column, synced.name), (column,)) if each in listed)
+            assert listed[name] == {str(member) for member in kind}, name
+            seen.add(name)
+    assert seen == listed.keys()
 
 
 @pytest.mark.parametrize("struct", [*STRUCTS, *INTENTS], ids=lambda struct: struct.__name__)

@@ -9,8 +9,8 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "c518555feb75b7345046178a3068d5c3"
-PROTOCOL_VERSION = 2
+FINGERPRINT = "638cab98fa769f02335ac8b643dd0633"
+PROTOCOL_VERSION = 3
 RULES_VERSION = 1
 
 

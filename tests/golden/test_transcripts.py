@@ -64,7 +64,10 @@ PINNED = {
     "v2/verdict.json": "a7746c00315cfd5a3cfa495a156a8926",
 }
 TRANSCRIPTS = {name: json.loads((FOLDER / name).read_text(encoding="utf-8")) for name in PINNED}
+UNRELEASED = 3
+"""A version that is being made: what travels in it still moves, and it is recorded when it is done. None where none is."""
 NEWEST = f"v{PROTOCOL_VERSION}/"
+of_the_newest = pytest.mark.skipif(PROTOCOL_VERSION == UNRELEASED, reason=f"version {UNRELEASED} is recorded when it is released")
 every_message = pytest.mark.parametrize("name", [name for name, each in TRANSCRIPTS.items() if "frames" not in each])
 every_page = pytest.mark.parametrize("name", [name for name, each in TRANSCRIPTS.items() if "frames" in each])
 
@@ -102,10 +105,11 @@ def test_no_transcript_was_edited_added_or_dropped() -> None:
 
 
 def test_every_version_served_has_its_transcripts() -> None:
-    versions = {f"v{version}" for version in range(OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION + 1)}
-    assert versions <= {name.partition("/")[0] for name in PINNED}
+    versions = {f"v{version}" for version in range(OLDEST_PROTOCOL_SERVED, PROTOCOL_VERSION + 1) if version != UNRELEASED}
+    assert versions == {name.partition("/")[0] for name in PINNED}
 
 
+@of_the_newest
 def test_every_message_and_every_intent_is_in_a_transcript() -> None:
     newest = [each for name, each in TRANSCRIPTS.items() if name.startswith(f"v{PROTOCOL_VERSION}/")]
     recorded = {frame["message"] for each in newest for frame in each.get("frames", [each])}
@@ -148,6 +152,7 @@ def test_a_page_may_come_in_pieces_of_any_size(name: str) -> None:
     assert piecemeal == list(PageReader().feed(stream))
 
 
+@of_the_newest
 def test_the_intents_of_a_push_carry_their_own_digests() -> None:
     request = decode(bytes.fromhex(TRANSCRIPTS[NEWEST + "push_request.json"]["hex"]), PushRequest)
     for envelope in request.intents:

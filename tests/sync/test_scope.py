@@ -171,9 +171,10 @@ async def test_a_buyers_device_holds_its_company_and_nothing_of_others(world: Wo
         by_company = {
             each.name: each.row.__struct_fields__.index("customer_id") for each in SYNCED if each.bucket.key == "customer_id"
         }
-        assert set(by_company) == {"address", "contact", "sales_order", "sales_order_line"}
+        filled = {"address", "contact", "sales_order", "sales_order_line"}
+        assert filled < set(by_company)
         for name, place in by_company.items():
-            assert {row[place] for row in view[name]} == {own.id.bytes}, name
+            assert {row[place] for row in view[name]} == ({own.id.bytes} if name in filled else set()), name
         assert [row[0] for row in view["price_list"]] == [company.price_lists[0].id.bytes]
         assert {row[2] for row in view["stock_level"]} == {company.locations[0].id.bytes}
         assert len(await buyer.search("")) == len(company.products)
