@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from sync_protocol.values import (
+    BasisPoints,
     DocumentNumber,
     EnteredCountry,
     EnteredCurrency,
@@ -39,6 +40,14 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def customer(self) -> UUID | None:
         """The customer that it names; None where it is about an order that is known."""
         return None
+
+
+class ManualPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A price that was given by hand: a discount, or another unit price for as many base units as the price found; one of the two."""
+
+    reason: EnteredNote
+    discount_basis_points: BasisPoints | None = None
+    unit_price: UnitPrice | None = None
 
 
 class RequestedLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
