@@ -43,7 +43,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ManualPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A price that was given by hand: a discount, or another unit price for as many base units as the price found; one of the two."""
+    """A price that was given by hand: either a discount or another unit price, for as many base units as the price found."""
 
     reason: EnteredNote
     discount_basis_points: BasisPoints | None = None

@@ -113,7 +113,12 @@ SYNCED: Final = (
     Synced(26, "promotion", Promotion, CATALOG, since_protocol=3),
     Synced(27, "promotion_audience", PromotionAudience, CATALOG, (("promotion_id",),), since_protocol=3),
     Synced(
-        28, "promotion_target", PromotionTarget, CATALOG, (("product_id",), ("category_id",), ("promotion_id",)), since_protocol=3
+        28,
+        "promotion_target",
+        PromotionTarget,
+        CATALOG,
+        (("product_id",), ("category_id",), ("promotion_id", "role")),
+        since_protocol=3,
     ),
     Synced(29, "promotion_tier", PromotionTier, CATALOG, (("promotion_id",),), since_protocol=3),
     Synced(30, "promotion_exclusion", PromotionExclusion, CATALOG, since_protocol=3),

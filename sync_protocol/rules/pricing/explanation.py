@@ -33,7 +33,6 @@ class Fate(StrEnum):
     DEEPER_BREAK = "deeper_break"
     NEWER = "newer"
     SMALLER_ID = "smaller_id"
-    PAUSED = "paused"
     NOT_ELIGIBLE = "not_eligible"
     USES_SPENT = "uses_spent"
     BUDGET_SPENT = "budget_spent"
@@ -182,7 +181,7 @@ class LinePrice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OfferStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """A promotion that is about something in the basket: what it gave in all, or why it gave nothing, and what is missing to more."""
+    """A promotion about something in the basket: what it gave in all, or why it gave nothing, and what is missing to more."""
 
     promotion_id: UUID
     code: str

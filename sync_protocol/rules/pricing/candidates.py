@@ -1,0 +1,162 @@
+"""Which price a line has, among all that could be it (P-20 to P-24)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from sync_protocol.entities.orders import PriceSource
+from sync_protocol.entities.pricing import AgreedPrice, PriceEntry, TaxTreatment
+from sync_protocol.rules.pricing.basket import Basket, BasketLine
+from sync_protocol.rules.pricing.chain import SOURCE_RANK
+from sync_protocol.rules.pricing.explanation import Candidate, Fate, Gap, Obstacle
+from sync_protocol.rules.pricing.facts import Facts
+from sync_protocol.rules.pricing.validity import invalidity
+
+Rank = tuple[int, int, bool, int, int, bytes]
+
+_BY_PLACE: Final = (
+    Fate.NEARER_SOURCE,
+    Fate.NEARER_AGREEMENT,
+    Fate.OWN_PACK,
+    Fate.DEEPER_BREAK,
+    Fate.NEWER,
+    Fate.SMALLER_ID,
+)
+"""What the first place in which two ranks differ says of the one behind."""
+
+_OBSTACLES: Final = (
+    (Fate.BELOW_BREAK, Obstacle.BELOW_SMALLEST_BREAK),
+    (Fate.UNIT_DIFFERS, Obstacle.OTHER_UNIT),
+    (Fate.NOT_YET_VALID, Obstacle.NOT_YET_SOLD),
+    (Fate.EXPIRED, Obstacle.NO_LONGER_SOLD),
+    (Fate.EXHAUSTED, Obstacle.EXHAUSTED),
+    (Fate.CURRENCY_DIFFERS, Obstacle.CURRENCY_DIFFERS),
+)
+
+
+class Considered(NamedTuple):
+    """A price with its rank, and why it was refused. `agreement` is what it is one price of: a list, or a reference."""
+
+    rank: Rank
+    price: AgreedPrice | PriceEntry
+    source: PriceSource
+    agreement: UUID | str
+    tax_treatment: TaxTreatment
+    refusal: Fate | None
+
+
+class Found(NamedTuple):
+    """All that was considered, in order of rank, and what won."""
+
+    considered: Sequence[Considered]
+    winner: Considered | None
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Each with its fate."""
+        return tuple([_candidate(each, self.winner) for each in self.considered])
+
+
+def find_price(line: BasketLine, basket: Basket, facts: Facts, asked: Mapping[UUID, int]) -> Found:
+    """The candidates of a line. `asked` is the quantity of each product in the whole basket."""
+    considered = [*_agreed(line, basket, facts, asked[line.product_id]), *_listed(line, basket, facts)]
+    considered.sort(key=lambda each: each.rank)
+    winner = next((each for each in considered if each.refusal is None), None)
+    return Found(considered, winner)
+
+
+def _agreed(line: BasketLine, basket: Basket, facts: Facts, asked: int) -> Iterator[Considered]:
+    for price in facts.agreed.get(line.product_id, ()):
+        source = PriceSource(price.source)
+        if price.address_id is not None and price.address_id != basket.address_id:
+            refusal: Fate | None = Fate.OTHER_LOCATION
+        elif price.currency != facts.chain.currency:
+            refusal = Fate.CURRENCY_DIFFERS
+        else:
+            refusal = _refusal(price, line, basket.instant_ms)
+            if refusal is None and price.remaining_quantity is not None and price.remaining_quantity < asked:
+                refusal = Fate.EXHAUSTED
+        rank = _rank(SOURCE_RANK[source], int(price.address_id is None), price)
+        yield Considered(rank, price, source, f"{source}:{price.reference}", price.tax_treatment, refusal)
+
+
+def _listed(line: BasketLine, basket: Basket, facts: Facts) -> Iterator[Considered]:
+    places = facts.chain.places
+    for price in facts.entries.get(line.product_id, ()):
+        place = places[price.price_list_id]
+        used = facts.chain.used[place]
+        rank = _rank(SOURCE_RANK[used.source], place, price)
+        refusal = _refusal(price, line, basket.instant_ms)
+        yield Considered(rank, price, used.source, price.price_list_id, used.price_list.tax_treatment, refusal)
+
+
+def _rank(source: int, nearness: int, price: AgreedPrice | PriceEntry) -> Rank:
+    return source, nearness, price.per_quantity == 1, -price.min_quantity, -price.valid_from_ms, price.id.bytes
+
+
+def _refusal(price: AgreedPrice | PriceEntry, line: BasketLine, instant_ms: int) -> Fate | None:
+    invalid = invalidity(price, instant_ms)
+    if invalid is not None:
+        return invalid
+    if price.per_quantity not in (1, line.pack_quantity):
+        return Fate.UNIT_DIFFERS
+    return Fate.BELOW_BREAK if price.min_quantity > line.quantity else None
+
+
+def _candidate(each: Considered, winner: Considered | None) -> Candidate:
+    fate = each.refusal
+    if fate is None:
+        assert winner is not None
+        fate = Fate.WON if each is winner else _lost_to(winner, each)
+    return Candidate(
+        source=each.source,
+        rule_id=each.price.id,
+        price_list_id=each.price.price_list_id if isinstance(each.price, PriceEntry) else None,
+        min_quantity=each.price.min_quantity,
+        unit_price=each.price.unit_price,
+        per_quantity=each.price.per_quantity,
+        fate=fate,
+    )
+
+
+def _lost_to(winner: Considered, each: Considered) -> Fate:
+    for place, fate in enumerate(_BY_PLACE):
+        if winner.rank[place] != each.rank[place]:
+            return fate
+    return Fate.SMALLER_ID
+
+
+def price_gap(found: Found, line: BasketLine) -> Gap | None:
+    """What is missing to the next break that is cheaper; without a price, to the first break that there is."""
+    winner = found.winner
+    below = [each for each in found.considered if each.refusal is Fate.BELOW_BREAK]
+    if winner is not None:
+        held = winner.price
+        below = [
+            each
+            for each in below
+            if each.agreement == winner.agreement
+            and each.price.unit_price * held.per_quantity < held.unit_price * each.price.per_quantity
+        ]
+    nearest: Considered | None = None
+    for each in below:
+        if nearest is None or _is_nearer(each.price, nearest.price):
+            nearest = each
+    if nearest is None:
+        return None
+    missing = nearest.price.min_quantity - line.quantity
+    return Gap(rule_id=nearest.price.id, missing_quantity=missing, unit_price=nearest.price.unit_price)
+
+
+def _is_nearer(price: AgreedPrice | PriceEntry, other: AgreedPrice | PriceEntry) -> bool:
+    if price.min_quantity != other.min_quantity:
+        return price.min_quantity < other.min_quantity
+    mine, others = price.unit_price * other.per_quantity, other.unit_price * price.per_quantity
+    return mine < others if mine != others else price.id.bytes < other.id.bytes
+
+
+def price_obstacle(found: Found, facts: Facts) -> Obstacle:
+    """Why there is no price, where none was found (P-30)."""
+    if not facts.chain.used and not found.considered:
+        return Obstacle.NO_LIST
+    refusals = {each.refusal for each in found.considered}
+    return next((obstacle for fate, obstacle in _OBSTACLES if fate in refusals), Obstacle.NOT_LISTED)

@@ -1,0 +1,322 @@
+"""What each kind of promotion takes off the lines that it is about (P-54 to P-61)."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from sync_protocol.entities.catalog import Product, ProductStatus
+from sync_protocol.entities.promotions import (
+    Promotion,
+    PromotionKind,
+    PromotionPhase,
+    PromotionTarget,
+    PromotionTier,
+    Reach,
+    TargetRole,
+)
+from sync_protocol.rules.pricing.amounts import gross_amount, part_amount, percentage
+from sync_protocol.rules.pricing.explanation import Fate, Gap
+from sync_protocol.rules.pricing.facts import Facts
+from sync_protocol.rules.pricing.lines import LineState
+from sync_protocol.rules.rounding import share
+from sync_protocol.values import minor_digits, uuid7
+
+_CHEAPEST_SCALE: Final = 10**9
+_RANDOM_BITS: Final = 74
+
+
+class Gift(NamedTuple):
+    """A product that is given, and by which promotion."""
+
+    line_id: UUID
+    promotion: Promotion
+    product: Product
+    quantity: int
+
+
+class Taken(NamedTuple):
+    """What a promotion would take off each line; or why nothing, what is missing to more, and what it gives besides."""
+
+    takes: Sequence[tuple[LineState, int]] = ()
+    fate: Fate | None = None
+    gap: Gap | None = None
+    gifts: Sequence[Gift] = ()
+
+    def total(self) -> int:
+        """What it takes off in all."""
+        return sum(amount for _, amount in self.takes)
+
+
+class Offer:
+    """A promotion with its targets, ready to be matched."""
+
+    def __init__(self, promotion: Promotion, facts: Facts, targets: Sequence[PromotionTarget]) -> None:
+        self.promotion = promotion
+        self.targets = targets
+        self.products = facts.products
+        self.tiers: Sequence[PromotionTier] = facts.terms.tiers.get(promotion.id, ())
+        self.minor_digits = minor_digits(facts.chain.currency)
+        self._named = {role: {each.product_id for each in targets if each.role is role} for role in TargetRole}
+        self._under = {role: {each.category_id for each in targets if each.role is role} for role in TargetRole}
+
+    def matches(self, state: LineState, role: TargetRole) -> bool:
+        """Whether a line is about a role (P-50)."""
+        if role is TargetRole.BUY and self.promotion.reach is Reach.ALL:
+            return True
+        under = self._under[role]
+        return state.line.product_id in self._named[role] or any(each in under for each in state.categories)
+
+    def of_role(self, role: TargetRole) -> list[PromotionTarget]:
+        """The targets of a role, in order of their ids."""
+        return sorted((each for each in self.targets if each.role is role), key=lambda each: each.id.bytes)
+
+    def gap(self, *, quantity: int | None = None, minor: int | None = None, basis_points: int | None = None) -> Gap:
+        """What is missing to something that this promotion gives."""
+        return Gap(rule_id=self.promotion.id, missing_quantity=quantity, missing_minor=minor, basis_points=basis_points)
+
+
+Kind = Callable[[Offer, Sequence[LineState]], Taken]
+
+
+def _below_threshold(offer: Offer, lines: Sequence[LineState]) -> Taken | None:
+    """That the lines do not come to what the promotion asks for; None where they do (P-54)."""
+    promotion = offer.promotion
+    quantity = (promotion.buy_quantity or 0) - sum(state.line.quantity for state in lines)
+    if quantity > 0:
+        return Taken(fate=Fate.BELOW_THRESHOLD, gap=offer.gap(quantity=quantity, basis_points=promotion.value_basis_points))
+    return _below_amount(offer, sum(state.running for state in lines))
+
+
+def _below_amount(offer: Offer, amount_minor: int) -> Taken | None:
+    missing = (offer.promotion.min_amount_minor or 0) - amount_minor
+    if offer.promotion.min_amount_minor is None or missing <= 0:
+        return None
+    return Taken(fate=Fate.BELOW_THRESHOLD, gap=offer.gap(minor=missing, basis_points=offer.promotion.value_basis_points))
+
+
+def _percent(offer: Offer, lines: Sequence[LineState]) -> Taken:
+    basis_points = offer.promotion.value_basis_points or 0
+    return _below_threshold(offer, lines) or Taken([(state, percentage(state.running, basis_points)) for state in lines])
+
+
+def _amount(offer: Offer, lines: Sequence[LineState]) -> Taken:
+    each = offer.promotion.value_unit_price or 0
+
+    def off(state: LineState) -> int:
+        return min(state.running, gross_amount(each, 1, state.line.quantity, offer.minor_digits))
+
+    return _below_threshold(offer, lines) or Taken([(state, off(state)) for state in lines])
+
+
+def _fixed_price(offer: Offer, lines: Sequence[LineState]) -> Taken:
+    price = offer.promotion.value_unit_price
+    if price is None:
+        return _below_threshold(offer, lines) or Taken()
+    left = [gross_amount(price, 1, state.line.quantity, offer.minor_digits) for state in lines]
+    takes = [(state, max(0, state.running - amount)) for state, amount in zip(lines, left, strict=True)]
+    return _below_threshold(offer, lines) or Taken(takes)
+
+
+def _tier(offer: Offer, reached: int, column: str) -> tuple[int | None, Gap | None]:
+    """The percentage of the deepest tier that is reached, and the gap to the next one (P-56)."""
+    percentage_of: int | None = None
+    deepest: tuple[int, int, bytes] | None = None
+    following: tuple[int, int, bytes] | None = None
+    for tier in offer.tiers:
+        least = getattr(tier, column) or 0
+        if least <= reached:
+            rank = (-least, -tier.value_basis_points, tier.id.bytes)
+            if deepest is None or rank < deepest:
+                deepest, percentage_of = rank, tier.value_basis_points
+        else:
+            rank = (least, -tier.value_basis_points, tier.id.bytes)
+            following = rank if following is None else min(following, rank)
+    if following is None:
+        return percentage_of, None
+    missing = following[0] - reached
+    is_quantity = column == "min_quantity"
+    gap = offer.gap(quantity=missing if is_quantity else None, minor=None if is_quantity else missing, basis_points=-following[1])
+    return percentage_of, gap
+
+
+def _volume_tiers(offer: Offer, lines: Sequence[LineState]) -> Taken:
+    basis_points, gap = _tier(offer, sum(state.line.quantity for state in lines), "min_quantity")
+    if basis_points is None:
+        return Taken(fate=Fate.BELOW_THRESHOLD, gap=gap)
+    return Taken([(state, percentage(state.running, basis_points)) for state in lines], gap=gap)
+
+
+def _cheapest_first(lines: Sequence[LineState], units: int) -> list[tuple[LineState, int, int]]:
+    """So many units of the lines, the cheapest ones: of which line, how many, and what they come to (P-57)."""
+    ordered = sorted(
+        lines,
+        key=lambda state: (
+            state.running * _CHEAPEST_SCALE // state.line.quantity,
+            state.line.product_id.bytes,
+            state.line.line_id.bytes,
+        ),
+    )
+    found = []
+    left = units
+    for state in ordered:
+        taken = min(left, state.line.quantity)
+        if taken > 0:
+            found.append((state, taken, part_amount(state.running, taken, state.line.quantity)))
+            left -= taken
+    return found
+
+
+def _sets(promotion: Promotion, quantity: int, size: int) -> tuple[int, int | None]:
+    """How many whole sets a quantity makes, and what is missing to one more; None where there can be no more (P-58)."""
+    sets = quantity // size
+    if promotion.repeats_max is not None and sets >= promotion.repeats_max:
+        return promotion.repeats_max, None
+    return sets, size - quantity % size
+
+
+def _buy_x_get_y(offer: Offer, lines: Sequence[LineState]) -> Taken:
+    promotion = offer.promotion
+    if not promotion.buy_quantity or not promotion.get_quantity:
+        return Taken()
+    if offer.of_role(TargetRole.GET):
+        got = [state for state in lines if offer.matches(state, TargetRole.GET)]
+        bought = [state for state in lines if not offer.matches(state, TargetRole.GET)]
+        size = promotion.buy_quantity
+    else:
+        got = bought = list(lines)
+        size = promotion.buy_quantity + promotion.get_quantity
+    sets, missing = _sets(promotion, sum(state.line.quantity for state in bought), size)
+    gap = offer.gap(quantity=missing, basis_points=promotion.value_basis_points) if missing is not None else None
+    if not sets:
+        return Taken(fate=Fate.BELOW_THRESHOLD, gap=gap)
+    units = min(sets * promotion.get_quantity, sum(state.line.quantity for state in got))
+    basis_points = promotion.value_basis_points or 0
+    taken = [(state, percentage(amount, basis_points)) for state, _, amount in _cheapest_first(got, units)]
+    return Taken(_in_order(taken), gap=gap)
+
+
+def _in_order(takes: Sequence[tuple[LineState, int]]) -> list[tuple[LineState, int]]:
+    """What is taken off each line, once for each, in the order of lines."""
+    amounts: dict[UUID, tuple[LineState, int]] = {}
+    for state, amount in takes:
+        _, before = amounts.get(state.line.line_id, (state, 0))
+        amounts[state.line.line_id] = (state, before + amount)
+    return sorted(amounts.values(), key=lambda take: take[0].line.line_id.bytes)
+
+
+def gift_line_id(promotion_id: UUID, product_id: UUID, anchor_id: UUID) -> UUID:
+    """The id of the line of a gift, the same wherever it is made: the time of the anchor, and what stands for the three (P-59)."""
+    digest = hashlib.blake2b(promotion_id.bytes + product_id.bytes + anchor_id.bytes, digest_size=16).digest()
+    return uuid7(anchor_id.int >> 80, int.from_bytes(digest) >> 128 - _RANDOM_BITS)
+
+
+def _free_goods(offer: Offer, lines: Sequence[LineState]) -> Taken:
+    promotion = offer.promotion
+    if not promotion.buy_quantity:
+        return Taken()
+    sets, missing = _sets(promotion, sum(state.line.quantity for state in lines), promotion.buy_quantity)
+    gap = offer.gap(quantity=missing) if missing is not None else None
+    if not sets:
+        return Taken(fate=Fate.BELOW_THRESHOLD, gap=gap)
+    anchor = lines[0].line.line_id
+    given: dict[UUID, int] = {}
+    for target in offer.of_role(TargetRole.GIFT):
+        product = offer.products.get(target.product_id) if target.product_id is not None else None
+        if product is None or product.status is ProductStatus.DISCONTINUED:
+            return Taken(fate=Fate.GIFT_UNKNOWN, gap=gap)
+        given[product.id] = given.get(product.id, 0) + target.quantity * sets
+    gifts = [
+        Gift(gift_line_id(promotion.id, product_id, anchor), promotion, offer.products[product_id], quantity)
+        for product_id, quantity in sorted(given.items(), key=lambda each: each[0].bytes)
+    ]
+    return Taken(gap=gap, gifts=gifts)
+
+
+def _bundle(offer: Offer, lines: Sequence[LineState]) -> Taken:
+    promotion = offer.promotion
+    parts = [each for each in offer.of_role(TargetRole.PART) if each.product_id is not None]
+    if not parts:
+        return Taken()
+    stock = {part.product_id: [state for state in lines if state.line.product_id == part.product_id] for part in parts}
+    there = {product_id: sum(state.line.quantity for state in states) for product_id, states in stock.items()}
+    sets = min(there[part.product_id] // part.quantity for part in parts)
+    if promotion.repeats_max is not None:
+        sets = min(sets, promotion.repeats_max)
+    if not sets:
+        missing = sum(max(0, part.quantity - there[part.product_id]) for part in parts)
+        return Taken(fate=Fate.BELOW_THRESHOLD, gap=offer.gap(quantity=missing))
+    worth: list[tuple[LineState, int]] = []
+    for part in parts:
+        worth += [(state, amount) for state, _, amount in _cheapest_first(stock[part.product_id], part.quantity * sets)]
+    worth = _in_order(worth)
+    total = sum(amount for _, amount in worth)
+    if promotion.value_minor is not None:
+        off = max(0, total - promotion.value_minor * sets)
+    else:
+        off = percentage(total, promotion.value_basis_points or 0)
+    if not off:
+        return Taken()
+    shares = share(off, [amount for _, amount in worth])
+    return Taken([(state, amount) for (state, _), amount in zip(worth, shares, strict=True)])
+
+
+def _of_order(off: int, lines: Sequence[LineState], gap: Gap | None = None) -> Taken:
+    """An amount off the order, shared among its lines (P-61)."""
+    if off <= 0:
+        return Taken(gap=gap)
+    shares = share(off, [state.running for state in lines])
+    return Taken(list(zip(lines, shares, strict=True)), gap=gap)
+
+
+def _percent_of_order(offer: Offer, lines: Sequence[LineState]) -> Taken:
+    base = sum(state.running for state in lines)
+    off = percentage(base, offer.promotion.value_basis_points or 0)
+    return _below_threshold(offer, lines) or _of_order(off, lines)
+
+
+def _amount_of_order(offer: Offer, lines: Sequence[LineState]) -> Taken:
+    base = sum(state.running for state in lines)
+    return _below_threshold(offer, lines) or _of_order(min(base, offer.promotion.value_minor or 0), lines)
+
+
+def _tiers_of_order(offer: Offer, lines: Sequence[LineState]) -> Taken:
+    base = sum(state.running for state in lines)
+    basis_points, gap = _tier(offer, base, "min_amount_minor")
+    if basis_points is None:
+        return Taken(fate=Fate.BELOW_THRESHOLD, gap=gap)
+    return _of_order(percentage(base, basis_points), lines, gap)
+
+
+def freight_off(offer: Offer, amount_minor: int, freight_minor: int) -> tuple[int, Fate | None, Gap | None]:
+    """What is taken off the freight of lines that come to an amount (P-61)."""
+    promotion = offer.promotion
+    below = _below_amount(offer, amount_minor)
+    if below is not None:
+        return 0, below.fate, below.gap
+    off = 0
+    if promotion.kind is PromotionKind.PERCENT:
+        off = percentage(freight_minor, promotion.value_basis_points or 0)
+    elif promotion.kind is PromotionKind.AMOUNT:
+        off = min(freight_minor, promotion.value_minor or 0)
+    elif promotion.kind is PromotionKind.FIXED_PRICE and promotion.value_minor is not None:
+        off = max(0, freight_minor - promotion.value_minor)
+    return off, None, None
+
+
+KINDS: Final[Mapping[PromotionPhase, Mapping[PromotionKind, Kind]]] = {
+    PromotionPhase.LINE: {
+        PromotionKind.PERCENT: _percent,
+        PromotionKind.AMOUNT: _amount,
+        PromotionKind.FIXED_PRICE: _fixed_price,
+        PromotionKind.VOLUME_TIERS: _volume_tiers,
+        PromotionKind.BUY_X_GET_Y: _buy_x_get_y,
+        PromotionKind.FREE_GOODS: _free_goods,
+        PromotionKind.BUNDLE: _bundle,
+    },
+    PromotionPhase.ORDER: {
+        PromotionKind.PERCENT: _percent_of_order,
+        PromotionKind.AMOUNT: _amount_of_order,
+        PromotionKind.VOLUME_TIERS: _tiers_of_order,
+    },
+}
