@@ -125,33 +125,31 @@ def _lost_to(winner: Considered, each: Considered) -> Fate:
     return Fate.SMALLER_ID
 
 
-def price_gap(found: Found, line: BasketLine) -> Gap | None:
-    """What is missing to the next break that is cheaper; without a price, to the first break that there is."""
-    winner = found.winner
-    below = [each for each in found.considered if each.refusal is Fate.BELOW_BREAK]
-    if winner is not None:
-        held = winner.price
-        below = [
-            each
-            for each in below
-            if each.agreement == winner.agreement
-            and each.price.unit_price * held.per_quantity < held.unit_price * each.price.per_quantity
-        ]
-    nearest: Considered | None = None
-    for each in below:
-        if nearest is None or _is_nearer(each.price, nearest.price):
-            nearest = each
-    if nearest is None:
-        return None
-    missing = nearest.price.min_quantity - line.quantity
-    return Gap(rule_id=nearest.price.id, missing_quantity=missing, unit_price=nearest.price.unit_price)
+def price_gap(found: Found, line: BasketLine, asked: int) -> Gap | None:
+    """What is missing to the next break that would win and is cheaper (P-24); without a price, to the first that would win (P-30).
+
+    `asked` is the quantity of the product in the whole basket.
+    """
+    held = found.winner
+    for quantity in sorted({each.price.min_quantity for each in found.considered if each.price.min_quantity > line.quantity}):
+        more = quantity - line.quantity
+        would = next((each for each in found.considered if _would_do(each, quantity, asked + more)), None)
+        if would is not None and (held is None or _is_better(would, held)):
+            return Gap(rule_id=would.price.id, missing_quantity=more, unit_price=would.price.unit_price)
+    return None
 
 
-def _is_nearer(price: AgreedPrice | PriceEntry, other: AgreedPrice | PriceEntry) -> bool:
-    if price.min_quantity != other.min_quantity:
-        return price.min_quantity < other.min_quantity
-    mine, others = price.unit_price * other.per_quantity, other.unit_price * price.per_quantity
-    return mine < others if mine != others else price.id.bytes < other.id.bytes
+def _would_do(each: Considered, quantity: int, asked: int) -> bool:
+    """Whether a candidate would not be refused at another quantity, all else equal."""
+    if each.refusal not in (None, Fate.BELOW_BREAK, Fate.EXHAUSTED) or each.price.min_quantity > quantity:
+        return False
+    remaining = each.price.remaining_quantity if isinstance(each.price, AgreedPrice) else None
+    return remaining is None or remaining >= asked
+
+
+def _is_better(would: Considered, held: Considered) -> bool:
+    price, other = would.price, held.price
+    return would.agreement == held.agreement and price.unit_price * other.per_quantity < other.unit_price * price.per_quantity
 
 
 def price_obstacle(found: Found, facts: Facts) -> Obstacle:

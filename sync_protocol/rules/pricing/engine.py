@@ -9,6 +9,7 @@ import msgspec
 from sync_protocol.entities.orders import PriceSource
 from sync_protocol.entities.pricing import DiscountLimit, PriceList, Strength, TaxTreatment
 from sync_protocol.entities.promotions import PromotionPhase
+from sync_protocol.rules.pricing.amounts import gross_amount
 from sync_protocol.rules.pricing.basket import Basket
 from sync_protocol.rules.pricing.explanation import BasketPrice, Gap, LinePrice, Obstacle, PriceHold, Step, StepKind
 from sync_protocol.rules.pricing.facts import Facts
@@ -16,7 +17,7 @@ from sync_protocol.rules.pricing.lines import LineState, opened, put_price_by_ha
 from sync_protocol.rules.pricing.offer_kinds import Gift
 from sync_protocol.rules.pricing.offers import Offers
 from sync_protocol.rules.pricing.taxes import TaxPlace, taxed
-from sync_protocol.values import UNIT_PRICE_SCALE, minor_digits
+from sync_protocol.values import minor_digits
 
 _encoder = msgspec.json.Encoder()
 
@@ -99,7 +100,7 @@ def _line_price(state: LineState, facts: Facts, place: TaxPlace, digits: int) ->
     jurisdiction, rates = place.rates(tax_code) if state.is_priced else ("", ())
     net = taxed(state.running, state.tax_treatment, rates)
     _hold_below_floor(state, facts, net.amount_minor, digits)
-    by_hand = line.manual.unit_price if line.manual is not None else None
+    by_hand = state.price_by_hand if state.is_priced else None
     return LinePrice(
         line_id=line.line_id,
         product_id=line.product_id,
@@ -132,10 +133,10 @@ def _line_price(state: LineState, facts: Facts, place: TaxPlace, digits: int) ->
 
 def _hold_below_floor(state: LineState, facts: Facts, amount_minor: int, digits: int) -> None:
     """Hold a price that was given by hand and is below the floor (P-68)."""
-    if state.line.manual is None or not state.is_priced:
+    if not state.is_changed_by_hand or not state.is_priced:
         return
     floors = [each.unit_price for each in facts.floors.get(state.line.product_id, ()) if each.currency == facts.chain.currency]
-    if floors and amount_minor * UNIT_PRICE_SCALE < max(floors) * state.line.quantity * 10**digits:
+    if floors and amount_minor < gross_amount(max(floors), 1, state.line.quantity, digits):
         state.holds.add(PriceHold.BELOW_FLOOR)
 
 

@@ -72,7 +72,23 @@ class LineState:
     @property
     def has_price_by_hand(self) -> bool:
         """Whether its unit price was given by hand (P-65)."""
-        return self.line.manual is not None and self.line.manual.unit_price is not None
+        return self.price_by_hand is not None
+
+    @property
+    def price_by_hand(self) -> int | None:
+        """The unit price that was given by hand."""
+        return self.line.manual.unit_price if self.line.manual is not None else None
+
+    @property
+    def reason_by_hand(self) -> str:
+        """Why a price was given by hand."""
+        return self.line.manual.reason if self.line.manual is not None else ""
+
+    @property
+    def is_changed_by_hand(self) -> bool:
+        """Whether a price or a discount was given by hand."""
+        manual = self.line.manual
+        return manual is not None and not (manual.unit_price is None and manual.discount_basis_points is None)
 
     @property
     def per_quantity(self) -> int:
@@ -99,14 +115,14 @@ class LineState:
 def opened(line: BasketLine, basket: Basket, facts: Facts, asked: Mapping[UUID, int], minor_digits: int) -> LineState:
     """A line with its price, before any offer."""
     product = facts.products.get(line.product_id)
+    state = LineState(line, product, facts.categories_of(product) if facts.targets and product is not None else ())
+    state.quantities = quantity_answers(line.product_id, line.quantity, facts)
     if product is None or product.status is ProductStatus.DISCONTINUED:
-        state = LineState(line, product, ())
         state.obstacle = Obstacle.UNKNOWN_PRODUCT if product is None else Obstacle.PRODUCT_DISCONTINUED
         return state
-    state = LineState(line, product, facts.categories_of(product) if facts.targets else ())
     state.found = find_price(line, basket, facts, asked)
-    state.gap = price_gap(state.found, line)
-    state.quantities = quantity_answers(line.product_id, line.quantity, facts)
+    if not state.has_price_by_hand:
+        state.gap = _gap(state, asked[line.product_id], facts)
     winner = state.found.winner
     if winner is not None:
         state.gross = gross_amount(winner.price.unit_price, winner.price.per_quantity, line.quantity, minor_digits)
@@ -121,24 +137,33 @@ def opened(line: BasketLine, basket: Basket, facts: Facts, asked: Mapping[UUID, 
     return state
 
 
+def _gap(state: LineState, asked: int, facts: Facts) -> Gap | None:
+    """What is missing to a better price; where there is none, only if more of it would have one."""
+    if state.found.winner is None and price_obstacle(state.found, facts) is not Obstacle.BELOW_SMALLEST_BREAK:
+        return None
+    return price_gap(state.found, state.line, asked)
+
+
 def put_price_by_hand(state: LineState, limit_basis_points: int, minor_digits: int) -> None:
     """The unit price that was given by hand in place of the one that was found (P-65, P-67)."""
-    manual = state.line.manual
-    if manual is None or manual.unit_price is None:
+    if not state.is_priced or state.price_by_hand is None:
         return
-    by_hand = gross_amount(manual.unit_price, state.per_quantity, state.line.quantity, minor_digits)
-    off = state.gross - by_hand
-    if state.found.winner is None or off * BASIS_POINTS > limit_basis_points * state.gross:
+    winner = state.found.winner
+    if winner is None or _is_above(winner.price.unit_price - state.price_by_hand, limit_basis_points, winner.price.unit_price):
         state.holds.add(PriceHold.MANUAL_PRICE_ABOVE_LIMIT)
-    state.take(StepKind.MANUAL, off, None, manual.reason)
+    by_hand = gross_amount(state.price_by_hand, state.per_quantity, state.line.quantity, minor_digits)
+    state.take(StepKind.MANUAL, state.gross - by_hand, None, state.reason_by_hand)
+
+
+def _is_above(off: int, limit_basis_points: int, of: int) -> bool:
+    return off * BASIS_POINTS > limit_basis_points * of
 
 
 def take_discount_by_hand(state: LineState, limit_basis_points: int) -> None:
     """The discount that was given by hand, of what offers have left (P-66, P-67)."""
     manual = state.line.manual
-    if manual is None or manual.discount_basis_points is None or not state.is_priced:
+    if manual is None or manual.discount_basis_points is None or state.has_price_by_hand or not state.is_priced:
         return
-    off = percentage(state.running, manual.discount_basis_points)
-    if off * BASIS_POINTS > limit_basis_points * state.running:
+    if manual.discount_basis_points > limit_basis_points:
         state.holds.add(PriceHold.MANUAL_PRICE_ABOVE_LIMIT)
-    state.take(StepKind.MANUAL, off, None, manual.reason)
+    state.take(StepKind.MANUAL, percentage(state.running, manual.discount_basis_points), None, state.reason_by_hand)

@@ -67,9 +67,17 @@ class Offer:
         under = self._under[role]
         return state.line.product_id in self._named[role] or any(each in under for each in state.categories)
 
-    def of_role(self, role: TargetRole) -> list[PromotionTarget]:
-        """The targets of a role, in order of their ids."""
-        return sorted((each for each in self.targets if each.role is role), key=lambda each: each.id.bytes)
+    def quantities(self, role: TargetRole) -> dict[UUID, int]:
+        """Of each product that is a target of a role how many, in order of the products."""
+        found: dict[UUID, int] = {}
+        for each in self.targets:
+            if each.role is role and each.product_id is not None:
+                found[each.product_id] = found.get(each.product_id, 0) + each.quantity
+        return dict(sorted(found.items(), key=lambda each: each[0].bytes))
+
+    def has(self, role: TargetRole) -> bool:
+        """Whether there is a target of a role."""
+        return any(each.role is role for each in self.targets)
 
     def gap(self, *, quantity: int | None = None, minor: int | None = None, basis_points: int | None = None) -> Gap:
         """What is missing to something that this promotion gives."""
@@ -90,18 +98,22 @@ def _below_threshold(offer: Offer, lines: Sequence[LineState]) -> Taken | None:
 
 def _below_amount(offer: Offer, amount_minor: int) -> Taken | None:
     missing = (offer.promotion.min_amount_minor or 0) - amount_minor
-    if offer.promotion.min_amount_minor is None or missing <= 0:
+    if missing <= 0:
         return None
     return Taken(fate=Fate.BELOW_THRESHOLD, gap=offer.gap(minor=missing, basis_points=offer.promotion.value_basis_points))
 
 
 def _percent(offer: Offer, lines: Sequence[LineState]) -> Taken:
-    basis_points = offer.promotion.value_basis_points or 0
+    basis_points = offer.promotion.value_basis_points
+    if basis_points is None:
+        return Taken()
     return _below_threshold(offer, lines) or Taken([(state, percentage(state.running, basis_points)) for state in lines])
 
 
 def _amount(offer: Offer, lines: Sequence[LineState]) -> Taken:
-    each = offer.promotion.value_unit_price or 0
+    each = offer.promotion.value_unit_price
+    if each is None:
+        return Taken()
 
     def off(state: LineState) -> int:
         return min(state.running, gross_amount(each, 1, state.line.quantity, offer.minor_digits))
@@ -112,32 +124,37 @@ def _amount(offer: Offer, lines: Sequence[LineState]) -> Taken:
 def _fixed_price(offer: Offer, lines: Sequence[LineState]) -> Taken:
     price = offer.promotion.value_unit_price
     if price is None:
-        return _below_threshold(offer, lines) or Taken()
+        return Taken()
     left = [gross_amount(price, 1, state.line.quantity, offer.minor_digits) for state in lines]
     takes = [(state, max(0, state.running - amount)) for state, amount in zip(lines, left, strict=True)]
     return _below_threshold(offer, lines) or Taken(takes)
 
 
+class _Rung(NamedTuple):
+    """A tier as its order among tiers: from how much on, then the larger percentage, then the id."""
+
+    least: int
+    less_basis_points: int
+    id_bytes: bytes
+    tier_id: UUID
+
+
 def _tier(offer: Offer, reached: int, column: str) -> tuple[int | None, Gap | None]:
-    """The percentage of the deepest tier that is reached, and the gap to the next one (P-56)."""
-    percentage_of: int | None = None
-    deepest: tuple[int, int, bytes] | None = None
-    following: tuple[int, int, bytes] | None = None
-    for tier in offer.tiers:
-        least = getattr(tier, column) or 0
-        if least <= reached:
-            rank = (-least, -tier.value_basis_points, tier.id.bytes)
-            if deepest is None or rank < deepest:
-                deepest, percentage_of = rank, tier.value_basis_points
-        else:
-            rank = (least, -tier.value_basis_points, tier.id.bytes)
-            following = rank if following is None else min(following, rank)
-    if following is None:
-        return percentage_of, None
-    missing = following[0] - reached
-    is_quantity = column == "min_quantity"
-    gap = offer.gap(quantity=missing if is_quantity else None, minor=None if is_quantity else missing, basis_points=-following[1])
-    return percentage_of, gap
+    """The percentage of the deepest tier that is reached, and the gap to the next one with a larger one (P-56)."""
+    rungs = [_Rung(max(0, getattr(tier, column) or 0), -tier.value_basis_points, tier.id.bytes, tier.id) for tier in offer.tiers]
+    deepest = min((each for each in rungs if each.least <= reached), key=lambda each: (-each.least, *each[1:]), default=None)
+    less = deepest.less_basis_points if deepest is not None else 1
+    following = min((each for each in rungs if each.least > reached and each.less_basis_points < less), default=None)
+    gap = None
+    if following is not None:
+        missing, is_quantity = following.least - reached, column == "min_quantity"
+        gap = Gap(
+            rule_id=following.tier_id,
+            missing_quantity=missing if is_quantity else None,
+            missing_minor=None if is_quantity else missing,
+            basis_points=-following.less_basis_points,
+        )
+    return (-deepest.less_basis_points if deepest is not None else None), gap
 
 
 def _volume_tiers(offer: Offer, lines: Sequence[LineState]) -> Taken:
@@ -147,8 +164,8 @@ def _volume_tiers(offer: Offer, lines: Sequence[LineState]) -> Taken:
     return Taken([(state, percentage(state.running, basis_points)) for state in lines], gap=gap)
 
 
-def _cheapest_first(lines: Sequence[LineState], units: int) -> list[tuple[LineState, int, int]]:
-    """So many units of the lines, the cheapest ones: of which line, how many, and what they come to (P-57)."""
+def _cheapest_first(lines: Sequence[LineState], units: int) -> list[tuple[LineState, int]]:
+    """So many units of the lines, the cheapest ones: of which lines, and what they come to (P-57)."""
     ordered = sorted(
         lines,
         key=lambda state: (
@@ -162,7 +179,7 @@ def _cheapest_first(lines: Sequence[LineState], units: int) -> list[tuple[LineSt
     for state in ordered:
         taken = min(left, state.line.quantity)
         if taken > 0:
-            found.append((state, taken, part_amount(state.running, taken, state.line.quantity)))
+            found.append((state, part_amount(state.running, taken, state.line.quantity)))
             left -= taken
     return found
 
@@ -177,9 +194,9 @@ def _sets(promotion: Promotion, quantity: int, size: int) -> tuple[int, int | No
 
 def _buy_x_get_y(offer: Offer, lines: Sequence[LineState]) -> Taken:
     promotion = offer.promotion
-    if not promotion.buy_quantity or not promotion.get_quantity:
+    if promotion.buy_quantity is None or promotion.get_quantity is None or promotion.value_basis_points is None:
         return Taken()
-    if offer.of_role(TargetRole.GET):
+    if offer.has(TargetRole.GET):
         got = [state for state in lines if offer.matches(state, TargetRole.GET)]
         bought = [state for state in lines if not offer.matches(state, TargetRole.GET)]
         size = promotion.buy_quantity
@@ -191,18 +208,14 @@ def _buy_x_get_y(offer: Offer, lines: Sequence[LineState]) -> Taken:
     if not sets:
         return Taken(fate=Fate.BELOW_THRESHOLD, gap=gap)
     units = min(sets * promotion.get_quantity, sum(state.line.quantity for state in got))
-    basis_points = promotion.value_basis_points or 0
-    taken = [(state, percentage(amount, basis_points)) for state, _, amount in _cheapest_first(got, units)]
+    basis_points = promotion.value_basis_points
+    taken = [(state, percentage(amount, basis_points)) for state, amount in _cheapest_first(got, units)]
     return Taken(_in_order(taken), gap=gap)
 
 
 def _in_order(takes: Sequence[tuple[LineState, int]]) -> list[tuple[LineState, int]]:
-    """What is taken off each line, once for each, in the order of lines."""
-    amounts: dict[UUID, tuple[LineState, int]] = {}
-    for state, amount in takes:
-        _, before = amounts.get(state.line.line_id, (state, 0))
-        amounts[state.line.line_id] = (state, before + amount)
-    return sorted(amounts.values(), key=lambda take: take[0].line.line_id.bytes)
+    """What is taken off each line, in the order of lines."""
+    return sorted(takes, key=lambda take: take[0].line.line_id.bytes)
 
 
 def gift_line_id(promotion_id: UUID, product_id: UUID, anchor_id: UUID) -> UUID:
@@ -213,52 +226,52 @@ def gift_line_id(promotion_id: UUID, product_id: UUID, anchor_id: UUID) -> UUID:
 
 def _free_goods(offer: Offer, lines: Sequence[LineState]) -> Taken:
     promotion = offer.promotion
-    if not promotion.buy_quantity:
+    given = offer.quantities(TargetRole.GIFT)
+    if promotion.buy_quantity is None or not given:
         return Taken()
     sets, missing = _sets(promotion, sum(state.line.quantity for state in lines), promotion.buy_quantity)
     gap = offer.gap(quantity=missing) if missing is not None else None
     if not sets:
         return Taken(fate=Fate.BELOW_THRESHOLD, gap=gap)
     anchor = lines[0].line.line_id
-    given: dict[UUID, int] = {}
-    for target in offer.of_role(TargetRole.GIFT):
-        product = offer.products.get(target.product_id) if target.product_id is not None else None
+    gifts = []
+    for product_id, quantity in given.items():
+        product = offer.products.get(product_id)
         if product is None or product.status is ProductStatus.DISCONTINUED:
-            return Taken(fate=Fate.GIFT_UNKNOWN, gap=gap)
-        given[product.id] = given.get(product.id, 0) + target.quantity * sets
-    gifts = [
-        Gift(gift_line_id(promotion.id, product_id, anchor), promotion, offer.products[product_id], quantity)
-        for product_id, quantity in sorted(given.items(), key=lambda each: each[0].bytes)
-    ]
+            return Taken(fate=Fate.GIFT_UNKNOWN)
+        gifts.append(Gift(gift_line_id(promotion.id, product_id, anchor), promotion, product, quantity * sets))
     return Taken(gap=gap, gifts=gifts)
 
 
 def _bundle(offer: Offer, lines: Sequence[LineState]) -> Taken:
     promotion = offer.promotion
-    parts = [each for each in offer.of_role(TargetRole.PART) if each.product_id is not None]
-    if not parts:
+    parts = offer.quantities(TargetRole.PART)
+    if not parts or (promotion.value_minor is None and promotion.value_basis_points is None):
         return Taken()
-    stock = {part.product_id: [state for state in lines if state.line.product_id == part.product_id] for part in parts}
-    there = {product_id: sum(state.line.quantity for state in states) for product_id, states in stock.items()}
-    sets = min(there[part.product_id] // part.quantity for part in parts)
+    of_part = {product_id: [state for state in lines if state.line.product_id == product_id] for product_id in parts}
+    there = {product_id: sum(state.line.quantity for state in states) for product_id, states in of_part.items()}
+    sets = min(there[product_id] // quantity for product_id, quantity in parts.items())
     if promotion.repeats_max is not None:
         sets = min(sets, promotion.repeats_max)
     if not sets:
-        missing = sum(max(0, part.quantity - there[part.product_id]) for part in parts)
+        missing = sum(max(0, quantity - there[product_id]) for product_id, quantity in parts.items())
         return Taken(fate=Fate.BELOW_THRESHOLD, gap=offer.gap(quantity=missing))
-    worth: list[tuple[LineState, int]] = []
-    for part in parts:
-        worth += [(state, amount) for state, _, amount in _cheapest_first(stock[part.product_id], part.quantity * sets)]
-    worth = _in_order(worth)
+    worth = _in_order(
+        [each for product_id, quantity in parts.items() for each in _cheapest_first(of_part[product_id], quantity * sets)]
+    )
     total = sum(amount for _, amount in worth)
     if promotion.value_minor is not None:
-        off = max(0, total - promotion.value_minor * sets)
+        off = max(0, total - max(0, promotion.value_minor) * sets)
     else:
         off = percentage(total, promotion.value_basis_points or 0)
     if not off:
         return Taken()
     shares = share(off, [amount for _, amount in worth])
     return Taken([(state, amount) for (state, _), amount in zip(worth, shares, strict=True)])
+
+
+def _worth(lines: Sequence[LineState]) -> int:
+    return sum(state.running for state in lines)
 
 
 def _of_order(off: int, lines: Sequence[LineState], gap: Gap | None = None) -> Taken:
@@ -270,18 +283,20 @@ def _of_order(off: int, lines: Sequence[LineState], gap: Gap | None = None) -> T
 
 
 def _percent_of_order(offer: Offer, lines: Sequence[LineState]) -> Taken:
-    base = sum(state.running for state in lines)
-    off = percentage(base, offer.promotion.value_basis_points or 0)
-    return _below_threshold(offer, lines) or _of_order(off, lines)
+    basis_points = offer.promotion.value_basis_points
+    if basis_points is None:
+        return Taken()
+    return _below_threshold(offer, lines) or _of_order(percentage(_worth(lines), basis_points), lines)
 
 
 def _amount_of_order(offer: Offer, lines: Sequence[LineState]) -> Taken:
-    base = sum(state.running for state in lines)
-    return _below_threshold(offer, lines) or _of_order(min(base, offer.promotion.value_minor or 0), lines)
+    if offer.promotion.value_minor is None:
+        return Taken()
+    return _below_threshold(offer, lines) or _of_order(min(_worth(lines), offer.promotion.value_minor), lines)
 
 
 def _tiers_of_order(offer: Offer, lines: Sequence[LineState]) -> Taken:
-    base = sum(state.running for state in lines)
+    base = _worth(lines)
     basis_points, gap = _tier(offer, base, "min_amount_minor")
     if basis_points is None:
         return Taken(fate=Fate.BELOW_THRESHOLD, gap=gap)
@@ -291,17 +306,19 @@ def _tiers_of_order(offer: Offer, lines: Sequence[LineState]) -> Taken:
 def freight_off(offer: Offer, amount_minor: int, freight_minor: int) -> tuple[int, Fate | None, Gap | None]:
     """What is taken off the freight of lines that come to an amount (P-61)."""
     promotion = offer.promotion
+    value = max(0, promotion.value_minor) if promotion.value_minor is not None else None
+    left = max(0, freight_minor)
+    off: int | None = None
+    if promotion.kind is PromotionKind.PERCENT and promotion.value_basis_points is not None:
+        off = percentage(left, promotion.value_basis_points)
+    elif promotion.kind is PromotionKind.AMOUNT and value is not None:
+        off = min(left, value)
+    elif promotion.kind is PromotionKind.FIXED_PRICE and value is not None:
+        off = max(0, left - value)
+    if off is None:
+        return 0, None, None
     below = _below_amount(offer, amount_minor)
-    if below is not None:
-        return 0, below.fate, below.gap
-    off = 0
-    if promotion.kind is PromotionKind.PERCENT:
-        off = percentage(freight_minor, promotion.value_basis_points or 0)
-    elif promotion.kind is PromotionKind.AMOUNT:
-        off = min(freight_minor, promotion.value_minor or 0)
-    elif promotion.kind is PromotionKind.FIXED_PRICE and promotion.value_minor is not None:
-        off = max(0, freight_minor - promotion.value_minor)
-    return off, None, None
+    return (off, None, None) if below is None else (0, below.fate, below.gap)
 
 
 KINDS: Final[Mapping[PromotionPhase, Mapping[PromotionKind, Kind]]] = {

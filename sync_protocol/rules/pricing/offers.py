@@ -67,6 +67,10 @@ class Offers:
 
     def _give_lines(self, offer: Offer) -> None:
         promotion = offer.promotion
+        kind = KINDS[promotion.phase].get(promotion.kind)
+        if kind is None:
+            self._stand(offer, Fate.NO_GAIN)
+            return
         kept: Fate | None = None
         free = []
         for state in self._priced:
@@ -80,7 +84,7 @@ class Offers:
         if not free:
             self._stand(offer, kept or Fate.NO_GAIN)
             return
-        taken = KINDS[promotion.phase].get(promotion.kind, _nothing)(offer, free)
+        taken = kind(offer, free)
         if taken.fate is None and taken.gifts:
             self.gifts.extend(taken.gifts)
             for state in free:
@@ -97,10 +101,10 @@ class Offers:
         amounts = [amount for _, amount in taken.takes]
         if allowed < total:
             amounts = share(allowed, amounts)
-        kind = StepKind.PROMOTION if promotion.phase is PromotionPhase.LINE else StepKind.ORDER_SHARE
+        step = StepKind.PROMOTION if promotion.phase is PromotionPhase.LINE else StepKind.ORDER_SHARE
         for (state, _), amount in zip(taken.takes, amounts, strict=True):
             if amount:
-                state.take(kind, amount, promotion.id, promotion.code)
+                state.take(step, amount, promotion.id, promotion.code)
                 _mark(state, promotion)
         return allowed
 
@@ -187,8 +191,3 @@ def _limit(promotion: Promotion, amount_minor: int) -> int:
     if promotion.budget_minor is not None:
         limits.append(promotion.budget_minor - promotion.spent_minor)
     return max(0, min(limits))
-
-
-def _nothing(_offer: Offer, _lines: Sequence[LineState]) -> Taken:
-    """A kind in a phase that does not have it (P-63)."""
-    return Taken()

@@ -18,6 +18,8 @@ class _Fields(NamedTuple):
     pack: int | None
 
 
+QUANTITY_MAX: Final = 10_000_000
+"""The largest quantity that travels."""
 _FIELDS: Final = ("minimum_quantity", "multiple_quantity", "pack_quantity")
 
 
@@ -68,6 +70,7 @@ def _answer(strength: Strength, own: _Fields, all_rules: Sequence[_Fields], quan
     is_kept = quantity >= minimum and quantity % step == 0
     first = -(-minimum // step) * step
     below = (quantity - 1) // step * step
+    above = max(first, quantity // step * step + step)
     return QuantityAnswer(
         strength=strength,
         minimum=own.minimum,
@@ -75,5 +78,5 @@ def _answer(strength: Strength, own: _Fields, all_rules: Sequence[_Fields], quan
         pack=own.pack,
         is_kept=is_kept,
         below=None if is_kept or below < first else below,
-        above=None if is_kept else max(first, quantity // step * step + step),
+        above=None if is_kept or above > QUANTITY_MAX else above,
     )

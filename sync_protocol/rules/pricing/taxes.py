@@ -45,12 +45,11 @@ class TaxPlace:
         return min(valid, key=lambda each: each.bytes, default=None)
 
     def rates(self, product_tax_code: str) -> tuple[str, Sequence[TaxRate]]:
-        """The jurisdiction whose taxes hold for a product, and these; none of them where there are none or none are owed."""
-        if self.exemption_id is not None:
-            return "", ()
+        """The jurisdiction whose taxes hold for a product, and these; none where none are owed."""
         if product_tax_code not in self._known:
             self._known[product_tax_code] = self._found(product_tax_code)
-        return self._known[product_tax_code]
+        place, rates = self._known[product_tax_code]
+        return place, () if self.exemption_id is not None else rates
 
     def _found(self, product_tax_code: str) -> tuple[str, Sequence[TaxRate]]:
         codes = (self._terms.customer.tax_code, product_tax_code)
