@@ -79,9 +79,14 @@ class Offer:
         """Whether there is a target of a role."""
         return any(each.role is role for each in self.targets)
 
-    def gap(self, *, quantity: int | None = None, minor: int | None = None, basis_points: int | None = None) -> Gap:
+    def gap(self, *, quantity: int | None = None, minor: int | None = None) -> Gap:
         """What is missing to something that this promotion gives."""
-        return Gap(rule_id=self.promotion.id, missing_quantity=quantity, missing_minor=minor, basis_points=basis_points)
+        return Gap(
+            rule_id=self.promotion.id,
+            missing_quantity=quantity,
+            missing_minor=minor,
+            basis_points=self.promotion.value_basis_points,
+        )
 
 
 Kind = Callable[[Offer, Sequence[LineState]], Taken]
@@ -92,7 +97,7 @@ def _below_threshold(offer: Offer, lines: Sequence[LineState]) -> Taken | None:
     promotion = offer.promotion
     quantity = (promotion.buy_quantity or 0) - sum(state.line.quantity for state in lines)
     if quantity > 0:
-        return Taken(fate=Fate.BELOW_THRESHOLD, gap=offer.gap(quantity=quantity, basis_points=promotion.value_basis_points))
+        return Taken(fate=Fate.BELOW_THRESHOLD, gap=offer.gap(quantity=quantity))
     return _below_amount(offer, sum(state.running for state in lines))
 
 
@@ -100,7 +105,7 @@ def _below_amount(offer: Offer, amount_minor: int) -> Taken | None:
     missing = (offer.promotion.min_amount_minor or 0) - amount_minor
     if missing <= 0:
         return None
-    return Taken(fate=Fate.BELOW_THRESHOLD, gap=offer.gap(minor=missing, basis_points=offer.promotion.value_basis_points))
+    return Taken(fate=Fate.BELOW_THRESHOLD, gap=offer.gap(minor=missing))
 
 
 def _percent(offer: Offer, lines: Sequence[LineState]) -> Taken:
@@ -143,7 +148,7 @@ def _tier(offer: Offer, reached: int, column: str) -> tuple[int | None, Gap | No
     """The percentage of the deepest tier that is reached, and the gap to the next one with a larger one (P-56)."""
     rungs = [_Rung(max(0, getattr(tier, column) or 0), -tier.value_basis_points, tier.id.bytes, tier.id) for tier in offer.tiers]
     deepest = min((each for each in rungs if each.least <= reached), key=lambda each: (-each.least, *each[1:]), default=None)
-    less = deepest.less_basis_points if deepest is not None else 1
+    less = deepest.less_basis_points if deepest is not None else 0
     following = min((each for each in rungs if each.least > reached and each.less_basis_points < less), default=None)
     gap = None
     if following is not None:
@@ -204,7 +209,7 @@ def _buy_x_get_y(offer: Offer, lines: Sequence[LineState]) -> Taken:
         got = bought = list(lines)
         size = promotion.buy_quantity + promotion.get_quantity
     sets, missing = _sets(promotion, sum(state.line.quantity for state in bought), size)
-    gap = offer.gap(quantity=missing, basis_points=promotion.value_basis_points) if missing is not None else None
+    gap = offer.gap(quantity=missing) if missing is not None else None
     if not sets:
         return Taken(fate=Fate.BELOW_THRESHOLD, gap=gap)
     units = min(sets * promotion.get_quantity, sum(state.line.quantity for state in got))

@@ -81,8 +81,8 @@ class Offers:
                 else:
                     state.missed.append(Missed(promotion_id=promotion.id, fate=fate))
                     kept = kept or fate
-        if not free:
-            self._stand(offer, kept or Fate.NO_GAIN)
+        if kept and not free:
+            self._stand(offer, kept)
             return
         taken = kind(offer, free)
         if taken.fate is None and taken.gifts:
