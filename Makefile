@@ -37,7 +37,7 @@ bench: $(INSTALLED) ## Measure every budget against a physical limit of this mac
 	$(BIN)/python -m benchmarks
 
 soak: $(INSTALLED) ## Run the property tests for a long time: MINUTES=10
-	ROADBOOK_SOAK_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/python -m pytest tests/sync/test_invariants.py tests/sync/test_bad_link.py tests/processes
+	ROADBOOK_SOAK_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/python -m pytest tests/sync/test_invariants.py tests/sync/test_bad_link.py tests/rules/test_pricing_twice.py tests/processes
 
 chaos: $(INSTALLED) ## Kill, freeze and cut off real servers and devices: RUNS=50
 	ROADBOOK_CHAOS_RUNS=$(RUNS) $(BIN)/python -m pytest tests/processes/test_chaos.py
