@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import server.catalog.models
 import server.inventory.models
 import server.pricing.models
-import server.pricing.promotion_models  # noqa: F401  # slices that have tables and nothing to serve yet
+import server.pricing.promotion_models  # noqa: F401  # tables of slices that serve nothing, or that no route names
 from server.changelog.jobs import JOBS as CHANGELOG_JOBS
 from server.changelog.log import seal_before_commit
 from server.customers.handover_execution import JOBS as CUSTOMER_JOBS
@@ -26,6 +26,7 @@ from server.identity.principals import Principal
 from server.identity.routes import ROUTES as IDENTITY_ROUTES
 from server.orders.intents import amend_order, cancel_order, submit_order
 from server.orders.routes import ROUTES as ORDER_ROUTES
+from server.pricing.routes import ROUTES as PRICING_ROUTES
 from server.runtime.clock import Clock, IdSource, SystemClock
 from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
@@ -55,6 +56,7 @@ SLICES: Final = (
         routes=ORDER_ROUTES,
         intents={SubmitOrder: submit_order, AmendOrder: amend_order, CancelOrder: cancel_order},
     ),
+    Slice(name="pricing", routes=PRICING_ROUTES),
     Slice(name="sync", routes=(*SYNC_ROUTES, *LIVE_ROUTES, *IMAGE_ROUTES, *QUARANTINE_ROUTES), jobs=IMAGE_JOBS),
     Slice(name="web", routes=WEB_ROUTES),
 )

@@ -1,13 +1,13 @@
 """Orders and verdicts over HTTP: the manager's list, one order with its history, and the two decisions."""
 
 from datetime import datetime
-from typing import Annotated, Final, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from server.identity.errors import CodeUnknownError
 from server.identity.principals import OFFICE, Principal, Role, allow, allow_signed_in
@@ -19,22 +19,12 @@ from server.orders.listing import Cursor, OrderFilter, outcomes_of, page_of_orde
 from server.runtime.clock import IdSource
 from server.runtime.database import Database, ReadSession, WriteSession
 from server.runtime.instants import milliseconds
-from server.runtime.pages import Limit
+from server.runtime.pages import GivenCode, Limit
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.values import EnteredNote
 from sync_protocol.verdicts import Outcome
 
 _PAGE: Final = 50
-
-GivenCode = Annotated[
-    str | None,
-    QueryParameter(
-        min_length=1,
-        max_length=64,
-        pattern=r"^[^\x00-\x1f\x7f]*$",
-        description="A code, such as the import brought; R-07 for a rep.",
-    ),
-]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -42,6 +42,10 @@ _SENTENCES: Final = (
         "is not in hexadecimal digits; send two lower-case ones for each byte",
     ),
     (re.compile(r"^Invalid RFC3339 encoded datetime"), "is not a time; write it like 2026-11-22T00:00:00Z"),
+    (
+        re.compile(r"^Expected `str` matching regex '\^\[A-Z\]\{3\}\$'"),
+        "is no currency; give its three capital letters of ISO 4217, such as EUR",
+    ),
     (re.compile(r"^Invalid UUID"), "is not an id; give a UUID like 01a20197-2d5b-7c19-88ae-f62dff50c45c"),
 )
 _ENUM: Final = re.compile(r"^Invalid enum value (?P<value>.*)$", re.DOTALL)

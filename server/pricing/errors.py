@@ -1,0 +1,57 @@
+"""What can be wrong with what the office asks of prices."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from server.runtime.errors import ConflictError, InvalidRequestError, NotFoundError, one_line
+
+
+class UnfitPriceRowError(InvalidRequestError):
+    """A row within its limits that makes no sense all the same; `fields` names each place with its remedy."""
+
+    code = "unfit_price_row"
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__(one_line(fields.items()), fields=fields)
+
+
+class PriceRowNotFoundError(NotFoundError):
+    """There is no row of this kind with this id."""
+
+    code = "price_row_not_found"
+
+    def __init__(self, kind: str, row_id: UUID, path: str) -> None:
+        where = f"; GET {path} shows all" if path else "; check the id"
+        super().__init__(f"there is no {kind} {row_id}{where}")
+        self.kind = kind
+        self.row_id = row_id
+
+
+class ValueTakenError(ConflictError):
+    """Another row of this kind has the same value where each must have one of its own."""
+
+    code = "value_taken"
+
+    def __init__(self, kind: str, fields: tuple[str, ...], other_id: UUID | None = None) -> None:
+        whose = f"of {kind} {other_id}" if other_id is not None else f"of another {kind}"
+        remedy = f"is that {whose} already; choose another, or change that one"
+        super().__init__(f"{' with '.join(fields)} {remedy}", fields=dict.fromkeys(fields, remedy))
+        self.kind = kind
+        self.other_id = other_id
+
+
+class ReferredToError(ConflictError):
+    """Others refer to the row; `fields` has for each table how many rows do, and one of them."""
+
+    code = "referred_to"
+
+    def __init__(self, kind: str, row_id: UUID, referrers: Mapping[str, tuple[int, UUID]]) -> None:
+        said = {table: f"{count} of it, such as {example}" for table, (count, example) in referrers.items()}
+        listed = ", ".join(f"{table} ({text})" for table, text in said.items())
+        super().__init__(
+            f"{kind} {row_id} is referred to by {listed}; delete these or change them first",
+            fields={table: f"refers to it: {text}; delete or change it first" for table, text in said.items()},
+        )
+        self.kind = kind
+        self.row_id = row_id
+        self.referrers = dict(referrers)
