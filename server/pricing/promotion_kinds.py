@@ -44,7 +44,7 @@ _LINE: Final = {
     PromotionKind.BUY_X_GET_Y: Reading(
         needs=("buy_quantity", "get_quantity", "value_basis_points"), takes=("repeats_max", *_LIMITS)
     ),
-    PromotionKind.FREE_GOODS: Reading(needs=("buy_quantity",), takes=("repeats_max",), role=TargetRole.GIFT),
+    PromotionKind.FREE_GOODS: Reading(needs=("buy_quantity",), takes=("repeats_max", "budget_minor"), role=TargetRole.GIFT),
     PromotionKind.BUNDLE: Reading(
         one_of=("value_minor", "value_basis_points"), takes=("repeats_max", *_LIMITS), role=TargetRole.PART
     ),
