@@ -22,7 +22,7 @@ from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Customer, CustomerStatus
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.intents import RequestedLine
-from sync_protocol.rules.documents import quotation
+from sync_protocol.rules.documents import quoted_amount, quoted_totals
 from sync_protocol.rules.order_review import OrderDecision
 from sync_protocol.values import amount_text
 from sync_protocol.verdicts import Change, Code, Outcome, remedy
@@ -184,8 +184,7 @@ class Screen:
 
     def requested(self, lines: Sequence[RequestedLine], currency: str, products: Mapping[UUID, Product]) -> None:
         """What an intent asked for; without prices where the currency went with its order."""
-        quoted = quotation(lines, currency) if currency else None
-        amounts = [amount_text(line.amount_minor, currency) for line in quoted.lines] if quoted else [""] * len(lines)
+        amounts = [amount_text(quoted_amount(line, currency), currency) if currency else "" for line in lines]
         rows = [
             (
                 _sku(products, line.product_id),
@@ -197,8 +196,9 @@ class Screen:
             for line, amount in zip(lines, amounts, strict=True)
         ]
         self.table(("SKU", "Product", ">Quantity", ">Price", ">Amount"), rows, "It has no lines.")
-        if quoted:
-            self.console.print(Text.assemble("Total ", (amount_text(quoted.total_minor, currency), "bold")))
+        if currency:
+            total = amount_text(quoted_totals(lines, currency).total_minor, currency)
+            self.console.print(Text.assemble("Total ", (total, "bold")))
 
     def drafts(self, drafts: Iterable[DraftView], whose: Mapping[UUID, str]) -> None:
         rows = [

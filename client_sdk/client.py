@@ -77,11 +77,11 @@ class OrderDraft:
 
     async def view(self) -> DraftView:
         """The draft with its lines, priced now. Raises UnknownRowError."""
-        return await self._store.read(drafts.view, self.order_id)
+        return await self._store.read(drafts.view, self.order_id, self._surroundings)
 
     async def preview(self) -> OrderDecision:
         """What the server would decide if it knew just what this device knows. Raises OrderingError."""
-        return await self._store.read(drafts.preview, self.order_id)
+        return await self._store.read(drafts.preview, self.order_id, self._surroundings)
 
     async def submit(self) -> OrderView:
         """Number it and put it into the outbox; from here on it cannot be lost. Raises OrderingError, StoreError."""
@@ -315,7 +315,7 @@ class OrderClient:
 
     async def price(self, customer_id: UUID, product_id: UUID, quantity: int = 1) -> PriceQuote | None:
         """The price for a customer as of the last sync, or None where it has none. Raises UnknownRowError."""
-        return await self._store.read(ordering.price, customer_id, product_id, quantity)
+        return await self._store.read(ordering.price, customer_id, product_id, quantity, self._surroundings)
 
     async def stock(self, product_id: UUID) -> list[StockView]:
         """Stock as of the last sync, less what waits in this device's own orders."""
@@ -328,11 +328,11 @@ class OrderClient:
 
     async def drafts(self) -> list[DraftView]:
         """Drafts that can be edited, the latest edited first; those that the server returned among them."""
-        return await self._store.read(ordering.all_drafts)
+        return await self._store.read(ordering.all_drafts, self._surroundings)
 
     async def draft(self, order_id: UUID) -> OrderDraft:
         """Go on with a draft. Raises UnknownRowError."""
-        await self._store.read(drafts.view, order_id)
+        await self._store.read(drafts.view, order_id, self._surroundings)
         return OrderDraft(self._store, self._surroundings, order_id, self._nudge)
 
     async def orders(

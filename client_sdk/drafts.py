@@ -1,8 +1,7 @@
 """Orders in the making. Every edit is saved when it returns, so a draft survives a kill at any moment."""
 
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import apsw
@@ -12,15 +11,18 @@ from client_sdk import outbox
 from client_sdk.clock import Surroundings
 from client_sdk.entries import unfit
 from client_sdk.errors import CustomerGoneError, DraftClosedError, EmptyOrderError, InvalidEntryError, NoPriceError, UnknownRowError
-from client_sdk.quoting import Terms, entries_of, facts_for, known_terms, quote, terms_for
+from client_sdk.quoting import basket_for, facts_for, known_terms, price, terms_for
 from client_sdk.rows import fetch_one, fetch_tuples, stored_id
 from client_sdk.state import require_identity
 from sync_protocol.entities.catalog import Product
-from sync_protocol.intents import LINES_MAX, RequestedLine, SubmitOrder
-from sync_protocol.rules.documents import quotation
+from sync_protocol.entities.orders import Order
+from sync_protocol.intents import LINES_MAX, ManualPrice, RequestedLine, SubmitOrder
 from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX, OrderDecision, review_order
-from sync_protocol.rules.prices import resolve_price
+from sync_protocol.rules.pricing.basket import BasketLine
+from sync_protocol.rules.pricing.explanation import BasketPrice, LinePrice
+from sync_protocol.rules.proofs import quoted_gifts, quoted_line
 from sync_protocol.values import EnteredLabel, EnteredNote, Instant, amount_text, normal_text
+from sync_protocol.wire.codec import decode, encode
 
 QUANTITY_MAX: Final = 10_000_000
 _TEXTS: Final[dict[str, Any]] = {"note": EnteredNote, "purchase_order_number": EnteredLabel}
@@ -35,7 +37,9 @@ class DraftState(StrEnum):
 
 
 class DraftLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line with its quote now; no price where the product has none for this customer."""
+    """A line with its price now, `explanation`; no unit price and amount where the product has none for this customer, whom the
+    device may not even know any more. `unit_price` is for `per_quantity` base units.
+    """
 
     line_id: UUID
     product_id: UUID
@@ -44,10 +48,14 @@ class DraftLine(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     unit_price: int | None
     amount_minor: int | None
+    per_quantity: int = 1
+    pack_quantity: int = 1
+    manual: ManualPrice | None = None
+    explanation: LinePrice | None = None
 
 
 class DraftView(msgspec.Struct, frozen=True, kw_only=True):
-    """A draft with its lines, priced as of now."""
+    """A draft with its lines, priced as of now. `price` is the whole of it, gifts and offers too."""
 
     order_id: UUID
     customer_id: UUID
@@ -60,6 +68,7 @@ class DraftView(msgspec.Struct, frozen=True, kw_only=True):
     updated_at_ms: Instant
     lines: tuple[DraftLine, ...]
     total_minor: int
+    price: BasketPrice | None = None
 
 
 def create(connection: apsw.Connection, customer_id: UUID, address_id: UUID | None, surroundings: Surroundings) -> UUID:
@@ -94,7 +103,7 @@ def _checked_quantity(quantity: int) -> int:
 
 
 def add_line(connection: apsw.Connection, order_id: UUID, product_id: UUID, quantity: int, surroundings: Surroundings) -> DraftLine:
-    """Add a line and return it priced. Raises UnknownRowError, DraftClosedError, InvalidEntryError."""
+    """Add a line and return it priced by itself. Raises UnknownRowError, DraftClosedError, InvalidEntryError."""
     _require_open(connection, order_id)
     product = fetch_one(connection, Product, product_id)
     if product is None:
@@ -111,8 +120,13 @@ def add_line(connection: apsw.Connection, order_id: UUID, product_id: UUID, quan
         (line_id.bytes, order_id.bytes, product_id.bytes, _checked_quantity(quantity)),
     )
     _touch(connection, order_id, surroundings)
-    terms = known_terms(connection, _customer_of(connection, order_id))
-    return _line(connection, terms, (line_id.bytes, product_id.bytes, quantity, product.sku, product.name))
+    customer_id, address_id = _whom(connection, order_id)
+    terms = known_terms(connection, customer_id)
+    entered = _Entered(BasketLine(line_id=line_id, product_id=product_id, quantity=quantity), product.sku, product.name)
+    if terms is None:
+        return _line(entered, None)
+    basket = basket_for(connection, terms, [entered.line], address_id, surroundings)
+    return _line(entered, price(connection, terms, basket).lines[0])
 
 
 def set_quantity(connection: apsw.Connection, order_id: UUID, line_id: UUID, quantity: int, surroundings: Surroundings) -> None:
@@ -183,43 +197,81 @@ def _write_anew(connection: apsw.Connection, intent: SubmitOrder, now_ms: int) -
     )
     lines = enumerate(intent.lines, start=1)
     connection.executemany(
-        "INSERT INTO draft_line (line_id, order_id, position, product_id, quantity) VALUES (?, ?, ?, ?, ?)",
-        ((line.line_id.bytes, intent.order_id.bytes, position, line.product_id.bytes, line.quantity) for position, line in lines),
+        """
+        INSERT INTO draft_line (line_id, order_id, position, product_id, quantity, pack_quantity, manual)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        """,
+        (
+            (
+                *(line.line_id.bytes, intent.order_id.bytes, position, line.product_id.bytes, line.quantity, line.pack_quantity),
+                encode(line.manual) if line.manual is not None else None,
+            )
+            for position, line in lines
+        ),
     )
 
 
-def _customer_of(connection: apsw.Connection, order_id: UUID) -> UUID:
-    return stored_id(connection.execute("SELECT customer_id FROM draft WHERE order_id = ?", (order_id.bytes,)).get)
+def _whom(connection: apsw.Connection, order_id: UUID) -> tuple[UUID, UUID | None]:
+    """The customer of a draft, and where the goods go."""
+    customer_id, address_id = next(
+        connection.execute("SELECT customer_id, address_id FROM draft WHERE order_id = ?", (order_id.bytes,))
+    )
+    return stored_id(customer_id), stored_id(address_id) if address_id else None
 
 
-def _lines(connection: apsw.Connection, order_id: UUID, terms: Terms | None) -> list[DraftLine]:
+class _Entered(NamedTuple):
+    """A line as it was entered, and what its product is called."""
+
+    line: BasketLine
+    sku: str
+    name: str
+
+
+def _entered(connection: apsw.Connection, order_id: UUID) -> list[_Entered]:
     rows = fetch_tuples(
         connection,
         """
-        SELECT line.line_id, line.product_id, line.quantity, coalesce(product.sku, ''), coalesce(product.name, '')
+        SELECT line.line_id, line.product_id, line.quantity, line.pack_quantity, line.manual,
+               coalesce(product.sku, ''), coalesce(product.name, '')
           FROM draft_line line LEFT JOIN product ON product.id = line.product_id
          WHERE line.order_id = ? ORDER BY line.position
         """,
         (order_id.bytes,),
     )
-    return [_line(connection, terms, row) for row in rows]
+    return [
+        _Entered(
+            BasketLine(
+                line_id=stored_id(line_id),
+                product_id=stored_id(product_id),
+                quantity=quantity,
+                pack_quantity=pack_quantity,
+                manual=decode(manual, ManualPrice) if manual is not None else None,
+            ),
+            sku,
+            name,
+        )
+        for line_id, product_id, quantity, pack_quantity, manual, sku, name in rows
+    ]
 
 
-def _line(connection: apsw.Connection, terms: Terms | None, row: tuple[Any, ...]) -> DraftLine:
-    line_id, product_id, quantity, sku, name = row
-    price = quote(connection, terms, stored_id(product_id), quantity) if terms is not None else None
+def _line(entered: _Entered, priced: LinePrice | None) -> DraftLine:
+    has_price = priced is not None and priced.unit_price is not None
     return DraftLine(
-        line_id=stored_id(line_id),
-        product_id=stored_id(product_id),
-        sku=sku,
-        name=name,
-        quantity=quantity,
-        unit_price=price.unit_price if price else None,
-        amount_minor=price.amount_minor if price else None,
+        line_id=entered.line.line_id,
+        product_id=entered.line.product_id,
+        sku=entered.sku,
+        name=entered.name,
+        quantity=entered.line.quantity,
+        unit_price=priced.unit_price if priced is not None else None,
+        amount_minor=priced.amount_minor if priced is not None and has_price else None,
+        per_quantity=priced.per_quantity if priced is not None else 1,
+        pack_quantity=entered.line.pack_quantity,
+        manual=entered.line.manual,
+        explanation=priced,
     )
 
 
-def view(connection: apsw.Connection, order_id: UUID) -> DraftView:
+def view(connection: apsw.Connection, order_id: UUID, surroundings: Surroundings) -> DraftView:
     """A draft with its lines, without prices where its customer is out of the scope now. Raises UnknownRowError."""
     row = connection.execute(
         "SELECT customer_id, address_id, number, state, purchase_order_number, note, updated_at_ms FROM draft WHERE order_id = ?",
@@ -227,21 +279,28 @@ def view(connection: apsw.Connection, order_id: UUID) -> DraftView:
     ).fetchone()
     if row is None:
         raise UnknownRowError("draft", order_id)
-    customer_id, address_id, number, state, purchase_order_number, note, updated_at_ms = row
-    terms = known_terms(connection, stored_id(customer_id))
-    lines = tuple(_lines(connection, order_id, terms))
+    customer, address, number, state, purchase_order_number, note, updated_at_ms = row
+    customer_id, address_id = stored_id(customer), stored_id(address) if address else None
+    entered = _entered(connection, order_id)
+    terms = known_terms(connection, customer_id)
+    priced = None
+    if terms is not None:
+        basket = basket_for(connection, terms, [each.line for each in entered], address_id, surroundings)
+        priced = price(connection, terms, basket)
+    prices = priced.lines if priced is not None else [None] * len(entered)
     return DraftView(
         order_id=order_id,
-        customer_id=stored_id(customer_id),
-        address_id=stored_id(address_id) if address_id else None,
+        customer_id=customer_id,
+        address_id=address_id,
         number=number,
         state=DraftState(state),
-        currency=terms.currency if terms is not None else "",
+        currency=priced.currency if priced is not None else "",
         purchase_order_number=purchase_order_number,
         note=note,
         updated_at_ms=updated_at_ms,
-        lines=lines,
-        total_minor=sum(line.amount_minor or 0 for line in lines),
+        lines=tuple(_line(each, line) for each, line in zip(entered, prices, strict=True)),
+        total_minor=priced.total_minor if priced is not None else 0,
+        price=priced,
     )
 
 
@@ -251,57 +310,56 @@ def all_ids(connection: apsw.Connection) -> list[UUID]:
     return [stored_id(order_id) for (order_id,) in fetch_tuples(connection, sql, (DraftState.SUBMITTED.value,))]
 
 
-def preview(connection: apsw.Connection, order_id: UUID) -> OrderDecision:
+def preview(connection: apsw.Connection, order_id: UUID, surroundings: Surroundings) -> OrderDecision:
     """What the server would decide of the draft if it knew just what this device knows. Raises as `submit` does."""
-    draft = view(connection, order_id)
-    terms = _terms_of(connection, draft)
-    facts = facts_for(connection, terms, {line.product_id for line in draft.lines})
-    return review_order(terms.currency, _requested(draft), facts)
+    draft = view(connection, order_id, surroundings)
+    priced = _priced(draft)
+    terms = terms_for(connection, draft.customer_id)
+    facts = facts_for(connection, terms, {line.product_id for line in (*priced.lines, *priced.gifts)})
+    return review_order(_quoted(draft, priced), quoted_gifts(priced), priced, facts)
 
 
-def _terms_of(connection: apsw.Connection, draft: DraftView) -> Terms:
-    terms = known_terms(connection, draft.customer_id)
-    if terms is None:
+def _priced(draft: DraftView) -> BasketPrice:
+    """The price of a draft that can be ordered. Raises CustomerGoneError, EmptyOrderError, NoPriceError."""
+    if draft.price is None:
         raise CustomerGoneError(draft.customer_id)
-    return terms
-
-
-def _requested(draft: DraftView) -> tuple[RequestedLine, ...]:
     if not draft.lines:
         raise EmptyOrderError
     for line in draft.lines:
         if line.unit_price is None:
             raise NoPriceError(line.sku or str(line.product_id))
-    return tuple(
-        RequestedLine(line_id=line.line_id, product_id=line.product_id, quantity=line.quantity, unit_price=line.unit_price or 0)
-        for line in draft.lines
-    )
+    return draft.price
 
 
-def requested_lines(
-    connection: apsw.Connection, customer_id: UUID, wanted: list[tuple[UUID, int]], surroundings: Surroundings
-) -> tuple[RequestedLine, ...]:
-    """Lines of products and quantities, quoted now. Raises EmptyOrderError, NoPriceError, InvalidEntryError."""
+def _quoted(draft: DraftView, priced: BasketPrice) -> tuple[RequestedLine, ...]:
+    return tuple(quoted_line(line, each.manual) for each, line in zip(draft.lines, priced.lines, strict=True))
+
+
+def priced_lines(
+    connection: apsw.Connection, order: Order, wanted: list[tuple[UUID, int]], surroundings: Surroundings
+) -> BasketPrice:
+    """Other lines for an order, priced now. Raises EmptyOrderError, NoPriceError, InvalidEntryError, UnknownRowError."""
     if not wanted:
         raise EmptyOrderError
-    terms = terms_for(connection, customer_id)
-    lines = []
-    for product_id, quantity in wanted:
-        entry = resolve_price(entries_of(connection, product_id, terms.price_lists), terms.price_lists, _checked_quantity(quantity))
-        if entry is None:
-            product = fetch_one(connection, Product, product_id)
-            raise NoPriceError(product.sku if product else str(product_id))
-        lines.append(
-            RequestedLine(line_id=surroundings.ids.new(), product_id=product_id, quantity=quantity, unit_price=entry.unit_price)
-        )
-    _require_total(lines, terms.currency)
-    return tuple(lines)
+    terms = terms_for(connection, order.customer_id)
+    lines = [
+        BasketLine(line_id=surroundings.ids.new(), product_id=product_id, quantity=_checked_quantity(quantity))
+        for product_id, quantity in wanted
+    ]
+    priced = price(connection, terms, basket_for(connection, terms, lines, order.address_id, surroundings))
+    for line in priced.lines:
+        if line.unit_price is None:
+            product = fetch_one(connection, Product, line.product_id)
+            raise NoPriceError(product.sku if product else str(line.product_id))
+    _require_total(priced)
+    return priced
 
 
-def _require_total(lines: Sequence[RequestedLine], currency: str) -> None:
+def _require_total(priced: BasketPrice) -> None:
     """Refuse what the server would, and what no row can hold."""
-    if quotation(lines, currency).total_minor > ORDER_TOTAL_MINOR_MAX:
-        raise InvalidEntryError(f"total: an order may be worth {amount_text(ORDER_TOTAL_MINOR_MAX, currency)} at most, split it")
+    if priced.total_minor > ORDER_TOTAL_MINOR_MAX:
+        most = amount_text(ORDER_TOTAL_MINOR_MAX, priced.currency)
+        raise InvalidEntryError(f"total: an order may be worth {most} at most, split it")
 
 
 def submit(connection: apsw.Connection, order_id: UUID, surroundings: Surroundings) -> UUID:
@@ -310,20 +368,21 @@ def submit(connection: apsw.Connection, order_id: UUID, surroundings: Surroundin
     Raises EmptyOrderError, NoPriceError, DraftClosedError, UnknownRowError, InvalidEntryError.
     """
     _require_open(connection, order_id)
-    draft = view(connection, order_id)
-    _terms_of(connection, draft)
-    lines = _requested(draft)
-    _require_total(lines, draft.currency)
+    draft = view(connection, order_id, surroundings)
+    priced = _priced(draft)
+    _require_total(priced)
     number = draft.number or _next_number(connection)
     intent = SubmitOrder(
         order_id=order_id,
         number=number,
         customer_id=draft.customer_id,
         currency=draft.currency,
-        lines=lines,
+        lines=_quoted(draft, priced),
         address_id=draft.address_id,
         purchase_order_number=draft.purchase_order_number,
         note=draft.note,
+        gifts=quoted_gifts(priced),
+        priced_at_ms=priced.instant_ms,
     )
     outbox.enqueue(connection, intent, surroundings)
     connection.execute(

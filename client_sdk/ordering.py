@@ -9,11 +9,12 @@ from client_sdk import catalog, drafts, outbox
 from client_sdk.clock import Surroundings
 from client_sdk.drafts import DraftView
 from client_sdk.errors import InvalidEntryError, OrderStateError
-from client_sdk.quoting import PriceQuote, quote, terms_for
+from client_sdk.quoting import PriceQuote, quote
 from client_sdk.state import require_identity
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.intents import AmendOrder, CancelOrder, CreateCustomer
 from sync_protocol.rules.order_states import Actor, may_amend, may_move
+from sync_protocol.rules.proofs import quoted_gifts, quoted_line
 from sync_protocol.values import normal_text
 
 
@@ -32,16 +33,18 @@ class NewCustomer(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-def price(connection: apsw.Connection, customer_id: UUID, product_id: UUID, quantity: int) -> PriceQuote | None:
+def price(
+    connection: apsw.Connection, customer_id: UUID, product_id: UUID, quantity: int, surroundings: Surroundings
+) -> PriceQuote | None:
     """The price of a quantity for a customer. Raises UnknownRowError, InvalidEntryError."""
     if not 1 <= quantity <= drafts.QUANTITY_MAX:
         raise InvalidEntryError(f"quantity: {quantity} is not between 1 and {drafts.QUANTITY_MAX} base units")
-    return quote(connection, terms_for(connection, customer_id), product_id, quantity)
+    return quote(connection, customer_id, product_id, quantity, surroundings)
 
 
-def all_drafts(connection: apsw.Connection) -> list[DraftView]:
+def all_drafts(connection: apsw.Connection, surroundings: Surroundings) -> list[DraftView]:
     """Every draft that can be edited."""
-    return [drafts.view(connection, order_id) for order_id in drafts.all_ids(connection)]
+    return [drafts.view(connection, order_id, surroundings) for order_id in drafts.all_ids(connection)]
 
 
 def amend(
@@ -52,9 +55,14 @@ def amend(
     shown = catalog.order(connection, order_id).order
     if not (shown.status is OrderStatus.SUBMITTED or may_amend(shown.status)):
         raise OrderStateError(shown.number, shown.status)
-    requested = drafts.requested_lines(connection, shown.customer_id, lines, surroundings)
+    priced = drafts.priced_lines(connection, shown, lines, surroundings)
     intent = AmendOrder(
-        order_id=order_id, revision=shown.revision, lines=requested, note=note if note is None else normal_text(note)
+        order_id=order_id,
+        revision=shown.revision,
+        lines=tuple(quoted_line(line, None) for line in priced.lines),
+        note=note if note is None else normal_text(note),
+        gifts=quoted_gifts(priced),
+        priced_at_ms=priced.instant_ms,
     )
     outbox.enqueue(connection, intent, surroundings)
 

@@ -15,7 +15,7 @@ from sync_protocol.entities import BY_ROW
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
 from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCustomer, SubmitOrder
 from sync_protocol.replica_schema import OVERLAID, overlay
-from sync_protocol.rules.documents import order_line_rows, order_row, prospect_rows, quotation
+from sync_protocol.rules.documents import order_row, prospect_rows, quoted_line_rows, quoted_totals
 from sync_protocol.values import Row
 from sync_protocol.verdicts import Outcome
 from sync_protocol.wire.codec import decode, intent_of, stored_values
@@ -69,39 +69,38 @@ def _effect(connection: apsw.Connection, intent: AnyIntent, envelope: IntentEnve
 
 def _submitted(connection: apsw.Connection, intent: SubmitOrder, envelope: IntentEnvelope) -> Iterable[Row]:
     identity = load(connection, Identity)
-    quoted = quotation(intent.lines, intent.currency)
     header = order_row(
         intent,
-        quoted,
+        quoted_totals(intent.lines, intent.currency),
         number=intent.number,
         channel=Channel.REP if identity is not None and identity.rep_id else Channel.BUYER,
         status=OrderStatus.SUBMITTED,
         captured_at_ms=envelope.captured_at_ms,
         time_zone=envelope.time_zone,
         received_at_ms=envelope.captured_at_ms,
+        priced_at_ms=intent.priced_at_ms or 0,
         rep_id=identity.rep_id if identity is not None else None,
         stock_location_id=None,
+        hold_code=None,
     )
-    return header, *order_line_rows(intent.order_id, intent.customer_id, quoted.lines)
+    return header, *quoted_line_rows(intent.order_id, intent.customer_id, intent.currency, intent.lines, intent.gifts)
 
 
 def _amended(connection: apsw.Connection, intent: AmendOrder) -> Iterable[Row]:
     order = fetch_one(connection, Order, intent.order_id)
     if order is None:
         return ()
-    quoted = quotation(intent.lines, order.currency)
     connection.execute("DELETE FROM overlay_sales_order_line WHERE order_id = ?", (order.id.bytes,))
     header = msgspec.structs.replace(
         order,
         status=OrderStatus.SUBMITTED,
-        subtotal_minor=quoted.total_minor,
-        total_minor=quoted.total_minor + order.tax_minor + order.freight_minor,
         revision=order.revision + 1,
         note=order.note if intent.note is None else intent.note,
         hold_code=None,
         reason="",
+        **msgspec.structs.asdict(quoted_totals(intent.lines, order.currency)),
     )
-    return header, *order_line_rows(order.id, order.customer_id, quoted.lines)
+    return header, *quoted_line_rows(order.id, order.customer_id, order.currency, intent.lines, intent.gifts)
 
 
 def _cancelled(connection: apsw.Connection, intent: CancelOrder) -> Iterable[Row]:

@@ -1,37 +1,48 @@
 """Prices and stock as this device knows them, found by a few index look-ups and decided by the shared rules."""
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import apsw
 import msgspec
 
+from client_sdk.clock import Surroundings
 from client_sdk.errors import UnknownRowError
-from client_sdk.rows import fetch_one, fetch_rows, fetch_tuples, stored_id
-from client_sdk.state import checkpoint
-from sync_protocol.entities.catalog import Product
-from sync_protocol.entities.customers import Customer, Territory
-from sync_protocol.entities.pricing import PriceEntry, PriceList
+from client_sdk.rows import fetch_one, fetch_tuples, look_up, stored_id
+from client_sdk.state import Identity, checkpoint, load
+from sync_protocol.entities.customers import Customer
+from sync_protocol.entities.orders import Channel
+from sync_protocol.entities.pricing import PriceList
 from sync_protocol.rules.order_review import OrderFacts
-from sync_protocol.rules.prices import in_one_currency, next_break, price_list_order, resolve_price
-from sync_protocol.rules.rounding import line_amount
-from sync_protocol.values import Instant, minor_digits
+from sync_protocol.rules.pricing.basket import Basket, BasketLine
+from sync_protocol.rules.pricing.engine import price_basket
+from sync_protocol.rules.pricing.explanation import BasketPrice, LinePrice
+from sync_protocol.rules.pricing.facts import gather_facts
+from sync_protocol.rules.pricing.terms import Terms, gather_terms, gathered
+from sync_protocol.values import Instant
+
+CLOCK_TRUSTED_MS_MAX: Final = 90 * 86_400_000
+"""How far past its checkpoint a device believes its own clock."""
 
 
 class PriceQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """A price as of the last checkpoint. `unit_price` is in ten-thousandths of the major unit, `amount_minor` for the
-    whole quantity. `next_break` is the nearest quantity that is cheaper, with its price.
+    """A price as of the last checkpoint. `unit_price` is in ten-thousandths of the major unit for `per_quantity` base units,
+    `amount_minor` for the whole quantity without tax. `next_break` is the nearest quantity that is cheaper, with its price;
+    `explanation` is all that was considered.
     """
 
     unit_price: int
+    per_quantity: int
     currency: str
     quantity: int
     amount_minor: int
+    tax_minor: int
     price_list: str
     min_quantity: int
     as_of_ms: Instant
-    next_break: tuple[int, int] | None = None
+    next_break: tuple[int, int] | None
+    explanation: LinePrice
 
 
 class StockView(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,62 +58,87 @@ class StockView(msgspec.Struct, frozen=True, kw_only=True):
     as_of_ms: Instant
 
 
-class Terms(msgspec.Struct, frozen=True):
-    """On which terms a customer buys, as this device knows them."""
-
-    customer: Customer
-    price_lists: tuple[UUID, ...]
-    currency: str
-    stock_location_id: UUID | None
+def known_terms(connection: apsw.Connection, customer_id: UUID) -> Terms | None:
+    """On which terms a customer buys, or None where it is not on this device (any more)."""
+    customer = fetch_one(connection, Customer, customer_id)
+    return gathered(gather_terms(customer), _answers(connection)) if customer is not None else None
 
 
 def terms_for(connection: apsw.Connection, customer_id: UUID) -> Terms:
-    """The terms of a customer. Raises UnknownRowError."""
+    """On which terms a customer buys. Raises UnknownRowError."""
     terms = known_terms(connection, customer_id)
     if terms is None:
         raise UnknownRowError("customer", customer_id)
     return terms
 
 
-def known_terms(connection: apsw.Connection, customer_id: UUID) -> Terms | None:
-    """The terms of a customer, or None where it is not on this device (any more)."""
-    customer = fetch_one(connection, Customer, customer_id)
-    if customer is None:
+def _answers(connection: apsw.Connection) -> Callable[[Any], Sequence[Any]]:
+    return lambda lookup: look_up(connection, lookup.row, lookup.columns, lookup.keys)
+
+
+def pricing_instant(connection: apsw.Connection, surroundings: Surroundings) -> int:
+    """The server's time now as far as this device can tell: by its own clock and what that was ahead, unless it is absurd.
+
+    It is never before the checkpoint, and not so long after it that a clock must have jumped.
+    """
+    at = checkpoint(connection)
+    reading = surroundings.clock.now_ms() - (at.clock_skew_ms or 0)
+    if not at.as_of_ms <= reading <= at.as_of_ms + CLOCK_TRUSTED_MS_MAX:
+        return at.as_of_ms
+    return reading
+
+
+def price(connection: apsw.Connection, terms: Terms, basket: Basket) -> BasketPrice:
+    """What a basket costs by the rows of this device."""
+    return price_basket(basket, gathered(gather_facts(terms, basket), _answers(connection)))
+
+
+def basket_for(
+    connection: apsw.Connection,
+    terms: Terms,
+    lines: Sequence[BasketLine],
+    address_id: UUID | None,
+    surroundings: Surroundings,
+) -> Basket:
+    """A basket of lines for a customer, as the user of this device asks for it now."""
+    identity = load(connection, Identity)
+    rep_id = identity.rep_id if identity is not None else None
+    return Basket(
+        customer_id=terms.customer.id,
+        channel=Channel.REP if rep_id is not None else Channel.BUYER,
+        instant_ms=pricing_instant(connection, surroundings),
+        lines=tuple(lines),
+        address_id=address_id,
+        role="rep" if rep_id is not None else "buyer",
+        rep_id=rep_id,
+    )
+
+
+def quote(
+    connection: apsw.Connection, customer_id: UUID, product_id: UUID, quantity: int, surroundings: Surroundings
+) -> PriceQuote | None:
+    """The price of a quantity for a customer, or None where it has none. Raises UnknownRowError."""
+    terms = terms_for(connection, customer_id)
+    line = BasketLine(line_id=surroundings.ids.new(), product_id=product_id, quantity=quantity)
+    priced = price(connection, terms, basket_for(connection, terms, [line], None, surroundings))
+    (found,) = priced.lines
+    won = next((each for each in found.candidates if each.rule_id == found.rule_id), None)
+    if found.unit_price is None or won is None:
         return None
-    territory = fetch_one(connection, Territory, customer.territory_id) if customer.territory_id else None
-    found = [fetch_one(connection, PriceList, each) for each in price_list_order(customer, territory)]
-    currency, lists = in_one_currency([each for each in found if each is not None])
-    return Terms(customer, lists, currency, territory.stock_location_id if territory else None)
-
-
-def entries_of(connection: apsw.Connection, product_id: UUID, lists: Collection[UUID]) -> list[PriceEntry]:
-    """The entries of one product on these lists: one index look-up a list."""
-    return [
-        entry
-        for price_list_id in lists
-        for entry in fetch_rows(
-            connection, PriceEntry, "product_id = ? AND price_list_id = ?", product_id.bytes, price_list_id.bytes
-        )
-    ]
-
-
-def quote(connection: apsw.Connection, terms: Terms, product_id: UUID, quantity: int) -> PriceQuote | None:
-    """The price of a quantity for a customer, or None where it has none."""
-    entries = entries_of(connection, product_id, terms.price_lists)
-    entry = resolve_price(entries, terms.price_lists, quantity)
-    if entry is None:
-        return None
-    price_list = fetch_one(connection, PriceList, entry.price_list_id)
-    deeper = next_break(entries, entry, quantity)
+    price_list = fetch_one(connection, PriceList, won.price_list_id) if won.price_list_id is not None else None
+    gap = found.gap
     return PriceQuote(
-        unit_price=entry.unit_price,
-        currency=terms.currency,
+        unit_price=found.unit_price,
+        per_quantity=found.per_quantity,
+        currency=priced.currency,
         quantity=quantity,
-        amount_minor=line_amount(entry.unit_price, quantity, 0, minor_digits(terms.currency)),
-        price_list=price_list.code if price_list is not None else "",
-        min_quantity=entry.min_quantity,
+        amount_minor=found.amount_minor,
+        tax_minor=found.tax_minor,
+        price_list=price_list.code if price_list is not None else str(found.source or ""),
+        min_quantity=won.min_quantity,
         as_of_ms=checkpoint(connection).as_of_ms,
-        next_break=(deeper.min_quantity, deeper.unit_price) if deeper else None,
+        next_break=(quantity + (gap.missing_quantity or 0), gap.unit_price or 0) if gap is not None else None,
+        explanation=found,
     )
 
 
@@ -162,13 +198,9 @@ def _available(connection: apsw.Connection, product_id: UUID, location_id: UUID 
 
 
 def facts_for(connection: apsw.Connection, terms: Terms, product_ids: Collection[UUID]) -> OrderFacts:
-    """What this device knows about these products, for the shared rules."""
-    products = [product for each in product_ids if (product := fetch_one(connection, Product, each)) is not None]
+    """What this device knows about an order of these products beside its price, for the shared rules."""
+    location_id = terms.territory.stock_location_id if terms.territory is not None else None
     return OrderFacts(
         customer=terms.customer,
-        currency=terms.currency,
-        price_lists=terms.price_lists,
-        products={product.id: product for product in products},
-        entries={each: entries_of(connection, each, terms.price_lists) for each in product_ids},
-        available={each: _available(connection, each, terms.stock_location_id) for each in product_ids},
+        available={each: _available(connection, each, location_id) for each in product_ids},
     )

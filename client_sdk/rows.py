@@ -1,7 +1,7 @@
 """Rows out of the device's tables, with the overlay on them where there is one."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import apsw
@@ -12,6 +12,8 @@ from sync_protocol.values import Row
 from sync_protocol.wire.codec import WireError, row_from_stored
 
 R = TypeVar("R", bound=Row)
+KEYS_MAX: Final = 2_000
+"""How many keys one look-up names; SQLite limits the parameters of a statement."""
 
 
 def stored_id(value: Any) -> UUID:
@@ -36,6 +38,20 @@ def fetch_tuples(connection: apsw.Connection, sql: str, bindings: Sequence[Any] 
 def fetch_one(connection: apsw.Connection, row: type[R], row_id: UUID) -> R | None:
     """The row with this id, or None."""
     return next(iter(fetch_rows(connection, row, "id = ?", row_id.bytes)), None)
+
+
+def look_up(connection: apsw.Connection, row: type[R], columns: tuple[str, ...], keys: Sequence[tuple[Any, ...]]) -> list[R]:
+    """Rows whose columns are one of the keys, by an index; without columns, all of them."""
+    if not columns:
+        return fetch_rows(connection, row, "true")
+    found: list[R] = []
+    names = f"({', '.join(columns)})" if len(columns) > 1 else columns[0]
+    mark = f"({', '.join('?' * len(columns))})"
+    for start in range(0, len(keys), KEYS_MAX):
+        some = keys[start : start + KEYS_MAX]
+        bindings = [value.bytes if isinstance(value, UUID) else value for key in some for value in key]
+        found += fetch_rows(connection, row, f"{names} IN (VALUES {', '.join([mark] * len(some))})", *bindings)
+    return found
 
 
 def filled(connection: apsw.Connection, tables: Iterable[str]) -> list[str]:

@@ -87,6 +87,10 @@ MIGRATIONS: Final = (
             "DELETE FROM meta WHERE key IN ('schema', 'checkpoint', 'scope', 'staging', 'staged_scope')",
         )
     ),
+    """
+    ALTER TABLE draft_line ADD COLUMN pack_quantity INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE draft_line ADD COLUMN manual BLOB;
+    """,
 )
 
 

@@ -19,12 +19,17 @@ from sync_protocol.values import (
     EnteredLabel,
     EnteredName,
     EnteredNote,
+    Instant,
+    MinorAmount,
+    PriceDigest,
     Quantity,
     Revision,
     UnitPrice,
 )
 
 LINES_MAX: Final = 2_000
+RULES_MAX: Final = 64
+"""How many rules a line names at most; the digest stands for all."""
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="intent"):
@@ -51,15 +56,36 @@ class ManualPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class RequestedLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A line as it was captured: `unit_price` is what the device quoted, a quotation and not an authority."""
+    """A line as it was captured: what the device quoted, a quotation and not an authority, and the proof of it.
+
+    `unit_price` is for `per_quantity` base units. `amount_minor` and `tax_minor` are what the line came to; `rule_ids` name the
+    rows that made it so and `digest` stands for its whole explanation (docs/PRICING.md). Without them nothing is proved.
+    """
 
     line_id: UUID
     product_id: UUID
     quantity: Quantity
     unit_price: UnitPrice
+    per_quantity: Quantity = 1
+    pack_quantity: Quantity = 1
+    manual: ManualPrice | None = None
+    amount_minor: MinorAmount | None = None
+    tax_minor: MinorAmount = 0
+    rule_ids: Annotated[tuple[UUID, ...], Meta(max_length=RULES_MAX)] = ()
+    digest: PriceDigest | None = None
+
+
+class QuotedGift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Goods that a promotion gave, as the device saw it."""
+
+    line_id: UUID
+    product_id: UUID
+    quantity: Quantity
+    promotion_id: UUID
 
 
 RequestedLines = Annotated[tuple[RequestedLine, ...], Meta(min_length=1, max_length=LINES_MAX)]
+QuotedGifts = Annotated[tuple[QuotedGift, ...], Meta(max_length=LINES_MAX)]
 
 
 class CreateCustomer(Intent, frozen=True, kw_only=True, tag="CreateCustomer"):
@@ -89,8 +115,11 @@ class CreateCustomer(Intent, frozen=True, kw_only=True, tag="CreateCustomer"):
 
 
 class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
-    """An order captured on the device, numbered from the device's own series."""
+    """An order captured on the device, numbered from the device's own series, and priced at `priced_at_ms` of the server's clock
+    as the device knew it, by the rows of the checkpoint that the envelope names.
+    """
 
+    schema_version: ClassVar[int] = 2
     roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
 
     order_id: UUID
@@ -101,6 +130,8 @@ class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
     address_id: UUID | None = None
     purchase_order_number: EnteredLabel = ""
     note: EnteredNote = ""
+    gifts: QuotedGifts = ()
+    priced_at_ms: Instant | None = None
 
     def lanes(self) -> tuple[UUID, ...]:
         return (self.order_id, self.customer_id)
@@ -110,18 +141,20 @@ class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
 
 
 class AmendOrder(Intent, frozen=True, kw_only=True, tag="AmendOrder"):
-    """Other lines for an order that is not yet completed. `revision` is the one that the user saw.
+    """Other lines for an order that is not yet completed, priced as in SubmitOrder. `revision` is the one that the user saw.
 
     No note keeps the order's, an empty one takes it back.
     """
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
     roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
 
     order_id: UUID
     revision: Revision
     lines: RequestedLines
     note: EnteredNote | None = None
+    gifts: QuotedGifts = ()
+    priced_at_ms: Instant | None = None
 
     def lanes(self) -> tuple[UUID, ...]:
         return (self.order_id,)

@@ -47,14 +47,23 @@ class Code(StrEnum):
     UNKNOWN_PRODUCT = "unknown_product"
     PRODUCT_DISCONTINUED = "product_discontinued"
     NO_PRICE = "no_price"
+    QUANTITY_NOT_SOLD = "quantity_not_sold"
+    ORDER_BELOW_MINIMUM = "order_below_minimum"
     CURRENCY_DIFFERS = "currency_differs"
     TOTAL_TOO_LARGE = "total_too_large"
     CUSTOMER_ON_HOLD = "customer_on_hold"
     CUSTOMER_IS_PROSPECT = "customer_is_prospect"
     ABOVE_REVIEW_LIMIT = "above_review_limit"
+    MANUAL_PRICE_ABOVE_LIMIT = "manual_price_above_limit"
+    BELOW_FLOOR = "below_floor"
+    PRICE_TO_APPROVE = "price_to_approve"
     ROUTED = "routed"
     NUMBER_CHANGED = "number_changed"
     PRICE_CHANGED = "price_changed"
+    AMOUNT_CHANGED = "amount_changed"
+    TAX_CHANGED = "tax_changed"
+    GIFTS_CHANGED = "gifts_changed"
+    PRICE_HONOURED = "price_honoured"
     BACKORDERED = "backordered"
 
 
@@ -80,14 +89,23 @@ REMEDIES: Final = MappingProxyType(
         Code.UNKNOWN_PRODUCT: "A product was removed from the catalogue. Remove the line and submit again.",
         Code.PRODUCT_DISCONTINUED: "A product is no longer sold. Remove or replace the line and submit again.",
         Code.NO_PRICE: "A product has no price for this customer. Remove the line or ask for a price.",
+        Code.QUANTITY_NOT_SOLD: "It is not sold in this quantity. Take the nearest one that is, and submit again.",
+        Code.ORDER_BELOW_MINIMUM: "The order is below the minimum. Add to it and submit again.",
         Code.CURRENCY_DIFFERS: "The customer buys in another currency now. Sync and enter the order again.",
         Code.TOTAL_TOO_LARGE: "The order's total is beyond what one order may hold. Split it.",
         Code.CUSTOMER_ON_HOLD: "The account is on hold. A manager decides; you will see it after the next sync.",
         Code.CUSTOMER_IS_PROSPECT: "The customer is not approved yet. A manager decides; you will see it after the next sync.",
         Code.ABOVE_REVIEW_LIMIT: "The order is above the account's review limit. A manager decides.",
+        Code.MANUAL_PRICE_ABOVE_LIMIT: "You took more off than your limit. A manager decides; you will see it after the next sync.",
+        Code.BELOW_FLOOR: "Your price is below what this product may go for. A manager decides.",
+        Code.PRICE_TO_APPROVE: "The price changed since you quoted it. A manager decides whether your quotation holds.",
         Code.ROUTED: "The customer was handed over. It waits for the new rep or a manager, who decide; it is not yours any more.",
         Code.NUMBER_CHANGED: "The number could not be kept. Tell the customer the new one.",
         Code.PRICE_CHANGED: "The price changed since you quoted it. Tell the customer, or amend or cancel the order.",
+        Code.AMOUNT_CHANGED: "What a line comes to changed since you quoted it. Tell the customer, or amend or cancel the order.",
+        Code.TAX_CHANGED: "The tax on a line changed since you quoted it. Tell the customer the new total.",
+        Code.GIFTS_CHANGED: "What the customer gets for nothing changed since you quoted it. Tell the customer.",
+        Code.PRICE_HONOURED: "The price changed since you quoted it, and your quotation holds. Nothing to do.",
         Code.BACKORDERED: "Part of it is not in stock and follows later. Tell the customer, or amend the quantity.",
     }
 )
@@ -98,11 +116,25 @@ _DISCARDED_REMEDY: Final = "A manager looked at it and decided so. Ask them befo
 
 UNKNOWN_REMEDY: Final = "This app is too old to say more. Update it, or ask the office."
 
-SINCE: Final = MappingProxyType({Code.TOO_OLD: 2, Code.HANDED_OVER: 2, Code.ROUTED: 2})
+SINCE: Final = MappingProxyType(
+    {
+        **dict.fromkeys((Code.TOO_OLD, Code.HANDED_OVER, Code.ROUTED), 2),
+        **dict.fromkeys((Code.QUANTITY_NOT_SOLD, Code.ORDER_BELOW_MINIMUM), 3),
+        **dict.fromkeys((Code.MANUAL_PRICE_ABOVE_LIMIT, Code.BELOW_FLOOR, Code.PRICE_TO_APPROVE), 3),
+        **dict.fromkeys((Code.AMOUNT_CHANGED, Code.TAX_CHANGED, Code.GIFTS_CHANGED, Code.PRICE_HONOURED), 3),
+    }
+)
 """The protocol version that brought a code, where it is not the first."""
 
 FALLBACKS: Final = MappingProxyType(
-    {Code.TOO_OLD: Code.MALFORMED, Code.HANDED_OVER: Code.NOT_PERMITTED, Code.ROUTED: Code.CUSTOMER_ON_HOLD}
+    {
+        Code.TOO_OLD: Code.MALFORMED,
+        Code.HANDED_OVER: Code.NOT_PERMITTED,
+        Code.ROUTED: Code.CUSTOMER_ON_HOLD,
+        **dict.fromkeys((Code.QUANTITY_NOT_SOLD, Code.ORDER_BELOW_MINIMUM), Code.NO_PRICE),
+        **dict.fromkeys((Code.MANUAL_PRICE_ABOVE_LIMIT, Code.BELOW_FLOOR, Code.PRICE_TO_APPROVE), Code.ABOVE_REVIEW_LIMIT),
+        **dict.fromkeys((Code.AMOUNT_CHANGED, Code.TAX_CHANGED, Code.GIFTS_CHANGED, Code.PRICE_HONOURED), Code.PRICE_CHANGED),
+    }
 )
 """What an older device is told in place of a newer code. An older code of the same effect: hold for hold, no for no."""
 
@@ -128,8 +160,10 @@ def codes_told(protocol_version: int) -> dict[str, str]:
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that differs from what was asked, or stands in its way: of a line where `line_id` is given.
 
-    `before` and `after` are unit prices for `price_changed`; asked and backordered base units for `backordered`; and
-    texts for `number_changed`. They are None where the code says it all.
+    `before` and `after` are unit prices for `price_changed`; minor units for `amount_changed`, `tax_changed`, `price_honoured`
+    (what the line would come to now, and what was promised) and `order_below_minimum` (the goods, and the minimum); base units for
+    `backordered` (asked, and backordered), `gifts_changed` and `quantity_not_sold` (asked, and the nearest that is sold); texts for
+    `number_changed`; and for `no_price` `after` says which obstacle it is. They are None where the code says it all.
     """
 
     code: Code

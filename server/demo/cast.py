@@ -9,9 +9,9 @@ import msgspec
 from server.demo.accounts import Account
 from server.demo.catalogue import Article
 from server.demo.company import Company
+from server.demo.past_prices import price_list_order
 from sync_protocol.entities.catalog import ProductStatus
 from sync_protocol.entities.customers import CustomerStatus, Rep
-from sync_protocol.rules.prices import price_list_order
 
 REP_LOGIN: Final = "femke"
 _TERRITORY: Final = "RAN"

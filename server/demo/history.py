@@ -8,13 +8,13 @@ import msgspec
 
 from server.demo.accounts import Account, Accounts
 from server.demo.catalogue import Article, Catalogue
+from server.demo.past_prices import price_list_order, resolve_price
 from server.demo.seeds import Dice
 from sync_protocol.entities.catalog import ProductStatus
 from sync_protocol.entities.customers import CustomerStatus
 from sync_protocol.entities.inventory import StockLevel
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
 from sync_protocol.entities.pricing import PriceEntry
-from sync_protocol.rules.prices import price_list_order, resolve_price
 from sync_protocol.rules.rounding import line_amount
 from sync_protocol.values import BASIS_POINTS, minor_digits
 from sync_protocol.verdicts import Code

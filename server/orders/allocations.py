@@ -1,4 +1,4 @@
-"""What an order has promised from stock, and its return."""
+"""What an order has promised from stock and used up of agreements and offers, and its return."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from server.inventory.levels import change_allocated
+from server.pricing.consumption import give_back
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.orders import Order, OrderLine
 
@@ -20,7 +21,13 @@ def allocated_by_product(lines: Iterable[OrderLine]) -> Counter[UUID]:
 
 
 async def release(work: UnitOfWork, order: Order, now_ms: int) -> None:
-    """Give back all that a locked order has allocated, and wait for nothing more."""
+    """Give back all that a locked order has allocated and used up, and wait for nothing more."""
+    await give_back(work, order.id, await work.find(OrderLine, lock=True, order_id=order.id))
+    await release_stock(work, order, now_ms)
+
+
+async def release_stock(work: UnitOfWork, order: Order, now_ms: int) -> None:
+    """Give back the stock that a locked order has allocated, and wait for no more."""
     lines = await work.find(OrderLine, lock=True, order_id=order.id)
     promised = {product_id: -quantity for product_id, quantity in allocated_by_product(lines).items() if quantity > 0}
     await change_allocated(work, order.stock_location_id, promised, now_ms)

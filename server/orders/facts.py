@@ -6,53 +6,51 @@ from uuid import UUID
 import msgspec
 
 from server.inventory.levels import lock_available
+from server.pricing.gathering import gathered
 from server.runtime.unit_of_work import UnitOfWork
-from sync_protocol.entities.catalog import Product
-from sync_protocol.entities.customers import Customer, Territory
-from sync_protocol.entities.pricing import PriceEntry, PriceList
-from sync_protocol.rules.order_review import OrderFacts
-from sync_protocol.rules.prices import in_one_currency, price_list_order
+from sync_protocol.entities.customers import Customer
+from sync_protocol.rules.pricing.basket import Basket
+from sync_protocol.rules.pricing.engine import price_basket
+from sync_protocol.rules.pricing.explanation import BasketPrice
+from sync_protocol.rules.pricing.facts import gather_facts
+from sync_protocol.rules.pricing.terms import Terms, gather_terms
 
 
-class Terms(msgspec.Struct, frozen=True):
-    """On which terms a customer buys: the lists, nearest first, their currency, and from where it is served."""
+class Selling(msgspec.Struct, frozen=True):
+    """On which terms a customer buys, and from where it is served."""
 
-    customer: Customer
-    price_lists: tuple[UUID, ...]
-    currency: str
+    terms: Terms
     stock_location_id: UUID | None
 
-    def at(self, stock_location_id: UUID | None) -> "Terms":
+    @property
+    def customer(self) -> Customer:
+        return self.terms.customer
+
+    def at(self, stock_location_id: UUID | None) -> "Selling":
         """The same, served from another location."""
         return msgspec.structs.replace(self, stock_location_id=stock_location_id)
 
 
-async def terms_of(work: UnitOfWork, customer: Customer) -> Terms:
-    """The terms of a customer now; a customer without any list has no currency and no prices."""
-    territory = await work.get(Territory, customer.territory_id) if customer.territory_id else None
-    found = [await work.get(PriceList, each) for each in price_list_order(customer, territory)]
-    currency, lists = in_one_currency([each for each in found if each is not None])
-    return Terms(customer, lists, currency, territory.stock_location_id if territory else None)
+async def selling_to(work: UnitOfWork, customer: Customer) -> Selling:
+    """The terms of a customer now, to be used up."""
+    return selling_on(await gathered(work, gather_terms(customer), lock=True))
 
 
-async def gather_facts(
-    work: UnitOfWork, terms: Terms, product_ids: Collection[UUID], own: Mapping[UUID, int] | None = None
-) -> OrderFacts:
-    """The facts about these products, their stock locked. `own` is what the order itself has promised already."""
-    await work.load(Product, product_ids)
-    products = {product_id: product for product_id in product_ids if (product := await work.get(Product, product_id))}
-    prices = [(each, product_id) for product_id in product_ids for each in terms.price_lists]
-    entries: dict[UUID, list[PriceEntry]] = {product_id: [] for product_id in product_ids}
-    for entry in await work.find_all(PriceEntry, ("price_list_id", "product_id"), prices):
-        entries[entry.product_id].append(entry)
-    available = await lock_available(work, terms.stock_location_id, product_ids)
+def selling_on(terms: Terms) -> Selling:
+    """Selling on these terms, from where the customer's territory is served."""
+    return Selling(terms, terms.territory.stock_location_id if terms.territory is not None else None)
+
+
+async def price_now(work: UnitOfWork, terms: Terms, basket: Basket) -> BasketPrice:
+    """What a basket costs by the rows as they stand, of which an order will use some up."""
+    return price_basket(basket, await gathered(work, gather_facts(terms, basket), lock=True))
+
+
+async def available_for(
+    work: UnitOfWork, stock_location_id: UUID | None, product_ids: Collection[UUID], own: Mapping[UUID, int] | None = None
+) -> dict[UUID, int]:
+    """What may be promised of these products, locked. `own` is what the order itself has promised already."""
+    available = await lock_available(work, stock_location_id, product_ids)
     for product_id, promised in (own or {}).items():
         available[product_id] = available.get(product_id, 0) + promised
-    return OrderFacts(
-        customer=terms.customer,
-        currency=terms.currency,
-        price_lists=terms.price_lists,
-        products=products,
-        entries=entries,
-        available=available,
-    )
+    return available

@@ -1,26 +1,28 @@
 """What the intents of a push will ask for, read at once. Only an optimisation: what is not foreseen is read when it is needed.
 
-It takes every lock that they need in one order, orders by id and then stock by product, so that two pushes wait for each
-other in turn and never in a ring.
+It takes every lock that they need in one order, orders by id, what is used up of agreements and offers, and then stock by
+product, so that two pushes wait for each other in turn and never in a ring.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from server.inventory.levels import lock_levels
-from server.orders.facts import Terms, terms_of
+from server.orders.facts import Selling, selling_on
 from server.orders.numbers import prefix_of
+from server.pricing.gathering import gathered_together
 from server.runtime.unit_of_work import UnitOfWork
-from sync_protocol.entities.catalog import Product
-from sync_protocol.entities.customers import Address, Contact, Customer, Territory
-from sync_protocol.entities.orders import NumberSeries, Order, OrderLine
-from sync_protocol.entities.pricing import PriceEntry, PriceList
+from sync_protocol.entities.customers import Address, Contact, Customer
+from sync_protocol.entities.orders import Channel, NumberSeries, Order, OrderLine, OrderPromotion, PriceSource
+from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCustomer, SubmitOrder
-from sync_protocol.rules.prices import price_list_order
+from sync_protocol.rules.order_review import basket_lines
+from sync_protocol.rules.pricing.basket import Basket
+from sync_protocol.rules.pricing.facts import gather_facts
+from sync_protocol.rules.pricing.terms import gather_terms
 
 
-async def foresee(work: UnitOfWork, asked: Sequence[AnyIntent], number_prefix: str) -> None:
+async def foresee(work: UnitOfWork, asked: Sequence[AnyIntent], number_prefix: str, now_ms: int) -> None:
     """Read what deciding these intents of one device will ask for, and lock what it will change."""
     created = [each for each in asked if isinstance(each, CreateCustomer)]
     submitted = [each for each in asked if isinstance(each, SubmitOrder)]
@@ -33,26 +35,15 @@ async def foresee(work: UnitOfWork, asked: Sequence[AnyIntent], number_prefix: s
     await work.load_by(NumberSeries, ("prefix",), [(prefix_of(each.number),) for each in submitted])
     places: dict[UUID, tuple[UUID, UUID | None]] = {each.order_id: (each.customer_id, None) for each in submitted}
     places |= {each.id: (each.customer_id, each.stock_location_id) for each in orders}
-    wanted = [
-        _Wanted(*places[each.order_id], {line.product_id for line in each.lines})
-        for each in (*submitted, *changed)
-        if not isinstance(each, CancelOrder) and each.order_id in places
-    ]
-    promised = [
-        _Wanted(
-            order.customer_id, order.stock_location_id, {line.product_id for line in await work.find(OrderLine, order_id=order.id)}
-        )
-        for order in orders
-    ]
-    await _facts(work, wanted, promised)
+    await _used_up(work, orders)
+    sellings = await _sellings(work, {customer_id for customer_id, _ in places.values()})
+    asking = [each for each in (*submitted, *changed) if not isinstance(each, CancelOrder) and each.order_id in places]
+    await _prices(work, [(each, places[each.order_id][0]) for each in asking], sellings, now_ms)
+    await _stock(work, asking, orders, places, sellings)
 
 
-class _Wanted(NamedTuple):
-    """Products for a customer, from a location; None where it is that of the customer's territory."""
-
-    customer_id: UUID
-    location_id: UUID | None
-    product_ids: set[UUID]
+Places = Mapping[UUID, tuple[UUID, UUID | None]]
+"""Of each order its customer, and from where it is served; None where it is from where its customer is."""
 
 
 async def _orders(work: UnitOfWork, changed: Sequence[AmendOrder | CancelOrder], made: set[UUID]) -> list[Order]:
@@ -79,35 +70,56 @@ async def _identifiers(
     await work.load(OrderLine, [line.line_id for some in lines for line in some])
 
 
-async def _facts(work: UnitOfWork, wanted: Sequence[_Wanted], promised: Sequence[_Wanted]) -> None:
-    """Products and prices of what is wanted, and the stock of that and of what orders have promised."""
-    terms = await _terms(work, {each.customer_id for each in (*wanted, *promised)})
-    wanted = [each for each in wanted if each.customer_id in terms]
-    await work.load(Product, {product_id for each in wanted for product_id in each.product_ids})
-    prices = {
-        (price_list_id, product_id)
-        for each in wanted
-        for price_list_id in terms[each.customer_id].price_lists
-        for product_id in each.product_ids
+async def _used_up(work: UnitOfWork, orders: Sequence[Order]) -> None:
+    """What the orders that are to change have used up of agreements and offers, locked."""
+    await work.load_by(OrderPromotion, ("order_id",), [(order.id,) for order in orders], lock=True)
+    agreed = {
+        line.price_rule_id
+        for order in orders
+        for line in await work.find(OrderLine, lock=True, order_id=order.id)
+        if line.price_rule_id is not None and line.price_source in {PriceSource.QUOTE, PriceSource.CONTRACT}
     }
-    await work.load_by(PriceEntry, ("price_list_id", "product_id"), prices)
-    stock = {
-        (product_id, location_id)
-        for each in (*wanted, *promised)
-        if (location_id := each.location_id or terms[each.customer_id].stock_location_id) is not None
-        for product_id in each.product_ids
-    }
-    await lock_levels(work, stock)
+    await work.load(AgreedPrice, sorted(agreed, key=lambda each: each.bytes), lock=True)
 
 
-async def _terms(work: UnitOfWork, customer_ids: set[UUID]) -> dict[UUID, Terms]:
-    """The terms of the customers that are there."""
+async def _sellings(work: UnitOfWork, customer_ids: set[UUID]) -> dict[UUID, Selling]:
+    """On which terms the customers that are there buy."""
     await work.load(Customer, customer_ids)
-    customers = [customer for each in customer_ids if (customer := await work.get(Customer, each)) is not None]
-    await work.load(Territory, {each.territory_id for each in customers if each.territory_id is not None})
-    lists: set[UUID] = set()
-    for customer in customers:
-        territory = await work.get(Territory, customer.territory_id) if customer.territory_id is not None else None
-        lists.update(price_list_order(customer, territory))
-    await work.load(PriceList, lists)
-    return {customer.id: await terms_of(work, customer) for customer in customers}
+    customers = [customer for each in sorted(customer_ids) if (customer := await work.get(Customer, each)) is not None]
+    terms = await gathered_together(work, [gather_terms(customer) for customer in customers], lock=True)
+    return {each.customer.id: selling_on(each) for each in terms}
+
+
+async def _prices(
+    work: UnitOfWork, asking: Sequence[tuple[SubmitOrder | AmendOrder, UUID]], sellings: Mapping[UUID, Selling], now_ms: int
+) -> None:
+    """What the prices of all that customers ask for are made of."""
+    gatherings = []
+    for each, customer_id in asking:
+        if customer_id in sellings:
+            lines = basket_lines(each.lines)
+            basket = Basket(customer_id=customer_id, channel=Channel.REP, instant_ms=now_ms, lines=lines)
+            gatherings.append(gather_facts(sellings[customer_id].terms, basket))
+    await gathered_together(work, gatherings, lock=True)
+
+
+async def _stock(
+    work: UnitOfWork,
+    asking: Sequence[SubmitOrder | AmendOrder],
+    orders: Sequence[Order],
+    places: Places,
+    sellings: Mapping[UUID, Selling],
+) -> None:
+    """The stock of what is wanted, and of what orders have promised."""
+    products = {each.order_id: {line.product_id for line in each.lines} for each in asking}
+    for order in orders:
+        promised = {line.product_id for line in await work.find(OrderLine, order_id=order.id)}
+        products.setdefault(order.id, set()).update(promised)
+    stock: set[tuple[UUID, UUID]] = set()
+    for order_id, wanted in products.items():
+        customer_id, location_id = places[order_id]
+        if location_id is None and customer_id in sellings:
+            location_id = sellings[customer_id].stock_location_id
+        if location_id is not None:
+            stock.update((product_id, location_id) for product_id in wanted)
+    await lock_levels(work, stock)

@@ -1,6 +1,7 @@
 """What a device may ask about orders. Each is executed anew with the server's rules and data; the device only quoted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -8,19 +9,21 @@ import msgspec
 
 from server.customers.late_orders import Footing, Standing, standing_of
 from server.inventory.levels import change_allocated
-from server.orders.allocations import allocated_by_product, release
-from server.orders.facts import Terms, gather_facts, terms_of
+from server.orders.allocations import allocated_by_product, release, release_stock
+from server.orders.facts import Selling, available_for, price_now, selling_to
 from server.orders.numbers import free_number, is_leased_to, prefix_of
+from server.pricing.consumption import give_back, use_up
 from server.runtime.slices import IntentContext
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.customers import Address, Customer, CustomerStatus, Rep
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
-from sync_protocol.intents import AmendOrder, CancelOrder, RequestedLine, SubmitOrder
-from sync_protocol.rules.documents import decided_status, order_line_rows, order_row
-from sync_protocol.rules.order_review import OrderDecision, OrderFacts, review_order, routed
+from sync_protocol.intents import AmendOrder, CancelOrder, SubmitOrder
+from sync_protocol.rules.documents import decided_status, decided_totals, order_line_rows, order_row
+from sync_protocol.rules.order_review import OrderDecision, OrderFacts, basket_lines, in_precedence, review_order, routed
 from sync_protocol.rules.order_states import Actor, may_amend, may_move
+from sync_protocol.rules.pricing.basket import Basket
 from sync_protocol.values import normal_text
-from sync_protocol.verdicts import PRECEDENCE, Change, Code, Outcome, Verdict
+from sync_protocol.verdicts import Change, Code, Outcome, Verdict
 
 NOTE_CHARACTERS_MAX: Final = 4_000
 
@@ -34,21 +37,54 @@ async def submit_order(work: UnitOfWork, intent: SubmitOrder, context: IntentCon
     refusal = await _submission_refusal(work, intent, standing, customer)
     if refusal is not None:
         return context.rejected(refusal, await _told(work, customer, standing) if refusal is Code.HANDED_OVER else "")
-    terms = await terms_of(work, standing.on_its_terms(customer))
-    facts = await gather_facts(work, terms, {line.product_id for line in intent.lines})
-    decision = _reviewed(intent.currency, intent.lines, facts, standing)
+    selling = await selling_to(work, standing.on_its_terms(customer))
+    basket = _basket(intent, selling.customer.id, context, currency=intent.currency, address_id=intent.address_id)
+    decision = _routed(await _reviewed(work, selling, basket, intent), standing)
     if decision.outcome is Outcome.REJECTED:
         return _verdict(context, decision)
     own = prefix_of(intent.number) == context.number_prefix or await is_leased_to(work, intent.number, context.holder_id)
     number = await free_number(work, intent.number if own else f"{context.number_prefix}-{intent.number}")
-    await _write_order(work, intent, context, _Decided(decision, number, terms, standing.rep_id))
+    await _write_order(work, intent, context, _Decided(decision, number, selling, standing.rep_id))
     verdict = _verdict(context, decision, _number_change(intent.number, number))
     return msgspec.structs.replace(verdict, detail=await _told(work, customer, standing))
 
 
-def _reviewed(currency: str, lines: Sequence[RequestedLine], facts: OrderFacts, standing: Standing) -> OrderDecision:
-    """What the rules say; an order that is for the new rep to decide is held besides."""
-    decision = review_order(currency, lines, facts)
+def _basket(
+    intent: SubmitOrder | AmendOrder, customer_id: UUID, context: IntentContext, *, currency: str, address_id: UUID | None
+) -> Basket:
+    """What is asked for, as it is priced now."""
+    return Basket(
+        customer_id=customer_id,
+        channel=_channel(context),
+        instant_ms=context.now_ms,
+        currency=currency,
+        address_id=address_id,
+        role=context.role,
+        rep_id=context.rep_id,
+        lines=basket_lines(intent.lines),
+    )
+
+
+def _channel(context: IntentContext) -> Channel:
+    return Channel.REP if context.rep_id else Channel.BUYER
+
+
+async def _reviewed(
+    work: UnitOfWork,
+    selling: Selling,
+    basket: Basket,
+    intent: SubmitOrder | AmendOrder,
+    own: Mapping[UUID, int] = MappingProxyType({}),
+) -> OrderDecision:
+    """What the rules say. `own` is what the order has promised already."""
+    price = await price_now(work, selling.terms, basket)
+    wanted = {line.product_id for line in (*price.lines, *price.gifts)} | own.keys()
+    available = await available_for(work, selling.stock_location_id, wanted, own)
+    return review_order(intent.lines, intent.gifts, price, OrderFacts(customer=selling.customer, available=available))
+
+
+def _routed(decision: OrderDecision, standing: Standing) -> OrderDecision:
+    """An order that is for the new rep to decide is held besides."""
     return routed(decision) if standing.footing is Footing.ROUTED else decision
 
 
@@ -73,7 +109,7 @@ async def _submission_refusal(work: UnitOfWork, intent: SubmitOrder, standing: S
 class _Decided(NamedTuple):
     decision: OrderDecision
     number: str
-    terms: Terms
+    selling: Selling
     rep_id: UUID | None
 
 
@@ -86,22 +122,25 @@ async def _told(work: UnitOfWork, customer: Customer, standing: Standing) -> str
 
 
 async def _write_order(work: UnitOfWork, intent: SubmitOrder, context: IntentContext, decided: _Decided) -> None:
-    decision, number, terms, rep_id = decided
+    decision, number, selling, rep_id = decided
     order = order_row(
         intent,
-        decision,
+        decided_totals(decision),
         number=number,
-        channel=Channel.REP if context.rep_id else Channel.BUYER,
+        channel=_channel(context),
         status=decided_status(decision),
         captured_at_ms=context.captured_at_ms,
         time_zone=context.time_zone,
         received_at_ms=context.now_ms,
+        priced_at_ms=decision.price.instant_ms,
         rep_id=rep_id,
-        stock_location_id=terms.stock_location_id,
+        stock_location_id=selling.stock_location_id,
+        hold_code=decision.hold_code,
     )
-    lines = order_line_rows(order.id, order.customer_id, decision.lines)
+    lines = order_line_rows(order.id, order.customer_id, decision)
     work.insert(order, *lines)
-    await change_allocated(work, terms.stock_location_id, allocated_by_product(lines), context.now_ms)
+    await use_up(work, decision.price, lines, context.ids)
+    await change_allocated(work, selling.stock_location_id, allocated_by_product(lines), context.now_ms)
 
 
 async def amend_order(work: UnitOfWork, intent: AmendOrder, context: IntentContext) -> Verdict:
@@ -118,12 +157,16 @@ async def amend_order(work: UnitOfWork, intent: AmendOrder, context: IntentConte
         return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
     if order.revision != intent.revision:
         return context.rejected(Code.ORDER_CHANGED_MEANWHILE, f"it is at revision {order.revision}, you saw {intent.revision}")
-    promised = allocated_by_product(await work.find(OrderLine, lock=True, order_id=order.id))
-    terms = (await terms_of(work, standing.on_its_terms(customer))).at(order.stock_location_id)
-    facts = await gather_facts(work, terms, {*promised, *(line.product_id for line in intent.lines)}, promised)
-    decision = _reviewed(order.currency, intent.lines, facts, standing)
-    if decision.outcome is not Outcome.REJECTED:
-        await _rewrite_order(work, order, intent, decision, context.now_ms)
+    lines = await work.find(OrderLine, lock=True, order_id=order.id)
+    promised = allocated_by_product(lines)
+    given_back = await give_back(work, order.id, lines)
+    selling = (await selling_to(work, standing.on_its_terms(customer))).at(order.stock_location_id)
+    basket = _basket(intent, customer.id, context, currency=order.currency, address_id=order.address_id)
+    decision = _routed(await _reviewed(work, selling, basket, intent, promised), standing)
+    if decision.outcome is Outcome.REJECTED:
+        given_back.undo(work)
+    else:
+        await _rewrite_order(work, order, intent, decision, context)
     return _verdict(context, decision)
 
 
@@ -133,24 +176,27 @@ async def _foreign_line(work: UnitOfWork, order_id: UUID, line_ids: Sequence[UUI
     return any(line is not None and line.order_id != order_id for line in lines)
 
 
-async def _rewrite_order(work: UnitOfWork, order: Order, intent: AmendOrder, decision: OrderDecision, now_ms: int) -> None:
+async def _rewrite_order(
+    work: UnitOfWork, order: Order, intent: AmendOrder, decision: OrderDecision, context: IntentContext
+) -> None:
     assert may_move(Actor.SERVER, order.status, decided_status(decision))
-    await release(work, order, now_ms)
+    await release_stock(work, order, context.now_ms)
     for line in await work.find(OrderLine, lock=True, order_id=order.id):
         work.remove(line)
-    lines = order_line_rows(order.id, order.customer_id, decision.lines)
+    lines = order_line_rows(order.id, order.customer_id, decision)
     work.insert(*lines)
-    await change_allocated(work, order.stock_location_id, allocated_by_product(lines), now_ms)
+    await use_up(work, decision.price, lines, context.ids)
+    await change_allocated(work, order.stock_location_id, allocated_by_product(lines), context.now_ms)
     work.replace(
         msgspec.structs.replace(
             order,
             status=decided_status(decision),
-            subtotal_minor=decision.total_minor,
-            total_minor=decision.total_minor + order.tax_minor + order.freight_minor,
+            priced_at_ms=decision.price.instant_ms,
             hold_code=decision.hold_code,
             revision=order.revision + 1,
             note=order.note if intent.note is None else intent.note,
             reason="",
+            **msgspec.structs.asdict(decided_totals(decision)),
         )
     )
 
@@ -193,7 +239,7 @@ def _number_change(asked: str, given: str) -> tuple[Change, ...]:
 
 
 def _verdict(context: IntentContext, decision: OrderDecision, further: tuple[Change, ...] = ()) -> Verdict:
-    codes = tuple(sorted({*decision.codes, *(change.code for change in further)}, key=PRECEDENCE.__getitem__))
+    codes = in_precedence({*decision.codes, *(change.code for change in further)})
     outcome = Outcome.ACCEPTED_WITH_CHANGES if decision.outcome is Outcome.ACCEPTED and further else decision.outcome
     return Verdict(
         intent_id=context.intent_id,

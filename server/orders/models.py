@@ -69,6 +69,16 @@ class OrderLineModel(Base):
     quoted_amount_minor: Mapped[int | None]
 
 
+class OrderPromotionModel(Base):
+    __tablename__ = "sales_order_promotion"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("sales_order.id"), index=True)
+    customer_id: Mapped[UUID] = mapped_column(ForeignKey("customer.id"))
+    promotion_id: Mapped[UUID] = mapped_column(ForeignKey("promotion.id"))
+    amount_minor: Mapped[int]
+
+
 class NumberSeriesModel(Base):
     __tablename__ = "number_series"
 

@@ -36,15 +36,27 @@ class BulkStatements:
     async def select(
         self, table: sa.Table, columns: tuple[str, ...], where: tuple[str, ...], keys: Sequence[Record], *, lock: bool = False
     ) -> list[Record]:
-        """The records whose `where` columns are one of the keys; locked, where asked, in the order of these columns."""
+        """The records whose `where` columns are one of the keys; locked, where asked, in the order of these columns.
+
+        Without `where` columns the one key is empty, and finds every record.
+        """
         if not keys:
             return []
+        if not where:
+            return await self._select_all(table, columns)
         if self.is_sqlite:
             return [record for some in _portions(keys) for record in await self._select_on_sqlite(table, columns, where, some)]
         sql = _select_on_postgres(table, columns, where, lock=lock)
         with as_database_error(sql):
             found: list[Record] = await self._connection.fetch(sql, *_transposed(keys))
         return found
+
+    async def _select_all(self, table: sa.Table, columns: tuple[str, ...]) -> list[Record]:
+        sql = f"SELECT {', '.join(columns)} FROM {table.name}"  # noqa: S608  # names of the schema, not input
+        with as_database_error(sql):
+            if self.is_sqlite:
+                return list(await self._connection.execute_fetchall(sql))
+            return list(await self._connection.fetch(sql))
 
     async def _select_on_sqlite(
         self, table: sa.Table, columns: tuple[str, ...], where: tuple[str, ...], keys: Sequence[Record]

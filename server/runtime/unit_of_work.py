@@ -71,7 +71,10 @@ class UnitOfWork:
         return shelf.matching(columns, key)
 
     async def find_all(self, kind: type[R], columns: tuple[str, ...], keys: Iterable[Key], *, lock: bool = False) -> list[R]:
-        """The rows whose columns are one of the keys, as they stand here, in the order of the keys."""
+        """The rows whose columns are one of the keys, as they stand here, in the order of the keys.
+
+        No columns and one empty key are all rows.
+        """
         wanted = list(dict.fromkeys(keys))
         await self.load_by(kind, columns, wanted, lock=lock)
         shelf = self._shelf(kind)

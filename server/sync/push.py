@@ -185,7 +185,7 @@ class Pusher:
         await records.load(each.envelope.id for each in asked)
         fresh = [each for each in asked if records.known(each.envelope.id) is None]
         intents = [each.intent for each in fresh if each.intent is not None]
-        await foresee(work, intents, self._asker.number_prefix)
+        await foresee(work, intents, self._asker.number_prefix, self._now_ms)
         results = []
         for place, each in enumerate(asked):
             try:

@@ -13,7 +13,7 @@ import msgspec
 from sync_protocol.entities.catalog import Category, Pack, Product, Unit
 from sync_protocol.entities.customers import Address, Contact, Customer, Rep, Segment, SegmentMember, Territory
 from sync_protocol.entities.inventory import StockLevel, StockLocation
-from sync_protocol.entities.orders import NumberSeries, Order, OrderLine
+from sync_protocol.entities.orders import NumberSeries, Order, OrderLine, OrderPromotion
 from sync_protocol.entities.pricing import (
     AgreedPrice,
     CustomerPriceList,
@@ -126,6 +126,7 @@ SYNCED: Final = (
     Synced(32, "promotion_use", PromotionUse, ACCOUNT, (("customer_id",),), since_protocol=3),
     Synced(33, "tax_rate", TaxRate, CATALOG, (("jurisdiction",),), since_protocol=3),
     Synced(34, "tax_exemption", TaxExemption, ACCOUNT, (("customer_id",),), since_protocol=3),
+    Synced(35, "sales_order_promotion", OrderPromotion, ACCOUNT, (("order_id",),), since_protocol=3),
 )
 
 BY_NAME: Final = MappingProxyType({synced.name: synced for synced in SYNCED})

@@ -118,6 +118,15 @@ class OrderLine(Row, frozen=True, kw_only=True):
     quoted_amount_minor: Annotated[MinorAmount, SINCE_3] | None = None
 
 
+class OrderPromotion(Row, frozen=True, kw_only=True):
+    """A promotion that an order was given, and what it took off, so that it can be given back with the order."""
+
+    order_id: UUID
+    customer_id: UUID
+    promotion_id: UUID
+    amount_minor: MinorAmount
+
+
 class NumberSeries(Row, frozen=True, kw_only=True):
     """A prefix leased to one device for ever: the device numbers its orders `{prefix}-000001` and on, offline."""
 

@@ -1,4 +1,4 @@
-"""Every message of the protocol, version 2. docs/PROTOCOL.md says what each means and when it is sent."""
+"""Every message of the protocol, version 3. docs/PROTOCOL.md says what each means and when it is sent."""
 
 from enum import StrEnum
 from typing import Annotated, Final
@@ -12,7 +12,7 @@ from sync_protocol.values import INT64_MAX, CommitSeq, EnteredCode, EnteredName,
 PAGE_ROWS_MAX: Final = 50_000
 BATCH_INTENTS_MAX: Final = 100
 BUCKETS_MAX: Final = 100_000
-INTENT_BYTES_MAX: Final = 512 * 1024
+INTENT_BYTES_MAX: Final = 1024 * 1024
 REPAIR_RANGES_MAX: Final = 64
 RECEIPTS_MAX: Final = 1_000
 PLACES_MAX: Final = 16

@@ -4,8 +4,10 @@ PROTOCOL 1 (2026-11-22): rows down in whole checkpoints, intents up with verdict
 PROTOCOL 2 (2026-11-24): images for the first sync, checksums with repair and proof, device reports with purge receipts,
     AmendOrder 2, whose note can be taken back, the codes too_old, handed_over and routed, and places that tell a server that was
     restored by hand.
-PROTOCOL 3 (2026-11-30): price books: validity, assignments, agreed prices, quantity rules, promotions, taxes, limits.
+PROTOCOL 3 (2026-11-30): price books: validity, assignments, agreed prices, quantity rules, promotions, taxes, limits; SubmitOrder 2
+    and AmendOrder 3, whose lines carry the proof of their prices; codes for quantities, prices by hand and honoured prices.
 RULES 1 (2026-11-22): nearest price list, deepest break; stock promised line by line; three reasons to hold.
+RULES 2 (2026-11-30): the rules of docs/PRICING.md.
 """
 
 import hashlib
@@ -20,7 +22,7 @@ from sync_protocol.wire import messages
 
 PROTOCOL_VERSION: Final = 3
 OLDEST_PROTOCOL_SERVED: Final = 1
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 
 
 def fingerprint() -> str:

@@ -29,6 +29,7 @@ _MADE = (
     "tax_exemption",
     "agreed_price",
     "customer_price_list",
+    "sales_order_promotion",
 )
 _ADDED = {
     "customer": ("tax_code",),
@@ -69,6 +70,7 @@ def upgrade() -> None:
     _agreements()
     _promotions()
     _taxes()
+    _order_promotions()
     _forget_sums()
 
 
@@ -362,6 +364,22 @@ def _taxes() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tax_exemption")),
     )
     op.create_index(op.f("ix_tax_exemption_customer_id"), "tax_exemption", ["customer_id"], unique=False)
+
+
+def _order_promotions() -> None:
+    op.create_table(
+        "sales_order_promotion",
+        sa.Column("id", Identifier(), nullable=False),
+        sa.Column("order_id", Identifier(), nullable=False),
+        sa.Column("customer_id", Identifier(), nullable=False),
+        sa.Column("promotion_id", Identifier(), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["order_id"], ["sales_order.id"], name=op.f("fk_sales_order_promotion_order_id")),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name=op.f("fk_sales_order_promotion_customer_id")),
+        sa.ForeignKeyConstraint(["promotion_id"], ["promotion.id"], name=op.f("fk_sales_order_promotion_promotion_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sales_order_promotion")),
+    )
+    op.create_index(op.f("ix_sales_order_promotion_order_id"), "sales_order_promotion", ["order_id"], unique=False)
 
 
 def _drop_capture() -> None:

@@ -48,6 +48,7 @@ def price_basket(basket: Basket, facts: Facts) -> BasketPrice:
         customer_id=basket.customer_id,
         address_id=basket.address_id,
         currency=facts.chain.currency,
+        nearest_currency=facts.chain.nearest_currency,
         instant_ms=basket.instant_ms,
         lists=facts.chain.standings,
         lines=lines,

@@ -192,11 +192,15 @@ class OfferStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BasketPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole. `lines` stand as they were asked and gifts after them; `goods_minor + tax_minor + freight_minor` is the total."""
+    """The whole. `lines` stand as they were asked, and `goods_minor + tax_minor + freight_minor` is the total.
+
+    `nearest_currency` is that of the first list of the chain, empty without any.
+    """
 
     customer_id: UUID
     address_id: UUID | None
     currency: str
+    nearest_currency: str
     instant_ms: Instant
     lists: tuple[ListStanding, ...]
     lines: tuple[LinePrice, ...]

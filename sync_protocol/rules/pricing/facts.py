@@ -73,7 +73,7 @@ def gather_facts(terms: Terms, basket: Basket) -> FactsGathering:
     if gifts:
         products |= {each.id: each for each in (yield Lookup(Product, ("id",), keys_of(gifts)))}
     by_hand = any(line.manual is not None for line in basket.lines)
-    limits = (yield Lookup(DiscountLimit, (), ())) if by_hand else ()
+    limits = (yield Lookup(DiscountLimit, (), ((),))) if by_hand else ()
     floors = (yield Lookup(PriceFloor, ("product_id",), keys)) if by_hand else ()
     return Facts(
         terms=terms,

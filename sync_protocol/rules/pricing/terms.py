@@ -27,7 +27,7 @@ from sync_protocol.values import Row
 
 
 class Lookup(NamedTuple):
-    """Rows of a kind whose columns are one of the keys; without columns, all of them."""
+    """Rows of a kind whose columns are one of the keys; without columns the one key is empty, and all rows are meant."""
 
     row: type[Row]
     columns: tuple[str, ...]
@@ -79,20 +79,20 @@ def gather_terms(customer: Customer) -> TermsGathering:
     customer_lists = yield Lookup(CustomerPriceList, ("customer_id",), of_customer)
     territory = territories[0] if territories else None
     segments = {member.segment_id for member in members}
-    assigned = yield Lookup(PriceListAssignment, (), ())
+    assigned = yield Lookup(PriceListAssignment, (), ((),))
     assignments = tuple(each for each in assigned if is_claimed(each, segments, customer.territory_id))
     claimed = [each.price_list_id for each in (*customer_lists, *assignments)]
     claimed += [each.price_list_id for each in (customer, territory) if each is not None and each.price_list_id is not None]
     lists = yield Lookup(PriceList, ("id",), keys_of(claimed))
     exemptions = yield Lookup(TaxExemption, ("customer_id",), of_customer)
     rates = yield Lookup(TaxRate, ("jurisdiction",), keys_of(place for address in addresses for place in jurisdictions(address)))
-    promotions = yield Lookup(Promotion, (), ())
+    promotions = yield Lookup(Promotion, (), ((),))
     tiered = keys_of(each.id for each in promotions if each.kind is PromotionKind.VOLUME_TIERS)
     tiers = (yield Lookup(PromotionTier, ("promotion_id",), tiered)) if tiered else ()
     selective = keys_of(each.id for each in promotions if each.audience is Audience.LISTED)
     audiences = (yield Lookup(PromotionAudience, ("promotion_id",), selective)) if selective else ()
     listed = (yield Lookup(PromotionCustomer, ("customer_id",), of_customer)) if selective else ()
-    exclusions = (yield Lookup(PromotionExclusion, (), ())) if promotions else ()
+    exclusions = (yield Lookup(PromotionExclusion, (), ((),))) if promotions else ()
     counted = any(each.uses_per_customer is not None for each in promotions)
     uses = (yield Lookup(PromotionUse, ("customer_id",), of_customer)) if counted else ()
     return Terms(

@@ -4,6 +4,7 @@ from uuid import UUID
 import msgspec
 import pytest
 import sqlalchemy as sa
+from sync_protocol.rules.prices import price_list_order, resolve_price
 
 from server.changelog.log import read_head
 from server.customers.models import RepTerritoryModel
@@ -16,7 +17,6 @@ from server.runtime.clock import SystemClock
 from server.runtime.database import Database
 from sync_protocol.entities.catalog import ProductStatus
 from sync_protocol.entities.orders import OrderStatus
-from sync_protocol.rules.prices import price_list_order, resolve_price
 from sync_protocol.rules.rounding import line_amount
 from sync_protocol.values import minor_digits
 

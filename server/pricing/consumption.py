@@ -1,0 +1,91 @@
+"""What an order uses up of agreements and offers, and its return."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+
+from server.runtime.clock import IdSource
+from server.runtime.unit_of_work import UnitOfWork
+from sync_protocol.entities.orders import OrderLine, OrderPromotion, PriceSource
+from sync_protocol.entities.pricing import AgreedPrice
+from sync_protocol.entities.promotions import Promotion, PromotionUse
+from sync_protocol.rules.pricing.explanation import BasketPrice, Fate
+
+_AGREED = frozenset({PriceSource.QUOTE, PriceSource.CONTRACT})
+
+
+async def use_up(work: UnitOfWork, price: BasketPrice, lines: Sequence[OrderLine], ids: IdSource) -> None:
+    """Take what an order's lines bought from the agreements, and count what it was given against budgets and uses."""
+    await _change_remaining(work, lines, -1)
+    for offer in price.offers:
+        if offer.fate is Fate.GIVEN and lines:
+            given = OrderPromotion(
+                id=ids.new(),
+                order_id=lines[0].order_id,
+                customer_id=price.customer_id,
+                promotion_id=offer.promotion_id,
+                amount_minor=offer.amount_minor,
+            )
+            work.insert(given)
+            await _count(work, given, 1, ids)
+
+
+class GivenBack(msgspec.Struct, frozen=True):
+    """What was given back, as it was before: changed rows, and those that were removed."""
+
+    changed: Sequence[AgreedPrice | Promotion | PromotionUse]
+    removed: Sequence[OrderPromotion]
+
+    def undo(self, work: UnitOfWork) -> None:
+        """Take it back again."""
+        for row in self.changed:
+            work.replace(row)
+        work.insert(*self.removed)
+
+
+async def give_back(work: UnitOfWork, order_id: UUID, lines: Sequence[OrderLine]) -> GivenBack:
+    """Give back what a locked order had used up."""
+    changed: list[AgreedPrice | Promotion | PromotionUse] = [*await _change_remaining(work, lines, 1)]
+    removed = await work.find(OrderPromotion, lock=True, order_id=order_id)
+    for given in removed:
+        changed += await _count(work, given, -1, None)
+        work.remove(given)
+    return GivenBack(changed, removed)
+
+
+async def _change_remaining(work: UnitOfWork, lines: Sequence[OrderLine], sign: int) -> list[AgreedPrice]:
+    """Take from agreements, or give back; says how the changed ones were before the first change."""
+    before: dict[UUID, AgreedPrice] = {}
+    for line in lines:
+        if line.price_source not in _AGREED or line.price_rule_id is None:
+            continue
+        agreed = await work.get(AgreedPrice, line.price_rule_id, lock=True)
+        if agreed is not None and agreed.remaining_quantity is not None:
+            before.setdefault(agreed.id, agreed)
+            left = max(0, agreed.remaining_quantity + sign * line.quantity)
+            work.replace(msgspec.structs.replace(agreed, remaining_quantity=left))
+    return list(before.values())
+
+
+async def _count(work: UnitOfWork, given: OrderPromotion, sign: int, ids: IdSource | None) -> list[Promotion | PromotionUse]:
+    """Count an order against a budget and uses, or take it off; says how the changed rows were before."""
+    before: list[Promotion | PromotionUse] = []
+    promotion = await work.get(Promotion, given.promotion_id)
+    if promotion is None:
+        return before
+    if promotion.budget_minor is not None and given.amount_minor:
+        locked = await work.get(Promotion, promotion.id, lock=True)
+        assert locked is not None
+        before.append(locked)
+        work.replace(msgspec.structs.replace(locked, spent_minor=max(0, locked.spent_minor + sign * given.amount_minor)))
+    if promotion.uses_per_customer is None:
+        return before
+    counted = await work.find(PromotionUse, lock=True, customer_id=given.customer_id)
+    use = next((each for each in counted if each.promotion_id == promotion.id), None)
+    if use is not None:
+        before.append(use)
+        work.replace(msgspec.structs.replace(use, uses=max(0, use.uses + sign)))
+    elif ids is not None:
+        work.insert(PromotionUse(id=ids.new(), customer_id=given.customer_id, promotion_id=promotion.id, uses=1))
+    return before
