@@ -36,7 +36,7 @@ from server.web.problems import _CODES
 from server.web.requests import BODY_BYTES_MAX, BODY_SECONDS_MAX
 from sync_protocol.entities import SYNCED, Bucket
 from sync_protocol.entities.catalog import Product
-from sync_protocol.intents import INTENTS, LINES_MAX, RequestedLine
+from sync_protocol.intents import INTENTS, LINES_MAX, ManualPrice, QuotedGift, RequestedLine
 from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX
 from sync_protocol.verdicts import REMEDIES, Change, Code, Verdict
 from sync_protocol.wire import codec, messages
@@ -55,7 +55,7 @@ ARCHITECTURE, INVARIANTS = TEXTS["docs/ARCHITECTURE.md"], TEXTS["docs/INVARIANTS
 PARTS = (
     *(messages.PullPosition, messages.BucketCheck, messages.IntentEnvelope, messages.PushResult, messages.RangeCheck),
     *(messages.BucketRange, messages.ImageOffer, messages.PurgeReceipt, messages.Proof, messages.StallReport),
-    *(Verdict, Change, RequestedLine),
+    *(Verdict, Change, RequestedLine, ManualPrice, QuotedGift),
 )
 STRUCTS = (*messages.MESSAGES, *PARTS)
 every_document = pytest.mark.parametrize("name", TEXTS)
@@ -301,7 +301,7 @@ def test_the_fields_of_a_message_are_its_own_in_their_order(struct: type[msgspec
     ("said", "limit"),
     [
         ("100, and 8 MiB in all", (messages.BATCH_INTENTS_MAX, PUSH_BYTES_MAX)),
-        ("512 KiB", (messages.INTENT_BYTES_MAX,)),
+        ("1 MiB", (messages.INTENT_BYTES_MAX,)),
         ("1 to 2 000", (LINES_MAX,)),
         ("10¹⁵ minor units", (ORDER_TOTAL_MINOR_MAX,)),
         ("8 MiB", (PULL_BYTES_MAX,)),

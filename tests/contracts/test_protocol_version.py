@@ -9,9 +9,9 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "638cab98fa769f02335ac8b643dd0633"
+FINGERPRINT = "3afc5a2fd48eead8768130202c07cbca"
 PROTOCOL_VERSION = 3
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 
 def test_what_travels_changes_only_with_the_protocol_version() -> None:
