@@ -55,6 +55,7 @@ def naive_price(book: Book, basket: Basket) -> BasketPrice:
         customer_id=customer.id,
         address_id=basket.address_id,
         currency=question.currency,
+        nearest_currency=chain.nearest_currency,
         instant_ms=basket.instant_ms,
         lists=tuple(chain.standings),
         lines=tuple(lines),

@@ -90,6 +90,7 @@ class Chain:
     standings: list[ListStanding]
     used: list[tuple[PriceList, PriceSource]]
     currency: str
+    nearest_currency: str
     currency_differs: bool
 
 
@@ -123,7 +124,8 @@ def chain_of(question: Question) -> Chain:
             )
         )
     differs = bool(question.basket.currency and in_chain and in_chain[0].currency != question.basket.currency)
-    return Chain(standings=standings, used=used, currency=currency or "", currency_differs=differs)
+    nearest = in_chain[0].currency if in_chain else ""
+    return Chain(standings=standings, used=used, currency=currency or "", nearest_currency=nearest, currency_differs=differs)
 
 
 def candidates_of(question: Question, chain: Chain, product_id: UUID) -> list[Offered]:
