@@ -251,6 +251,6 @@ async def test_what_is_foretold_is_what_the_server_decides_of_the_same_facts(dev
     verdict = report.verdicts[0].verdict
     assert (foretold.outcome, foretold.codes, foretold.changes) == (verdict.outcome, verdict.codes, verdict.changes)
     decided = (await device.order(draft.order_id)).lines
-    assert [(line.unit_price, line.amount_minor, line.allocated) for line in foretold.lines] == [
+    assert [(line.price.unit_price, line.price.amount_minor, line.allocated) for line in foretold.lines] == [
         (line.unit_price, line.amount_minor, line.allocated) for line in decided
     ]

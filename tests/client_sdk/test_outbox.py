@@ -85,7 +85,7 @@ async def test_a_sealed_envelope_says_what_it_was_decided_on(device: OrderClient
     assert envelope.id == intent_id
     assert decode_intent(envelope.body) == intent
     assert envelope.digest == digest(envelope.body) == digest(encode(intent))
-    assert (envelope.kind, envelope.schema_version) == ("SubmitOrder", 1)
+    assert (envelope.kind, envelope.schema_version) == ("SubmitOrder", SubmitOrder.schema_version)
     assert (envelope.captured_at_ms, envelope.time_zone) == (CLOCK.now_ms(), "Europe/Amsterdam")
     assert (envelope.decided_at_cursor, envelope.clock_skew_ms) == (0, None)
 

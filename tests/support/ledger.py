@@ -56,6 +56,7 @@ SCOPE_OF_A_REP = {
     "promotion_use": f"customer_id IN ({_ACCOUNTS})",
     "tax_rate": "true",
     "tax_exemption": f"customer_id IN ({_ACCOUNTS})",
+    "sales_order_promotion": f"customer_id IN ({_ACCOUNTS})",
 }
 
 
