@@ -1,7 +1,8 @@
 """Which offers a basket is given, in which order, and what keeps one from a line (P-50 to P-53, P-61, P-62)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 from sync_protocol.entities.promotions import (
     Audience,
@@ -9,6 +10,8 @@ from sync_protocol.entities.promotions import (
     PromotionKind,
     PromotionPhase,
     PromotionStatus,
+    PromotionTarget,
+    Reach,
     Stacking,
     TargetRole,
 )
@@ -31,14 +34,39 @@ _READ: Final = {
 """The roles that a kind reads; of all others it is what is bought."""
 
 
+class _Lines:
+    """The lines that have a price, in order, found by what a promotion names."""
+
+    def __init__(self, priced: Sequence[LineState]) -> None:
+        self._priced = priced
+        self._of_product: dict[UUID | None, list[int]] = {}
+        self._under_category: dict[UUID | None, list[int]] = {}
+        for place, state in enumerate(priced):
+            self._of_product.setdefault(state.line.product_id, []).append(place)
+            for category_id in state.categories:
+                self._under_category.setdefault(category_id, []).append(place)
+
+    def matching(
+        self, promotion: Promotion, targets: Sequence[PromotionTarget], roles: Sequence[TargetRole]
+    ) -> Sequence[LineState]:
+        """Those that match one of the roles, in order (P-50)."""
+        if promotion.reach is Reach.ALL and TargetRole.BUY in roles:
+            return self._priced
+        places: set[int] = set()
+        for target in targets:
+            if target.role in roles:
+                places.update(self._of_product.get(target.product_id, ()), self._under_category.get(target.category_id, ()))
+        return [self._priced[place] for place in sorted(places)]
+
+
 class Offers:
     """The offers of one basket, its lines in order, and what they have given so far."""
 
     def __init__(self, basket: Basket, facts: Facts, states: Sequence[LineState]) -> None:
         self._basket = basket
         self._facts = facts
-        self._priced = [state for state in states if state.is_priced]
-        self._offers = list(_considered(facts, basket, self._priced))
+        self._lines = _Lines([state for state in states if state.is_priced])
+        self._offers = _considered(facts, basket, self._lines)
         self.freight_minor = basket.freight_minor
         self.standings: list[OfferStanding] = []
         self.gifts: list[Gift] = []
@@ -59,7 +87,7 @@ class Offers:
             self._give_lines(offer)
 
     def _give_freight(self, offer: Offer) -> None:
-        base = sum(state.running for state in self._priced if offer.matches(state, TargetRole.BUY))
+        base = sum(state.running for state in self._lines.matching(offer.promotion, offer.targets, (TargetRole.BUY,)))
         off, fate, gap = freight_off(offer, base, self.freight_minor)
         amount = _limit(offer.promotion, off)
         self.freight_minor -= amount
@@ -73,14 +101,13 @@ class Offers:
             return
         kept: Fate | None = None
         free = []
-        for state in self._priced:
-            if any(offer.matches(state, role) for role in _READ.get(promotion.kind, (TargetRole.BUY,))):
-                fate = _kept_from(state, promotion, self._facts.terms)
-                if fate is None:
-                    free.append(state)
-                else:
-                    state.missed.append(Missed(promotion_id=promotion.id, fate=fate))
-                    kept = kept or fate
+        for state in self._lines.matching(promotion, offer.targets, _READ.get(promotion.kind, (TargetRole.BUY,))):
+            fate = _kept_from(state, promotion, self._facts.terms)
+            if fate is None:
+                free.append(state)
+            else:
+                state.missed.append(Missed(promotion_id=promotion.id, fate=fate))
+                kept = kept or fate
         if kept and not free:
             self._stand(offer, kept)
             return
@@ -121,13 +148,16 @@ class Offers:
         )
 
 
-def _considered(facts: Facts, basket: Basket, priced: Sequence[LineState]) -> Iterator[Offer]:
-    live = [each for each in facts.terms.promotions if is_live(each, basket.instant_ms)]
-    live.sort(key=lambda each: (_PHASES[each.phase], -each.priority, each.id.bytes))
-    for promotion in live:
-        offer = Offer(promotion, facts, facts.targets.get(promotion.id, ()))
-        if any(offer.matches(state, role) for state in priced for role in _ABOUT):
-            yield offer
+def _considered(facts: Facts, basket: Basket, lines: _Lines) -> list[Offer]:
+    """The offers that are live and about some line with a price, in order (P-50, P-51)."""
+    found = []
+    for promotion in facts.terms.promotions:
+        if is_live(promotion, basket.instant_ms):
+            targets = facts.targets.get(promotion.id, ())
+            if lines.matching(promotion, targets, _ABOUT):
+                found.append(Offer(promotion, facts, targets))
+    found.sort(key=lambda each: (_PHASES[each.promotion.phase], -each.promotion.priority, each.promotion.id.bytes))
+    return found
 
 
 def is_live(promotion: Promotion, instant_ms: int) -> bool:
