@@ -27,6 +27,24 @@ def look_up_in(book: Book) -> Callable[[Lookup], Sequence[Any]]:
     return look_up
 
 
+def indexed_look_up(book: Book) -> Callable[[Lookup], Sequence[Any]]:
+    """Answers look-ups from a book that is too large to be read through for each."""
+    indexes: dict[tuple[type[Row], tuple[str, ...]], dict[tuple[Any, ...], list[Row]]] = {}
+
+    def look_up(lookup: Lookup) -> Sequence[Any]:
+        rows = book.get(lookup.row, ())
+        if not lookup.columns:
+            return rows
+        of_columns = lookup.row, lookup.columns
+        if of_columns not in indexes:
+            index = indexes[of_columns] = {}
+            for row in rows:
+                index.setdefault(tuple(getattr(row, column) for column in lookup.columns), []).append(row)
+        return [row for key in lookup.keys for row in indexes[of_columns].get(key, ())]
+
+    return look_up
+
+
 def price_in(book: Book, basket: Basket) -> BasketPrice:
     """What a basket costs by a book, which has its customer."""
     (customer,) = (row for row in book[Customer] if row.id == basket.customer_id)
