@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client_sdk.catalog import OrderView
-from client_sdk.cli_text import counted, instant_text, joined, skew_text, unit_price_text, words
+from client_sdk.cli_text import counted, instant_text, joined, skew_text, words
 from client_sdk.drafts import DraftState, DraftView
 from client_sdk.journal import JournalEntry
 from client_sdk.outbox import OutboxEntry
@@ -24,7 +24,7 @@ from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.intents import RequestedLine
 from sync_protocol.rules.documents import quoted_amount, quoted_totals
 from sync_protocol.rules.order_review import OrderDecision
-from sync_protocol.values import amount_text
+from sync_protocol.values import amount_text, unit_price_text
 from sync_protocol.verdicts import Change, Code, Outcome, remedy
 
 _PLAIN_WIDTH: Final = 120

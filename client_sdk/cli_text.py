@@ -1,20 +1,10 @@
-"""How the command line writes prices and instants. Whole numbers in, text out; nothing passes through a float."""
+"""How the command line writes instants, counts and codes."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sync_protocol.values import UNIT_PRICE_SCALE, decimal_text, minor_digits
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PRICE_DIGITS: Final = len(str(UNIT_PRICE_SCALE)) - 1
-
-
-def unit_price_text(unit_price: int, currency: str) -> str:
-    """A unit price with the currency's decimals, and more where it has them: `12.50 EUR`, `0.0935 EUR`."""
-    whole, _, decimals = decimal_text(unit_price, _PRICE_DIGITS).partition(".")
-    kept = decimals.rstrip("0").ljust(minor_digits(currency), "0")
-    return f"{whole}.{kept} {currency}" if kept else f"{whole} {currency}"
 
 
 def instant_text(instant_ms: int | None) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 UNIT_PRICE_SCALE: Final = 10_000
+_PRICE_DIGITS: Final = len(str(UNIT_PRICE_SCALE)) - 1
 BASIS_POINTS: Final = 10_000
 INT64_MAX: Final = 2**63 - 1
 PARTS_PER_MILLION: Final = 1_000_000
@@ -78,6 +79,13 @@ def minor_digits(currency: str) -> int:
 def amount_text(amount_minor: int, currency: str) -> str:
     """An amount for people, with as many decimals as its currency has: `1,234.50 EUR`, `1,235 JPY`."""
     return f"{decimal_text(amount_minor, minor_digits(currency))} {currency}"
+
+
+def unit_price_text(unit_price: int, currency: str) -> str:
+    """A unit price with the currency's decimals, and more where it has them: `12.50 EUR`, `0.0935 EUR`."""
+    whole, _, decimals = decimal_text(unit_price, _PRICE_DIGITS).partition(".")
+    kept = decimals.rstrip("0").ljust(minor_digits(currency), "0")
+    return f"{whole}.{kept} {currency}" if kept else f"{whole} {currency}"
 
 
 def decimal_text(number: int, digits: int) -> str:

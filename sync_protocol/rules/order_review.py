@@ -12,10 +12,10 @@ from uuid import UUID
 import msgspec
 
 from sync_protocol.entities.customers import Customer, CustomerStatus
-from sync_protocol.entities.pricing import Strength
 from sync_protocol.intents import QuotedGift, RequestedLine
 from sync_protocol.rules.pricing.basket import BasketLine
 from sync_protocol.rules.pricing.explanation import BasketPrice, LinePrice, Obstacle, PriceHold
+from sync_protocol.rules.pricing.quantities import nearest_quantities
 from sync_protocol.verdicts import PRECEDENCE, Change, Code, Outcome
 
 ORDER_TOTAL_MINOR_MAX: Final = 10**15
@@ -137,10 +137,7 @@ def _obstacle(line: LinePrice) -> Change | None:
 
 def nearest_quantity(line: LinePrice) -> int | None:
     """The nearest quantity that the line could be bought in, the larger one first; None where there is none."""
-    if line.obstacle is Obstacle.NOT_IN_PACKS:
-        return -(-line.quantity // line.pack_quantity) * line.pack_quantity
-    required = next((answer for answer in line.quantities if answer.strength is Strength.REQUIRED), None)
-    return (required.above or required.below) if required is not None else None
+    return next(reversed(nearest_quantities(line)), None)
 
 
 def _rejection(obstacles: Sequence[Change], price: BasketPrice) -> OrderDecision:

@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from client_sdk.cli import device
 from client_sdk.cli_command import DeviceCommandError
 from client_sdk.cli_screen import Subject, change_text
-from client_sdk.cli_text import instant_text, skew_text, unit_price_text
+from client_sdk.cli_text import instant_text, skew_text
 from client_sdk.errors import NotEnrolledError
-from sync_protocol.values import amount_text
+from sync_protocol.values import amount_text, unit_price_text
 from sync_protocol.verdicts import Change, Code
 
 LINE = UUID(int=1)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from sync_protocol.entities.pricing import ListQuantityRule, PriceList, ProductQuantityRule, Strength
-from sync_protocol.rules.pricing.explanation import QuantityAnswer
+from sync_protocol.rules.pricing.explanation import LinePrice, Obstacle, QuantityAnswer
 from sync_protocol.rules.pricing.facts import Facts
 
 Rule = ListQuantityRule | ProductQuantityRule | PriceList
@@ -80,3 +80,18 @@ def _answer(strength: Strength, own: _Fields, all_rules: Sequence[_Fields], quan
         below=None if is_kept or below < first else below,
         above=None if is_kept or above > QUANTITY_MAX else above,
     )
+
+
+def nearest_quantities(line: LinePrice) -> tuple[int, ...]:
+    """The nearest quantities that the line could be bought in, the smaller one first; none where that is not what is wrong.
+
+    They keep the required rules and the line's own pack at once: neither sends its user round in circles.
+    """
+    if line.obstacle is Obstacle.BELOW_SMALLEST_BREAK and line.gap is not None:
+        return (line.quantity + (line.gap.missing_quantity or 0),)
+    if line.obstacle not in {Obstacle.NOT_IN_PACKS, Obstacle.QUANTITY_NOT_SOLD}:
+        return ()
+    own = _Fields(None, None, line.pack_quantity)
+    required = (_Fields(each.minimum, each.multiple, each.pack) for each in line.quantities if each.strength is Strength.REQUIRED)
+    answer = _answer(Strength.REQUIRED, own, (own, *required), line.quantity)
+    return tuple(quantity for quantity in (answer.below, answer.above) if quantity is not None)
