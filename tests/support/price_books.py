@@ -174,15 +174,15 @@ class Maker(Dice):
         return {"priority": self.roll(2), "exclusivity": exclusivity} | self.validity(always_in=5)
 
     def make_agreements(self) -> None:
-        for _ in self.times(3):
+        for _ in self.times(4):
             self.add(
                 AgreedPrice,
                 customer_id=self.customer_id(),
                 product_id=self.id_of(Product),
-                source=self.one(*AgreementSource),
-                reference=self.one("R1", "R2"),
+                source=self.one(AgreementSource.QUOTE, *AgreementSource),
+                reference=self.one("R1", "R1", "R2"),
                 currency=self.currency(),
-                min_quantity=self.one(*BREAKS),
+                min_quantity=self.one(1, 5, *BREAKS),
                 unit_price=self.one(*UNIT_PRICES),
                 per_quantity=self.one(1, 1, 1, 6),
                 tax_treatment=self.one(*TaxTreatment),
