@@ -1,14 +1,17 @@
 """What a handover takes from a rep besides accounts: price lists and stock that came with them, or with the territory."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from server.customers.handover import HandoverKind
-from server.customers.models import CustomerModel, HandoverLossModel, HandoverModel, RepTerritoryModel, TerritoryModel
-from server.runtime.database import ReadSession
+from server.customers.models import HandoverLossModel, HandoverModel
+from server.customers.price_lists import CHANNELS_OF_REPS, lists_sql
+from server.runtime.database import Identifier, ReadSession
+
+_LOST = "c.id IN (SELECT customer_id FROM handover_loss WHERE handover_id = :handover AND rep_id = :rep)"
+_WENT = "t.id = :territory"
+_WORKED = "IN (SELECT territory_id FROM rep_territory WHERE rep_id = :rep)"
 
 
 async def shared_losses(session: ReadSession, handover: HandoverModel) -> dict[UUID, list[str]]:
@@ -16,45 +19,25 @@ async def shared_losses(session: ReadSession, handover: HandoverModel) -> dict[U
 
     They follow from the accounts and territories as they are now; a list that a customer had before is not remembered.
     """
-    taken = await _came_with_accounts(session, handover.id)
-    if handover.kind == HandoverKind.REP and handover.from_rep_id is not None:
-        came = _buckets(await session.execute(_of_territories().where(TerritoryModel.id == handover.territory_id)))
-        taken[handover.from_rep_id] |= came
-    held = await _held_now(session, taken)
-    return {rep_id: sorted(buckets - held[rep_id]) for rep_id, buckets in taken.items()}
+    of_losers = sa.select(HandoverLossModel.rep_id).where(HandoverLossModel.handover_id == handover.id)
+    losers = set((await session.execute(of_losers)).scalars())
+    went = {handover.from_rep_id: handover.territory_id} if handover.kind == HandoverKind.REP and handover.from_rep_id else {}
+    found = {}
+    for rep_id in losers | went.keys():
+        ids = {"rep": rep_id, "handover": handover.id, "territory": went.get(rep_id)}
+        taken = await _buckets(session, _LOST, _WENT, ids)
+        held = await _buckets(session, f"c.territory_id {_WORKED}", f"t.id {_WORKED}", ids)
+        found[rep_id] = sorted(taken - held)
+    return found
 
 
-async def _came_with_accounts(session: ReadSession, handover_id: UUID) -> defaultdict[UUID, set[str]]:
-    query = (
-        sa.select(HandoverLossModel.rep_id, CustomerModel.price_list_id, sa.null())
-        .join(CustomerModel, CustomerModel.id == HandoverLossModel.customer_id)
-        .where(HandoverLossModel.handover_id == handover_id, CustomerModel.price_list_id.is_not(None))
-    )
-    came: defaultdict[UUID, set[str]] = defaultdict(set)
-    for rep_id, *pair in await session.execute(query.distinct()):
-        came[rep_id] |= _buckets([pair])
-    return came
-
-
-async def _held_now(session: ReadSession, rep_ids: Iterable[UUID]) -> defaultdict[UUID, set[str]]:
-    """The lists and the stock that each rep's territories and their customers bring now."""
-    held: defaultdict[UUID, set[str]] = defaultdict(set)
-    for rep_id in rep_ids:
-        works = sa.select(RepTerritoryModel.territory_id).where(RepTerritoryModel.rep_id == rep_id)
-        held[rep_id] |= _buckets(await session.execute(_of_territories().where(TerritoryModel.id.in_(works))))
-        theirs = sa.select(CustomerModel.price_list_id, sa.null()).where(CustomerModel.territory_id.in_(works))
-        held[rep_id] |= _buckets(await session.execute(theirs.distinct()))
-    return held
-
-
-def _of_territories() -> sa.Select[UUID | None, UUID | None]:
-    return sa.select(TerritoryModel.price_list_id, TerritoryModel.stock_location_id)
-
-
-def _buckets(found: Iterable[Sequence[UUID | None]]) -> set[str]:
-    """The buckets of pairs of a list and a location."""
-    buckets = set()
-    for price_list_id, location_id in found:
-        buckets |= {f"pricelist:{price_list_id.hex}"} if price_list_id else set()
-        buckets |= {f"stock:{location_id.hex}"} if location_id else set()
-    return buckets
+async def _buckets(session: ReadSession, customers: str, territories: str, ids: dict[str, UUID | None]) -> set[str]:
+    """The lists and the stock that these customers and territories bring now."""
+    lists = lists_sql(customers, territories, CHANNELS_OF_REPS)
+    places = f"SELECT t.stock_location_id FROM territory t WHERE t.stock_location_id IS NOT NULL AND {territories}"  # noqa: S608  # conditions of ours
+    found = set()
+    for kind, sql, column in (("pricelist", lists, "price_list_id"), ("stock", places, "stock_location_id")):
+        bound = [sa.bindparam(name, value, type_=Identifier()) for name, value in ids.items() if f":{name}" in sql]
+        query = sa.text(sql).bindparams(*bound).columns(sa.column(column, Identifier()))
+        found |= {f"{kind}:{each.hex}" for each in (await session.execute(query)).scalars()}
+    return found

@@ -50,7 +50,7 @@ class PriceListAssignmentModel(Base):
     price_list_id: Mapped[UUID] = mapped_column(ForeignKey("price_list.id"), index=True)
     priority: Mapped[int]
     exclusivity: Mapped[str]
-    segment_id: Mapped[UUID | None] = mapped_column(ForeignKey("segment.id"))
+    segment_id: Mapped[UUID | None] = mapped_column(ForeignKey("segment.id"), index=True)
     channel: Mapped[str | None]
     territory_id: Mapped[UUID | None] = mapped_column(ForeignKey("territory.id"))
     valid_from_ms: Mapped[int] = mapped_column(server_default="0")

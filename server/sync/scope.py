@@ -17,16 +17,21 @@ import sqlalchemy as sa
 from server.changelog.assignments import ASSIGNMENT_ENTITY
 from server.changelog.log import Head
 from server.customers.models import RepTerritoryModel
+from server.customers.price_lists import CHANNELS_OF_BUYERS, CHANNELS_OF_REPS, lists_sql
 from server.runtime.database import Database, ReadSession
 from server.sync.reader import Reader
-from sync_protocol.entities import BY_ROW, LIMITS
-from sync_protocol.entities.customers import Customer, Territory
+from sync_protocol.entities import BY_ROW, CATALOG, LIMITS
+from sync_protocol.entities.customers import Customer, SegmentMember, Territory
+from sync_protocol.entities.pricing import CustomerPriceList, PriceListAssignment
 from sync_protocol.wire.codec import scope_digest
 
 KEPT_BUCKETS_MAX: Final = 250_000
 """How many names all kept scopes may have together: some 40 MB."""
 COMMITS_LOOKED_THROUGH_MAX: Final = 1_000
-SCOPE_ENTITIES: Final = (ASSIGNMENT_ENTITY, BY_ROW[Territory].number, BY_ROW[Customer].number)
+SCOPE_ENTITIES: Final = (
+    ASSIGNMENT_ENTITY,
+    *(BY_ROW[row].number for row in (Territory, Customer, SegmentMember, PriceListAssignment, CustomerPriceList)),
+)
 """The entities that scopes are made of."""
 
 
@@ -72,24 +77,24 @@ async def scope_of(session: ReadSession, *, rep_id: UUID | None, customer_id: UU
 
 async def read_scope(reader: Reader, holder: Holder) -> Scope:
     """A rep holds the catalogue, the lists and stock of its territories and their accounts; a buyer its company's."""
+    buckets = {CATALOG.kind, f"rep:{holder.holder_id.hex}"}
     if holder.rep_id is not None:
-        key, accounts = holder.rep_id, "territory_id IN (SELECT territory_id FROM rep_territory WHERE rep_id = $1)"
-        territories = "id IN (SELECT territory_id FROM rep_territory WHERE rep_id = $1)"
-    else:
-        key, accounts = holder.customer_id or holder.holder_id, "id = $1"
-        territories = "id IN (SELECT territory_id FROM customer WHERE id = $1)"
-    identifier = reader.identifier
-    held = await reader.all(f"SELECT {identifier('id')}, {identifier('price_list_id')} FROM customer WHERE {accounts}", [key])  # noqa: S608  # no input in it
-    columns = ", ".join(identifier(column) for column in ("id", "price_list_id", "stock_location_id"))
-    worked = await reader.all(f"SELECT {columns} FROM territory WHERE {territories}", [key])  # noqa: S608  # no input in it
-    lists = {price_list for _, price_list, *_ in (*held, *worked) if price_list is not None}
-    buckets = {"catalog", f"rep:{holder.holder_id.hex}"}
-    if holder.rep_id is not None:
+        works = "(SELECT territory_id FROM rep_territory WHERE rep_id = $1)"
+        key, accounts, territories = holder.rep_id, f"c.territory_id IN {works}", f"t.id IN {works}"
+        channels = CHANNELS_OF_REPS
         buckets.add(LIMITS.kind)
-    buckets.update(f"account:{account.hex()}" for account, _ in held)
-    buckets.update(f"stock:{location.hex()}" for *_, location in worked if location is not None)
-    buckets.update(f"pricelist:{price_list.hex()}" for price_list in lists)
-    return Scope(buckets, frozenset(territory for territory, *_ in worked))
+    else:
+        key, accounts = holder.customer_id or holder.holder_id, "c.id = $1"
+        territories, channels = "t.id IN (SELECT territory_id FROM customer WHERE id = $1)", CHANNELS_OF_BUYERS
+    identifier = reader.identifier
+    held = await reader.all(f"SELECT {identifier('c.id')} FROM customer c WHERE {accounts}", [key])  # noqa: S608  # no input in it
+    columns = f"{identifier('t.id')}, {identifier('t.stock_location_id')}"
+    worked = await reader.all(f"SELECT {columns} FROM territory t WHERE {territories}", [key])  # noqa: S608  # no input in it
+    lists = f"SELECT {identifier('price_list_id')} FROM ({lists_sql(accounts, territories, channels)}) AS lists"  # noqa: S608  # as above
+    buckets.update(f"account:{account.hex()}" for (account,) in held)
+    buckets.update(f"stock:{location.hex()}" for _, location in worked if location is not None)
+    buckets.update(f"pricelist:{price_list.hex()}" for (price_list,) in await reader.all(lists, [key]))
+    return Scope(buckets, frozenset(territory for territory, _ in worked))
 
 
 class _Kept(msgspec.Struct, frozen=True):

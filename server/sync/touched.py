@@ -61,10 +61,11 @@ async def read_touched(reader: Reader, after: Head, up_to: Head) -> Touched:
              WHERE c.commit_seq > $1 AND c.commit_seq <= $2 LIMIT {ROWS_MAX}
         ) AS logged GROUP BY 1, 2
         UNION ALL
-        SELECT bucket, false, count(*) FROM (
-            SELECT l.bucket FROM change_commit c JOIN change_leave l ON l.change = c.change
+        SELECT bucket, is_of_scope, count(*) FROM (
+            SELECT l.bucket, l.entity IN ({entities}) AS is_of_scope
+              FROM change_commit c JOIN change_leave l ON l.change = c.change
              WHERE c.commit_seq > $1 AND c.commit_seq <= $2 LIMIT {ROWS_MAX}
-        ) AS gone GROUP BY 1
+        ) AS gone GROUP BY 1, 2
     """  # noqa: S608  # no input in it
     found = await reader.all(sql, [after.head, up_to.head])
     if sum(count for *_, count in found) >= ROWS_MAX:

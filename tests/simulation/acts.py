@@ -8,7 +8,7 @@ from tests.simulation.world import SimulatedWorld
 
 _RARER: Final = (
     *(rarer.blunder, rarer.finish, rarer.contend, rarer.roll_back),
-    *(rarer.hand_over, rarer.assign, rarer.fad, rarer.inflate, rarer.forget, rarer.come_back_late),
+    *(rarer.hand_over, rarer.assign, rarer.enlist, rarer.fad, rarer.inflate, rarer.forget, rarer.come_back_late),
     *(damage.damage, damage.spoil_sum, images.build_images, images.spoil_image, images.reinstall),
     older.update_app,
 )

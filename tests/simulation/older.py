@@ -39,6 +39,37 @@ _NOT_THERE: Final = Answer(
 )
 _TOLD: Final = {"too_old": "malformed", "handed_over": "not_permitted", "routed": "customer_on_hold"}
 """What a device of protocol 1 is told in place of a code that came later."""
+_FIRST_TABLES: Final = frozenset(
+    {
+        *("unit", "category", "product", "pack", "stock_location", "price_list", "price_entry", "territory", "rep", "customer"),
+        *("address", "contact", "stock_level", "sales_order", "sales_order_line", "number_series"),
+    }
+)
+"""The tables that such a device is told of."""
+_LATER_COLUMNS: Final[dict[str, dict[str, Any]]] = {
+    "product": {"tax_code": "standard"},
+    "customer": {"tax_code": "standard"},
+    "price_entry": {"per_quantity": 1, "valid_from_ms": 0, "valid_until_ms": None},
+    "price_list": {
+        "tax_treatment": "exclusive",
+        "valid_from_ms": 0,
+        "valid_until_ms": None,
+        "strength": "required",
+        **dict.fromkeys(("minimum_quantity", "multiple_quantity", "pack_quantity", "order_minimum_minor")),
+    },
+    "sales_order": {"priced_at_ms": 0},
+    "sales_order_line": {
+        "per_quantity": 1,
+        "discount_minor": 0,
+        "order_discount_minor": 0,
+        "tax_minor": 0,
+        "tax_rate_ppm": 0,
+        "tax_code": "",
+        "tax_jurisdiction": "",
+        **dict.fromkeys(("price_source", "price_rule_id", "promotion_id", "quoted_unit_price", "quoted_amount_minor")),
+    },
+}
+"""Columns that it is not told of, with what its app of today has in their place."""
 
 
 class OlderWire(httpx2.AsyncBaseTransport):
@@ -94,10 +125,14 @@ def knows_all(codes: Iterable[str]) -> bool:
 
 def in_first_words(table: str, places: dict[str, int], rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """The rows of a table as such a device has them; `places` are where its columns stand."""
+    if table not in _FIRST_TABLES:
+        return []
+    untold = {places[name]: value for name, value in _LATER_COLUMNS.get(table, {}).items()}
+    told = [tuple(untold.get(place, value) for place, value in enumerate(row)) for row in rows] if untold else rows
     if table != "sales_order":
-        return rows
+        return told
     place = places["hold_code"]
-    return [(*row[:place], _TOLD.get(row[place], row[place]), *row[place + 1 :]) for row in rows]
+    return [(*row[:place], _TOLD.get(row[place], row[place]), *row[place + 1 :]) for row in told]
 
 
 async def update_app(world: "SimulatedWorld", handset: "Handset", step: Step) -> None:
@@ -111,7 +146,7 @@ async def update_app(world: "SimulatedWorld", handset: "Handset", step: Step) ->
         for file in sorted(handset.folder.glob("tablet.db-replica-*")):
             file.unlink()
         handset.lost_replica()
-        handset.condition = Condition()
+        handset.condition = Condition(excused=world.sums_are_spoiled)
     await handset.switch_on()
     world.trace.saw("device: updated with a queue" if waits else "device: updated")
     if step.pick(1, 2):

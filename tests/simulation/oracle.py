@@ -18,6 +18,10 @@ Tables = dict[str, list[Row]]
 SYNCED_TABLES = (
     *("unit", "category", "product", "pack", "stock_location", "price_list", "price_entry", "territory", "rep"),
     *("customer", "address", "contact", "stock_level", "sales_order", "sales_order_line", "number_series"),
+    *("segment", "segment_member", "price_list_assignment", "customer_price_list", "agreed_price", "product_quantity_rule"),
+    *("list_quantity_rule", "discount_limit", "price_floor", "promotion", "promotion_audience", "promotion_target"),
+    *("promotion_tier", "promotion_exclusion", "promotion_customer", "promotion_use", "tax_rate", "tax_exemption"),
+    "sales_order_promotion",
 )
 VERSIONS = ("commit_seq", "checksum")
 """What a device's table has beside the columns that travel."""
@@ -81,18 +85,39 @@ class Snapshot:
         worked = self.among("territory", "id", territories)
         lists = {self.columns.of("territory", row, "price_list_id") for row in worked}
         lists |= {self.columns.of("customer", row, "price_list_id") for row in customers}
+        own_lists = self.among("customer_price_list", "customer_id", accounts)
+        lists |= {self.columns.of("customer_price_list", row, "price_list_id") for row in own_lists}
+        lists |= self.assigned(territories, accounts)
         places = {self.columns.of("territory", row, "stock_location_id") for row in worked}
-        shared = ("unit", "category", "product", "pack", "stock_location", "territory", "rep")
-        owned = ("address", "contact", "sales_order", "sales_order_line")
+        by_list = ("price_entry", "list_quantity_rule")
+        special = {"customer", "price_list", "stock_level", "number_series", *by_list}
+        own = {table for table in self.tables if table not in special and "customer_id" in self.columns.place[table]}
         return {
-            **{table: self.tables[table] for table in shared},
-            **{table: self.among(table, "customer_id", accounts) for table in owned},
+            **{table: rows for table, rows in self.tables.items() if table not in special | own},
+            **{table: self.among(table, "customer_id", accounts) for table in own},
+            **{table: self.among(table, "price_list_id", lists) for table in by_list},
             "customer": customers,
             "price_list": self.among("price_list", "id", lists),
-            "price_entry": self.among("price_entry", "price_list_id", lists),
             "stock_level": self.among("stock_level", "stock_location_id", places),
             "number_series": self.among("number_series", "holder_id", {rep_id}),
         }
+
+    def assigned(self, territories: set[bytes], accounts: set[bytes]) -> set[bytes]:
+        """The lists of assignments that may some day concern a rep who works these territories and has these accounts."""
+        lists = set()
+        for row in self.tables["price_list_assignment"]:
+            names = ("price_list_id", "segment_id", "channel", "territory_id")
+            price_list, segment, channel, only = (self.columns.of("price_list_assignment", row, name) for name in names)
+            where = territories if only is None else territories & {only}
+            if segment is not None:
+                grouped = self.among("segment_member", "segment_id", [segment])
+                members = {self.columns.of("segment_member", each, "customer_id") for each in grouped}
+                fits = any(self.value("customer", each, "territory_id") in where for each in members & accounts)
+            else:
+                fits = only is None or bool(where)
+            if fits and channel in {None, "rep"}:
+                lists.add(price_list)
+        return lists
 
     def terms(self, customer_id: bytes, rep_id: bytes | None) -> set[bytes | None]:
         """Whose terms hold for an order of a rep: the territory's; where that is no longer the rep's, also one it came from."""

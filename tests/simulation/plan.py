@@ -152,6 +152,7 @@ def _with_latest(plan: Plan) -> Plan:
     older = chance.choice((1, 1, 2)) if chance.random() < 0.15 else 0
     kinds += ["update_app"] * chance.choice((0, 1, 2, 2)) if older else []
     kinds += chance.choice((["forget"], ["come_back_late"], ["come_back_late", "forget"])) if chance.random() < 0.08 else []
+    kinds += ["enlist"] * chance.choice((2, 4, 8)) if chance.random() < 0.15 else []
     steps = [_step(chance, chance.randrange(until_ms + 1), kind) for kind in kinds]
     in_order = sorted((*plan.steps, *steps), key=lambda step: step.at_ms)
     return msgspec.structs.replace(plan, verifies=verifies, has_images=images, older_devices=older, steps=tuple(in_order))

@@ -10,6 +10,7 @@ _CALM: Final = dict.fromkeys((*DEVICE_FAULTS, *SERVER_FAULTS, "look", "draft", "
 _COLLECTED: Final = Swarm(
     steps=_CALM | {"collect": 30, "delete_contact": 40, "delete_price": 30, "move_contact": 40, "sync": 40}, length=30
 )
+_ENLISTED: Final = Swarm(steps=_CALM | {"enlist": 60, "move_customer": 20, "sync": 60}, length=25)
 _FOREIGN: Final = Swarm(steps=_CALM | {"foreign_write": 60, "sync": 60}, length=20)
 _MOVED: Final = Swarm(steps=_CALM | {"move_customer": 50, "move_contact": 40, "sync": 60}, length=20)
 _PAGED: Final = Swarm(steps=_CALM | {"price": 40, "order": 20, "sync": 60}, page_rows=1)
@@ -152,9 +153,41 @@ _PAGES: Final = (
         "a moved customer does not touch kept scopes",
         "its former rep keeps it until something else changes",
         "server.sync.scope",
-        "(ASSIGNMENT_ENTITY, BY_ROW[Territory].number, BY_ROW[Customer].number)",
-        "(ASSIGNMENT_ENTITY, BY_ROW[Territory].number)",
+        "(Territory, Customer, SegmentMember, PriceListAssignment, CustomerPriceList)",
+        "(Territory, SegmentMember, PriceListAssignment, CustomerPriceList)",
         swarm=_MOVED,
+    ),
+    PlantedBug(
+        "who is to buy from a list does not touch kept scopes",
+        "a device lacks a list until something else changes",
+        "server.sync.scope",
+        "SegmentMember, PriceListAssignment, CustomerPriceList)",
+        "SegmentMember, CustomerPriceList)",
+        swarm=_ENLISTED,
+    ),
+    PlantedBug(
+        "who joins a segment does not touch kept scopes",
+        "a device lacks the segment's list until something else changes",
+        "server.sync.scope",
+        "Customer, SegmentMember, PriceListAssignment,",
+        "Customer, PriceListAssignment,",
+        swarm=_ENLISTED,
+    ),
+    PlantedBug(
+        "a segment's list in one territory is held in all",
+        "a device holds a list that none of its customers is to buy from",
+        "server.customers.price_lists",
+        "(p.territory_id IS NULL OR p.territory_id = grouped.territory_id)",
+        "(p.territory_id IS NULL OR true)",
+        swarm=_ENLISTED,
+    ),
+    PlantedBug(
+        "what buyers are to buy from is held by reps",
+        "a rep's device holds a list that its orders never go by",
+        "server.customers.price_lists",
+        "p.channel IS NULL OR p.channel IN",
+        "p.channel IS NULL OR p.channel NOT IN",
+        swarm=_ENLISTED,
     ),
 )
 _DEVICES: Final = (

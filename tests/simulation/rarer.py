@@ -1,7 +1,7 @@
 """What happens now and then: slips of users, handovers, assignments, rows that come and go while a device is away."""
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,15 +11,21 @@ from client_sdk.drafts import DraftState
 from server.changelog.forgetting import forget_intents
 from server.customers.handover import Asked, LateOrders, check_move, plan
 from server.customers.handover_execution import execute
+from server.runtime.clock import IdSource
 from server.runtime.database import WriteSession
 from server.runtime.rows import insert_rows
+from sync_protocol.entities import BY_ROW
 from sync_protocol.entities.catalog import Product
-from sync_protocol.entities.pricing import PriceEntry
+from sync_protocol.entities.customers import Segment, SegmentMember
+from sync_protocol.entities.orders import Channel
+from sync_protocol.entities.pricing import CustomerPriceList, Exclusivity, PriceEntry, PriceListAssignment
 from tests.simulation import steps
 from tests.simulation.handset import Handset
 from tests.simulation.plan import DAY_MS, Step
 from tests.simulation.world import SimulatedWorld
 
+_SOME_DAY_MS: Final = 200_000_000_000_000
+"""So late that no price is made of it: what it changes is what devices hold."""
 _HOUR_SECONDS: Final = 3_600
 _DAYS_AWAY: Final = 200
 _HUGE_QUANTITY: Final = 1_000_000
@@ -145,6 +151,50 @@ async def assign(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
     )[step.pick(2, 3) == 0]
     await world.server.work(lambda session: session.execute(sa.text(sql), {"rep": rep, "territory": territory}))
     world.trace.saw("office: assigned")
+
+
+async def enlist(world: SimulatedWorld, _handset: Handset, step: Step) -> None:
+    """Who is to buy from which list some day: that comes, goes or is changed, for a segment, for many, or for one customer."""
+    kind = (SegmentMember, PriceListAssignment, CustomerPriceList)[step.pick(0, 3)]
+    company, ids = world.company, world.server.ids
+    shared = {"price_list_id": company.price_lists[step.pick(2, 2)].id, "priority": 1, "exclusivity": Exclusivity.SHARED}
+    customer_id = world.customer(step.numbers[3])
+
+    async def act(session: WriteSession) -> None:
+        segment_id = await _segment(session, ids)
+        values: dict[str, Any] = {"customer_id": customer_id, "segment_id": segment_id}
+        if kind is CustomerPriceList:
+            values = {"customer_id": customer_id, "valid_from_ms": _SOME_DAY_MS, **shared}
+        if kind is PriceListAssignment:
+            channel = (None, None, Channel.REP, Channel.BUYER)[step.pick(4, 4)]
+            territory_id = (None, *(each.id for each in company.territories))[step.pick(5, 3)]
+            named = {
+                "segment_id": (segment_id, segment_id, None)[step.pick(6, 3)],
+                "channel": channel,
+                "territory_id": territory_id,
+            }
+            values = {"valid_from_ms": _SOME_DAY_MS, **named, **shared}
+        found = (await session.execute(sa.text(f"SELECT id FROM {BY_ROW[kind].name} ORDER BY id"))).scalars().all()
+        known = UUID(bytes=found[step.pick(7, len(found))]) if found else None
+        if known is None or step.pick(1, 2):
+            await insert_rows(session, [kind(id=ids.new(), **values)])
+        elif step.pick(1, 4):
+            await steps.change(kind, known, **values)(session)
+        else:
+            await steps.delete(kind, known)(session)
+
+    await world.server.work(act)
+    world.trace.saw("office: enlisted")
+
+
+async def _segment(session: WriteSession, ids: IdSource) -> UUID:
+    """The one that there is."""
+    found = (await session.execute(sa.text("SELECT id FROM segment"))).scalar_one_or_none()
+    if found is not None:
+        return UUID(bytes=found)
+    segment = Segment(id=ids.new(), code="GOLD", name="Gold")
+    await insert_rows(session, [segment])
+    return segment.id
 
 
 async def fad(world: SimulatedWorld, handset: Handset, step: Step) -> None:

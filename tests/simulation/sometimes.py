@@ -27,7 +27,7 @@ SOMETIMES: Final = (
         for fault in ("killed before", "killed after", "restored", "cloned", "clock jumped", "disk full", "locked")
     ),
     *(f"device: {fault}" for fault in ("revoked", "offline 91 days", "offline 400 days")),
-    *(f"office: {act}" for act in ("released", "handed over", "assigned", "a fad")),
+    *(f"office: {act}" for act in ("released", "handed over", "assigned", "enlisted", "a fad")),
     "server: tombstones collected",
     *(f"device: {damage}" for damage in ("changed row", "lost row", "extra row", "wrong sum", "repaired", "asked for a recount")),
     *(f"image: {what}" for what in ("built", "begun", "resumed", "adopted", "fallen back", "expired", "spoiled")),

@@ -15,9 +15,18 @@ from sync_protocol.entities import SYNCED
 
 _TERRITORIES = "SELECT territory_id FROM rep_territory WHERE rep_id = :rep"
 _ACCOUNTS = f"SELECT id FROM customer WHERE territory_id IN ({_TERRITORIES})"
+_OF_ONE_ACCOUNT = (
+    "SELECT 1 FROM customer, segment_member WHERE customer.id = segment_member.customer_id "
+    f"AND customer.territory_id IN ({_TERRITORIES}) AND segment_member.segment_id = listed.segment_id "
+    "AND coalesce(listed.territory_id, customer.territory_id) = customer.territory_id"
+)
+_FOR_ALL_OF = f"listed.territory_id IS NULL OR listed.territory_id IN ({_TERRITORIES})"
 _LISTS = (
     f"SELECT price_list_id FROM territory WHERE id IN ({_TERRITORIES}) "
-    f"UNION SELECT price_list_id FROM customer WHERE territory_id IN ({_TERRITORIES})"
+    f"UNION SELECT price_list_id FROM customer WHERE territory_id IN ({_TERRITORIES}) "
+    f"UNION SELECT price_list_id FROM customer_price_list WHERE customer_id IN ({_ACCOUNTS}) "
+    "UNION SELECT price_list_id FROM price_list_assignment listed WHERE coalesce(channel, 'rep') = 'rep' "
+    f"AND CASE WHEN segment_id IS NULL THEN {_FOR_ALL_OF} ELSE EXISTS ({_OF_ONE_ACCOUNT}) END"
 )
 _PLACES = f"SELECT stock_location_id FROM territory WHERE id IN ({_TERRITORIES})"
 

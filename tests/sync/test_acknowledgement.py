@@ -11,7 +11,10 @@ from client_sdk import OrderClient, receipts
 from client_sdk.errors import RoadbookError, ServerUnreachableError
 from client_sdk.state import Incarnation, load
 from server.runtime.database import Database
-from sync_protocol.entities.customers import Customer
+from server.runtime.rows import insert_rows
+from sync_protocol.entities.customers import Customer, Segment, SegmentMember
+from sync_protocol.entities.pricing import CustomerPriceList, PriceList, PriceListAssignment
+from sync_protocol.values import Row
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import (
     DeviceReport,
@@ -25,7 +28,8 @@ from sync_protocol.wire.messages import (
 )
 from sync_protocol.wire.version import PROTOCOL_VERSION
 from tests.support.management import Manager, managing
-from tests.support.world import World
+from tests.support.terms import ASKED_FIRST, GOLD
+from tests.support.world import World, make_id
 
 TRIES_MAX = 10
 
@@ -166,3 +170,35 @@ async def test_a_list_that_comes_with_an_account_goes_with_it_and_is_acknowledge
         await sync(old)
         (device,) = (await manager.open(url))["devices"]
         assert [each["state"] for each in device["buckets"]] == ["purged"]
+
+
+async def test_a_list_that_something_else_brings_too_is_not_said_to_have_gone(
+    world: World, manager: Manager, tmp_path: Path
+) -> None:
+    """The customer has a list of its own and is in a segment that has another; a third is for everyone."""
+    lists = [PriceList(id=make_id(950 + n), code=f"L{n}", name="A list", currency="EUR") for n in range(3)]
+    own, of_segment, _ = (f"pricelist:{each.id.hex}" for each in lists)
+    customer, other = world.company.customers[:2]
+    rows = [
+        *(*lists, Segment(id=GOLD, code="GOLD", name="Gold")),
+        SegmentMember(id=make_id(960), customer_id=customer.id, segment_id=GOLD),
+        CustomerPriceList(id=make_id(961), customer_id=customer.id, price_list_id=lists[0].id, **ASKED_FIRST),
+        PriceListAssignment(id=make_id(962), price_list_id=lists[1].id, segment_id=GOLD, **ASKED_FIRST),
+        PriceListAssignment(id=make_id(963), price_list_id=lists[2].id, **ASKED_FIRST),
+    ]
+    await add(world, *rows)
+    async with await world.enrolled_device("rep0", tmp_path / "old.db") as old:
+        await old.sync()
+        url = f"/handovers/{(await manager.move(0, to=1))['handover']['id']}"
+        (device,) = (await manager.open(url))["devices"]
+        assert {each["bucket"] for each in device["buckets"]} == {own, of_segment}
+        await add(world, SegmentMember(id=make_id(964), customer_id=other.id, segment_id=GOLD))
+        await sync(old)
+        (device,) = (await manager.open(url))["devices"]
+        assert [(each["bucket"], each["state"]) for each in device["buckets"]] == [(own, "purged")]
+
+
+async def add(world: World, *rows: Row) -> None:
+    async with world.database.write() as session:
+        for row in rows:
+            await insert_rows(session, [row])

@@ -13,14 +13,17 @@ from server.identity.devices import RevocationReason, revoke_device
 from server.identity.service import deactivate_user
 from server.runtime.database import Database
 from server.runtime.errors import BusyError
+from server.runtime.rows import insert_rows
 from server.sync import live, pacing, touched
 from server.sync.live import RETRY_MS_MAX, RETRY_MS_MIN, Hub, encode_retry
 from server.sync.reader import snapshot_of
 from sync_protocol.entities.catalog import Product
-from sync_protocol.entities.customers import Contact, Customer
+from sync_protocol.entities.customers import Contact, Customer, Segment, SegmentMember
+from sync_protocol.entities.pricing import PriceEntry, PriceListAssignment
 from tests.support.change_log import connect_foreign, write_past_the_server
 from tests.support.databases import open_database
 from tests.support.ears import Ear, tuned, until
+from tests.support.terms import ASKED_FIRST, GOLD
 from tests.support.world import World, make_id
 
 
@@ -123,6 +126,36 @@ async def test_a_customer_that_moves_is_hinted_on_both_sides(world: World, hub: 
         await near.hear_of(head)
         await far.hear_of(head)
         await world.change(Contact, company.contacts[0].id, name="Of the customer that moved")
+        await far.hear_of(await seen(world, hub))
+        assert near.is_quiet
+
+
+async def test_a_list_is_hinted_to_those_who_are_to_buy_from_it_and_no_longer_to_who_was(world: World, hub: Hub) -> None:
+    ours, theirs = await tuned(world, "REP0"), await tuned(world, "REP1")
+    company, of_theirs, member_id = world.company, world.company.price_lists[1].id, make_id(903)
+    of_gold = PriceListAssignment(id=make_id(904), price_list_id=of_theirs, segment_id=GOLD, **ASKED_FIRST)
+    entry = next(each for each in company.entries if each.price_list_id == of_theirs)
+    async with world.database.write() as session:
+        await insert_rows(session, [Segment(id=GOLD, code="GOLD", name="Gold")])
+    async with ours.listening(hub) as near, theirs.listening(hub) as far:
+        for row, hears in (
+            (of_gold, (near, far)),
+            (SegmentMember(id=member_id, customer_id=company.customers[0].id, segment_id=GOLD), (near,)),
+        ):
+            async with world.database.write() as session:
+                await insert_rows(session, [row])
+            head = await seen(world, hub)
+            for ear in hears:
+                await ear.hear_of(head)
+        await world.change(PriceEntry, entry.id, unit_price=1)
+        head = await seen(world, hub)
+        await near.hear_of(head)
+        await far.hear_of(head)
+        await world.change(SegmentMember, member_id, customer_id=company.customers[-1].id)
+        head = await seen(world, hub)
+        await near.hear_of(head)
+        await far.hear_of(head)
+        await world.change(PriceEntry, entry.id, unit_price=2)
         await far.hear_of(await seen(world, hub))
         assert near.is_quiet
 

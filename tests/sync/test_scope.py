@@ -19,6 +19,7 @@ from sync_protocol.entities.pricing import PriceEntry, PriceList
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import PullRequest
 from tests.support.ledger import device_view, server_view
+from tests.support.terms import given, shared_terms, terms_of
 from tests.support.world import World, make_id
 from tests.sync.test_pull import Between
 
@@ -155,6 +156,9 @@ async def test_a_buyers_device_holds_its_company_and_nothing_of_others(world: Wo
     own = company.customers[0]
     async with world.database.write() as session:
         await world._user(session, "buyer", Role.BUYER, customer_id=own.id)
+        for rows in (shared_terms(world), terms_of(world, company.customers[0], 0), terms_of(world, company.customers[1], 1)):
+            for row in rows:
+                await insert_rows(session, [row])
     async with (
         await world.enrolled_device("rep0", tmp_path / "rep.db") as rep,
         await world.enrolled_device("buyer", tmp_path / "buyer.db") as buyer,
@@ -165,16 +169,20 @@ async def test_a_buyers_device_holds_its_company_and_nothing_of_others(world: Wo
             await draft.add_line(company.products[0].id, 1)
             await draft.submit()
         await rep.sync()
+        async with world.database.write() as session:
+            await insert_rows(session, [given(make_id(920), view.order) for view in await rep.orders()])
+        await rep.sync()
+        assert await same(world, rep)
+        assert [name for name, rows in device_view(rep).items() if not rows] == ["pack"], "there is one of all else"
         await buyer.sync()
         view = device_view(buyer)
         assert await codes(buyer) == ["C0"]
         by_company = {
             each.name: each.row.__struct_fields__.index("customer_id") for each in SYNCED if each.bucket.key == "customer_id"
         }
-        filled = {"address", "contact", "sales_order", "sales_order_line"}
-        assert filled < set(by_company)
         for name, place in by_company.items():
-            assert {row[place] for row in view[name]} == ({own.id.bytes} if name in filled else set()), name
+            assert {row[place] for row in view[name]} == {own.id.bytes}, name
+        assert view["discount_limit"] == view["price_floor"] == []
         assert [row[0] for row in view["price_list"]] == [company.price_lists[0].id.bytes]
         assert {row[2] for row in view["stock_level"]} == {company.locations[0].id.bytes}
         assert len(await buyer.search("")) == len(company.products)

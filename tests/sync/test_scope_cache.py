@@ -10,16 +10,22 @@ from hypothesis import strategies as st
 
 from server.changelog.log import Head, read_head, seal_foreign_writes
 from server.changelog.models import ChangeCommitModel
-from server.customers.models import CustomerModel, RepTerritoryModel, TerritoryModel
+from server.customers.models import CustomerModel, RepTerritoryModel, SegmentMemberModel, TerritoryModel
+from server.pricing.models import CustomerPriceListModel, PriceListAssignmentModel
 from server.runtime.database import Database
+from server.runtime.rows import insert_rows
 from server.sync.reader import Reader, snapshot_of
 from server.sync.scope import Holder, Scope, ScopeCache, read_scope, scope_of
 from sync_protocol.entities.catalog import Product
-from sync_protocol.entities.customers import Customer, Territory
+from sync_protocol.entities.customers import Customer, Segment, SegmentMember, Territory
+from sync_protocol.entities.orders import Channel
+from sync_protocol.entities.pricing import CustomerPriceList, PriceListAssignment
 from tests.support.change_log import literal, write_past_the_server
+from tests.support.terms import ASKED_FIRST, GOLD, SILVER
 from tests.support.world import World, make_id
 
 ACTS = ("assign", "unassign", "move", "list", "default", "location", "create", "delete", "product", "foreign", "nothing")
+ENLISTING = ("join", "leave", "offer", "offer otherwise", "withdraw", "agree", "agree otherwise", "end")
 
 
 @pytest.fixture
@@ -79,19 +85,58 @@ async def act(world: World, what: str, chance: random.Random, number: int) -> No
         await seal_foreign_writes(database)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(acts=st.lists(st.sampled_from(ACTS), max_size=12), seed=st.integers(0, 1_000_000))
+async def enlist(world: World, what: str, chance: random.Random) -> None:
+    """One change of who is to buy from which list."""
+    company, ids = world.company, world.ids
+    customer_id, listed = chance.choice(company.customers).id, {"price_list_id": chance.choice(company.price_lists).id}
+    named = {
+        "segment_id": chance.choice((GOLD, SILVER, None)),
+        "channel": chance.choice((None, None, *Channel)),
+        "territory_id": chance.choice((None, *(each.id for each in company.territories))),
+    }
+    async with world.database.write() as session:
+        if what == "join":
+            segment_id = chance.choice((GOLD, SILVER))
+            await insert_rows(session, [SegmentMember(id=ids.new(), customer_id=customer_id, segment_id=segment_id)])
+        elif what == "offer":
+            await insert_rows(session, [PriceListAssignment(id=ids.new(), **ASKED_FIRST, **listed, **named)])
+        elif what == "agree":
+            await insert_rows(session, [CustomerPriceList(id=ids.new(), customer_id=customer_id, **ASKED_FIRST, **listed)])
+        elif what == "offer otherwise":
+            await session.execute(sa.update(PriceListAssignmentModel).values(**listed, **named))
+        elif what == "agree otherwise":
+            await session.execute(sa.update(CustomerPriceListModel).values(customer_id=customer_id, **listed))
+        else:
+            ended = {"leave": SegmentMemberModel, "withdraw": PriceListAssignmentModel, "end": CustomerPriceListModel}[what]
+            gone = (await session.execute(sa.select(ended.id).order_by(ended.id).limit(1))).scalar_one_or_none()
+            await session.execute(sa.delete(ended).where(ended.id == gone))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(acts=st.lists(st.sampled_from(ACTS) | st.sampled_from(ENLISTING), max_size=16), seed=st.integers(0, 1_000_000))
 async def test_a_kept_scope_is_what_the_tables_say_after_whatever_happened(world: World, acts: list[str], seed: int) -> None:
     chance, cache, database = random.Random(seed), ScopeCache(), world.database
     holders = [Holder(rep.id, None, rep.id) for rep in world.company.reps]
     holders.append(Holder(None, world.company.customers[0].id, make_id(99_000)))
+    await _without_terms(database)
     for number, what in enumerate(acts):
-        await act(world, what, chance, seed * 100 + number)
+        if what in ENLISTING:
+            await enlist(world, what, chance)
+        else:
+            await act(world, what, chance, seed * 100 + number)
         for holder in chance.sample(holders, 2):
             found = await ask(database, cache, holder)
             async with database.read() as session:
                 wanted = await scope_of(session, rep_id=holder.rep_id, customer_id=holder.customer_id, holder_id=holder.holder_id)
             assert (found.buckets, found.digest, found.territories) == (wanted.buckets, wanted.digest, wanted.territories)
+
+
+async def _without_terms(database: Database) -> None:
+    """What an example before this one left is gone, but for the two segments."""
+    async with database.write() as session:
+        for table in ("segment_member", "price_list_assignment", "customer_price_list", "segment"):
+            await session.execute(sa.text(f"DELETE FROM {table}"))
+        await insert_rows(session, [Segment(id=each, code=each.hex, name="A segment") for each in (GOLD, SILVER)])
 
 
 async def test_what_scopes_are_not_made_of_leaves_a_scope_kept(world: World) -> None:

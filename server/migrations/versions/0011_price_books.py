@@ -165,6 +165,7 @@ def _agreements() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_price_list_assignment")),
     )
     op.create_index(op.f("ix_price_list_assignment_price_list_id"), "price_list_assignment", ["price_list_id"], unique=False)
+    op.create_index(op.f("ix_price_list_assignment_segment_id"), "price_list_assignment", ["segment_id"], unique=False)
     op.create_table(
         "product_quantity_rule",
         sa.Column("id", Identifier(), nullable=False),
