@@ -33,7 +33,8 @@ def routes() -> Iterator[tuple[str, str, HTTPRouteHandler]]:
                 yield method, str(getattr(route, "path_format", route.path)), handler
 
 
-ROUTES = {f"{method} {path}": handler for method, path, handler in routes()}
+ROUTES = dict(sorted((f"{method} {path}", handler) for method, path, handler in routes()))
+"""In an order that is the same in every process: Litestar has the methods of a path in a set."""
 STATED = {name: handler.opt.get(ACCESS_KEY) for name, handler in ROUTES.items()}
 CLOSED = {name: access for name, access in STATED.items() if isinstance(access, Access) and not access.public}
 
