@@ -1,0 +1,35 @@
+"""What can be wrong with asking for a quote."""
+
+from uuid import UUID
+
+from server.runtime.errors import ForbiddenError, InvalidRequestError, NotFoundError
+
+
+class UnfitQuoteError(InvalidRequestError):
+    """A basket that cannot be priced; `field` names the place."""
+
+    code = "unfit_quote"
+
+    def __init__(self, field: str, remedy: str) -> None:
+        super().__init__(f"{field}: {remedy}", fields={field: remedy})
+        self.field = field
+
+
+class QuoteForbiddenError(ForbiddenError):
+    """Something in it that this role may not ask for."""
+
+    code = "quote_forbidden"
+
+    def __init__(self, field: str, remedy: str) -> None:
+        super().__init__(f"{field}: {remedy}", fields={field: remedy})
+        self.field = field
+
+
+class QuotedCustomerNotFoundError(NotFoundError):
+    """There is no such customer, or it is not the caller's."""
+
+    code = "quoted_customer_not_found"
+
+    def __init__(self, customer_id: UUID) -> None:
+        super().__init__(f"there is no customer {customer_id} among yours; check the id", fields={"customer_id": "not found"})
+        self.customer_id = customer_id
