@@ -4,9 +4,12 @@ from sync_protocol.rules.rounding import round_half_up
 from sync_protocol.values import BASIS_POINTS, UNIT_PRICE_SCALE
 
 
-def gross_amount(unit_price: int, per_quantity: int, quantity: int, minor_digits: int) -> int:
-    """What a quantity comes to, in minor units, at a price of ten-thousandths for `per_quantity` base units."""
-    return round_half_up(unit_price * quantity * 10**minor_digits, UNIT_PRICE_SCALE * per_quantity)
+def gross_amount(unit_price: int, per_quantity: int, quantity: int, minor_digits: int, basis_points_off: int = 0) -> int:
+    """What a quantity comes to, in minor units, at a price of ten-thousandths for `per_quantity` base units, perhaps less a
+    percentage, rounded once.
+    """
+    exact = unit_price * quantity * 10**minor_digits * (BASIS_POINTS - basis_points_off)
+    return round_half_up(exact, UNIT_PRICE_SCALE * per_quantity * BASIS_POINTS)
 
 
 def percentage(amount_minor: int, basis_points: int) -> int:

@@ -36,7 +36,7 @@ def price_basket(basket: Basket, facts: Facts) -> BasketPrice:
         put_price_by_hand(state, limit, digits)
     offers.give(PromotionPhase.LINE)
     for state in states:
-        take_discount_by_hand(state, limit)
+        take_discount_by_hand(state, limit, digits)
     offers.give(PromotionPhase.ORDER)
     offers.give(PromotionPhase.FREIGHT)
     place = TaxPlace(facts.terms, basket)

@@ -100,6 +100,14 @@ class LineState:
         """Whether what it comes to holds its tax."""
         return self.found.winner.tax_treatment if self.found.winner is not None else TaxTreatment.EXCLUSIVE
 
+    def percent_off(self, basis_points: int, minor_digits: int) -> int:
+        """So many hundredths of a percent of it; what is left of a line without a step is rounded but once (P-55)."""
+        if self.steps or self.found.winner is None:
+            return percentage(self.running, basis_points)
+        price = self.found.winner.price
+        left = gross_amount(price.unit_price, price.per_quantity, self.line.quantity, minor_digits, basis_points)
+        return self.running - left
+
     def take(self, kind: StepKind, amount_minor: int, rule_id: UUID | None, code: str) -> None:
         """Take an amount off; nothing is no step."""
         if not amount_minor:
@@ -159,11 +167,12 @@ def _is_above(off: int, limit_basis_points: int, of: int) -> bool:
     return off * BASIS_POINTS > limit_basis_points * of
 
 
-def take_discount_by_hand(state: LineState, limit_basis_points: int) -> None:
+def take_discount_by_hand(state: LineState, limit_basis_points: int, minor_digits: int) -> None:
     """The discount that was given by hand, of what offers have left (P-66, P-67)."""
     manual = state.line.manual
     if manual is None or manual.discount_basis_points is None or state.has_price_by_hand or not state.is_priced:
         return
     if manual.discount_basis_points > limit_basis_points:
         state.holds.add(PriceHold.MANUAL_PRICE_ABOVE_LIMIT)
-    state.take(StepKind.MANUAL, percentage(state.running, manual.discount_basis_points), None, state.reason_by_hand)
+    off = state.percent_off(manual.discount_basis_points, minor_digits)
+    state.take(StepKind.MANUAL, off, None, state.reason_by_hand)

@@ -108,11 +108,15 @@ def _below_amount(offer: Offer, amount_minor: int) -> Taken | None:
     return Taken(fate=Fate.BELOW_THRESHOLD, gap=offer.gap(minor=missing))
 
 
+def _percent_off(offer: Offer, lines: Sequence[LineState], basis_points: int) -> list[tuple[LineState, int]]:
+    return [(state, state.percent_off(basis_points, offer.minor_digits)) for state in lines]
+
+
 def _percent(offer: Offer, lines: Sequence[LineState]) -> Taken:
     basis_points = offer.promotion.value_basis_points
     if basis_points is None:
         return Taken()
-    return _below_threshold(offer, lines) or Taken([(state, percentage(state.running, basis_points)) for state in lines])
+    return _below_threshold(offer, lines) or Taken(_percent_off(offer, lines, basis_points))
 
 
 def _amount(offer: Offer, lines: Sequence[LineState]) -> Taken:
@@ -166,7 +170,7 @@ def _volume_tiers(offer: Offer, lines: Sequence[LineState]) -> Taken:
     basis_points, gap = _tier(offer, sum(state.line.quantity for state in lines), "min_quantity")
     if basis_points is None:
         return Taken(fate=Fate.BELOW_THRESHOLD, gap=gap)
-    return Taken([(state, percentage(state.running, basis_points)) for state in lines], gap=gap)
+    return Taken(_percent_off(offer, lines, basis_points), gap=gap)
 
 
 def _cheapest_first(lines: Sequence[LineState], units: int) -> list[tuple[LineState, int]]:

@@ -117,7 +117,7 @@ def discount_by_hand(question: Question) -> None:
     """P-66."""
     for working in question.lines:
         if working.is_priced and working.line.manual and working.discount_by_hand is not None:
-            off = rounded(Fraction(working.amount * working.discount_by_hand, 10_000))
+            off = question.percent_off(working, working.discount_by_hand)
             working.move(StepKind.MANUAL, None, working.line.manual.reason, -off)
 
 

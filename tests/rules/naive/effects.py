@@ -124,7 +124,7 @@ def by_line(offer: Offer) -> Effect:
     effect = Effect()
     for working in offer.matching():
         if promotion.kind == PromotionKind.PERCENT:
-            off = rounded(Fraction(working.amount * needed, 10_000))
+            off = offer.question.percent_off(working, needed)
         elif promotion.kind == PromotionKind.AMOUNT:
             off = min(offer.question.gross(needed, working.line.quantity), working.amount)
         else:
@@ -158,7 +158,7 @@ def line_tiers(offer: Offer) -> Effect:
     tier, gap = by_tiers(offer, quantity_of(lines), lambda each: each.min_quantity or 0)
     if tier is None:
         return Effect(fate=Fate.BELOW_THRESHOLD, gap=gap)
-    off = [(working, rounded(Fraction(working.amount * tier.value_basis_points, 10_000))) for working in lines]
+    off = [(working, offer.question.percent_off(working, tier.value_basis_points)) for working in lines]
     return Effect(off=off, gap=gap)
 
 

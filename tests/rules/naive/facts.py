@@ -121,6 +121,15 @@ class Question:
         """Lines in order (P-4)."""
         return sorted(self.lines, key=lambda each: each.line.line_id.bytes)
 
+    def percent_off(self, working: Working, basis_points: int) -> int:
+        """P-55."""
+        if working.steps:
+            return rounded(Fraction(working.amount * basis_points, 10_000))
+        assert working.winner is not None
+        price, quantity = working.winner.row, working.line.quantity
+        exact = Fraction(price.unit_price * quantity * 10 ** minor_digits(self.currency), 10_000 * price.per_quantity)
+        return working.amount - rounded(exact * Fraction(10_000 - basis_points, 10_000))
+
     def gross(self, unit_price: int, quantity: int, per_quantity: int = 1) -> int:
         """P-2."""
         return rounded(Fraction(unit_price * quantity * 10 ** minor_digits(self.currency), 10_000 * per_quantity))

@@ -126,10 +126,10 @@ VECTORS = [
     vector(
         "a discount of exactly the limit, though rounding makes it more",
         "P-66 P-67",
-        price("bolt", 10_500),
+        price("bolt", 10_600),
         limit(1_000),
         line("bolt", manual=off(1_000)),
-        so={"gross_minor": 105, "total_minor": 94, HOLDS: []},
+        so={"gross_minor": 106, "total_minor": 95, HOLDS: []},
     ),
     vector(
         "a discount of a hundredth of a percent more than the limit",

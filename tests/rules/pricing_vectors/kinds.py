@@ -10,13 +10,13 @@ GIFTS = "gifts.*.quantity"
 
 THRESHOLDS = [
     vector(
-        "a percentage of each line, rounded by itself",
+        "a percentage of each line, of which what is left is rounded once",
         "P-55",
         price("bolt", 500),
         offer("percent", value_basis_points=1_000),
-        line("bolt"),
+        line("bolt", 2),
         line("bolt", 3),
-        so={OFF: [1, 2], GIVEN: [3], "steps.*.kind": ["promotion"]},
+        so={OFF: [1, 1], GIVEN: [2], "steps.*.kind": ["promotion"]},
     ),
     vector(
         "an amount off each unit, at most the line",
