@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from benchmarks.figures import resident_megabytes
-from client_sdk import OrderClient, drafts
+from client_sdk import OrderClient, WantedLine, drafts, submitting
 from client_sdk.clock import Surroundings
 from client_sdk.errors import RoadbookError, ServerBusyError
 from sync_protocol.entities.orders import OrderStatus
@@ -59,8 +59,8 @@ def _take_orders(connection: apsw.Connection, orders: int, chance: random.Random
     for _ in range(orders):
         order_id = drafts.create(connection, UUID(bytes=chance.choice(customers)), None, surroundings)
         for (product,) in chance.sample(goods, LINES):
-            drafts.add_line(connection, order_id, UUID(bytes=product), chance.randint(100, 120), surroundings)
-        drafts.submit(connection, order_id, surroundings)
+            drafts.add_line(connection, order_id, WantedLine(UUID(bytes=product), chance.randint(100, 120)), surroundings)
+        submitting.submit(connection, order_id, surroundings)
 
 
 async def converge(members: list[Member], seconds: float) -> dict[str, Any]:

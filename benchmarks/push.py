@@ -16,7 +16,7 @@ import msgspec
 
 from benchmarks.figures import Figure, Spent, processor_seconds, spending
 from benchmarks.premises import Premises
-from client_sdk import OrderClient, drafts
+from client_sdk import OrderClient, WantedLine, drafts, submitting
 from client_sdk.clock import Surroundings
 from client_sdk.transport import HttpEndpoint
 from sync_protocol.wire.messages import BATCH_INTENTS_MAX, PushReply, PushRequest
@@ -126,8 +126,8 @@ def take_orders(
         customer = chance.choice(customers)
         order_id = drafts.create(connection, customer.id, None, surroundings)
         for product in chance.sample(goods[customer.id], LINES):
-            drafts.add_line(connection, order_id, product.id, chance.randint(100, 120), surroundings)
-        drafts.submit(connection, order_id, surroundings)
+            drafts.add_line(connection, order_id, WantedLine(product.id, chance.randint(100, 120)), surroundings)
+        submitting.submit(connection, order_id, surroundings)
 
 
 def bare(place: Premises, orders: int) -> float:

@@ -1,8 +1,11 @@
 """The device: a replica to order against with no network, an outbox that loses nothing, and the way to the server."""
 
 from client_sdk.blocking import BlockingOrderClient
-from client_sdk.client import OrderClient, OrderDraft
+from client_sdk.client import OrderClient
+from client_sdk.order_draft import OrderDraft
 from client_sdk.ordering import NewCustomer
+from client_sdk.wanted import WantedLine
+from sync_protocol.intents import ManualPrice
 from sync_protocol.values import is_known
 
-__all__ = ["BlockingOrderClient", "NewCustomer", "OrderClient", "OrderDraft", "is_known"]
+__all__ = ["BlockingOrderClient", "ManualPrice", "NewCustomer", "OrderClient", "OrderDraft", "WantedLine", "is_known"]

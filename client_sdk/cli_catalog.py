@@ -5,11 +5,13 @@ from uuid import UUID
 
 import click
 
-from client_sdk.cli_command import command
+from client_sdk.cli_command import PACK, command
 from client_sdk.cli_screen import Screen
 from client_sdk.client import OrderClient
 from client_sdk.errors import NoPriceError
 from client_sdk.ordering import NewCustomer
+from client_sdk.wanted import WantedLine
+from sync_protocol.rules.pricing.sentences import refusal_text
 
 _LIMIT_MAX: Final = 500
 
@@ -38,16 +40,29 @@ async def customers(client: OrderClient, screen: Screen, text: str, limit: int) 
         screen.customers(found)
 
 
-@command("roadbook device price RAN-001 P130-04", "roadbook device price RAN-001 P130-04 25", reads=True)
+@command(
+    "roadbook device price RAN-001 P130-04 25", "roadbook device price RAN-001 P130-04 24 --pack 6 --explain --json", reads=True
+)
 @click.argument("customer")
 @click.argument("sku")
 @click.argument("quantity", type=click.IntRange(min=1), default=1)
-async def price(client: OrderClient, screen: Screen, *, customer: str, sku: str, quantity: int) -> None:
-    """Quote a customer's own price for a quantity, and say how far the next break is."""
+@PACK
+@click.option("--explain", is_flag=True, help="Show all that was considered, as `roadbook price explain` does at the server.")
+async def price(
+    client: OrderClient, screen: Screen, *, customer: str, sku: str, quantity: int, pack: int | None, explain: bool
+) -> None:
+    """Quote a customer's own price for a quantity, and say how far the next break is.
+
+    With --explain all that was considered is shown; as JSON in the form whose bytes are the same at the server.
+    """
     buyer, product = await client.customer(customer), await client.product(sku)
-    quote = await client.price(buyer.id, product.id, quantity)
+    explained = await client.explain(buyer.id, [WantedLine(product.id, quantity, pack or 1)])
+    if explain:
+        click.echo(explained.text(as_json=screen.as_json))
+        return
+    quote = await client.price(buyer.id, product.id, quantity, pack_quantity=pack or 1)
     if quote is None:
-        raise NoPriceError(product.sku)
+        raise NoPriceError(product.sku, refusal_text(explained.price.lines[0]))
     if screen.as_json:
         screen.data(quote)
     else:

@@ -5,20 +5,26 @@ import functools
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from uuid import UUID
 
 import click
 
 from client_sdk.cli_screen import Screen
 from client_sdk.client import OrderClient
 from client_sdk.errors import NotEnrolledError, RoadbookError
+from client_sdk.wanted import WantedLine
+from sync_protocol.rules.pricing.line_text import EXAMPLES, FORM, TypedLine, read_discount, read_line, read_unit_price
 
 _REFUSED: Final = 1
 _NOT_ENROLLED: Final = 3
 _TRY_AGAIN: Final = 4
 
-Lines = Sequence[tuple[str, int]]
-"""SKUs with quantities in base units, as they were typed."""
+
+class Lines(NamedTuple):
+    """Lines as they were typed, and why a price was given by hand."""
+
+    typed: Sequence[TypedLine]
+    reason: str
+
 
 AsyncCommand = Callable[..., Awaitable[None]]
 
@@ -76,25 +82,70 @@ async def _act(opened: Device, function: AsyncCommand, screen: Screen, *, reads:
         raise DeviceCommandError(error) from error
 
 
-class LineArgument(click.ParamType[tuple[str, int]]):
-    """`SKU:QUANTITY`, or a SKU alone for one of it."""
+class LineArgument(click.ParamType[TypedLine]):
+    """`SKU:QUANTITY`, or a SKU alone for one of it; perhaps with a pack, and a price or a discount by hand."""
 
     name = "SKU:QTY"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        sku, colon, quantity = str(value).rpartition(":")
-        if not colon:
-            return str(value), 1
-        if not sku or not (quantity.isascii() and quantity.isdecimal()) or int(quantity) < 1:
-            self.fail(f"{value!r} is not SKU:QUANTITY, such as P130-04:10", param, ctx)
-        return sku, int(quantity)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> TypedLine:
+        line = value if isinstance(value, TypedLine) else read_line(str(value))
+        return line or self.fail(f"{value!r} is not {FORM}, such as {EXAMPLES}", param, ctx)
+
+
+class _Decimal(click.ParamType[int]):
+    """A decimal that `read` understands."""
+
+    name = "decimal"
+
+    def __init__(self, read: Callable[[str], int | None], example: str) -> None:
+        self._read, self._example = read, example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = value if isinstance(value, int) else self._read(str(value))
+        return number if number is not None else self.fail(f"{value!r} is not such as {self._example}", param, ctx)
+
+
+PACK: Final = click.option("--pack", type=click.IntRange(1), metavar="N", help="Handled in packs of so many base units.")
+_LINES: Final = (
+    click.argument("lines", type=LineArgument(), nargs=-1, required=True, metavar="SKU:QTY..."),
+    PACK,
+    click.option("--discount", type=_Decimal(read_discount, "5% or 7.25"), metavar="PERCENT", help="Take so much off by hand."),
+    click.option("--price", type=_Decimal(read_unit_price, "12.50"), metavar="AMOUNT", help="The unit price by hand."),
+    click.option("--reason", default="", metavar="TEXT", help="Why a price is given by hand."),
+)
 
 
 def lines_argument(function: AsyncCommand) -> AsyncCommand:
-    """The argument `SKU:QTY...`, handed on as `lines`."""
-    return click.argument("lines", type=LineArgument(), nargs=-1, required=True, metavar="SKU:QTY...")(function)
+    """The argument `SKU:QTY...` with what holds for each line that does not say it itself, handed on as `lines`."""
+
+    @functools.wraps(function)
+    async def run(
+        *given: Any,
+        lines: Sequence[TypedLine],
+        pack: int | None = None,
+        discount: int | None = None,
+        price: int | None = None,
+        reason: str = "",
+        **others: Any,
+    ) -> None:
+        typed = [_completed(line, TypedLine("", 1, pack, price, discount)) for line in lines]
+        await function(*given, lines=Lines(typed, reason), **others)
+
+    command: AsyncCommand = run
+    for option in reversed(_LINES):
+        command = option(command)
+    return command
 
 
-async def products_of(client: OrderClient, lines: Lines) -> list[tuple[UUID, int]]:
-    """The lines' products by id. Raises UnknownRowError."""
-    return [((await client.product(sku)).id, quantity) for sku, quantity in lines]
+def _completed(line: TypedLine, common: TypedLine) -> TypedLine:
+    pack = line.pack_quantity or common.pack_quantity
+    by_hand = line if line.is_by_hand else common
+    return TypedLine(line.sku, line.quantity, pack, by_hand.unit_price, by_hand.discount_basis_points)
+
+
+async def products_of(client: OrderClient, lines: Lines) -> list[WantedLine]:
+    """The lines with their products by id. Raises UnknownRowError."""
+    return [
+        WantedLine((await client.product(line.sku)).id, line.quantity, line.pack_quantity or 1, line.manual(lines.reason))
+        for line in lines.typed
+    ]

@@ -8,42 +8,60 @@ import click
 
 from client_sdk.catalog import OrderView
 from client_sdk.cli_command import Lines, command, lines_argument, products_of
+from client_sdk.cli_draft import show_draft
 from client_sdk.cli_screen import Screen
 from client_sdk.cli_subjects import GONE_CUSTOMER
 from client_sdk.client import OrderClient
-from client_sdk.drafts import DraftState, DraftView
+from client_sdk.draft_view import DraftState, DraftView
 from client_sdk.errors import CustomerGoneError, RoadbookError, UnknownRowError
+from client_sdk.order_draft import OrderDraft
+from client_sdk.wanted import WantedLine
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer
 from sync_protocol.entities.orders import OrderStatus
 
 
 @command(
-    "roadbook device order RAN-001 P130-04:10", "roadbook device order RAN-001 P130-04:10 H475-07 --po PO4711 --note 'Before 7:30'"
+    "roadbook device order RAN-001 P130-04:10 H475-07 --po PO4711 --note 'Before 7:30'",
+    "roadbook device order RAN-001 P130-04:24/6 H475-07:10-5% --reason 'As agreed with Bos' --preview",
 )
 @click.argument("customer")
 @lines_argument
 @click.option("--note", default="", help="For the office and the warehouse.")
 @click.option("--po", default="", help="The customer's own purchase order number.")
-async def order(client: OrderClient, screen: Screen, *, customer: str, lines: Lines, note: str, po: str) -> None:
-    """Write an order and submit it. Without a network it waits in the outbox until the next sync."""
+@click.option(
+    "--preview", is_flag=True, help="Show what it comes to, what offers give and what is missing to more; submit nothing."
+)
+async def order(client: OrderClient, screen: Screen, *, customer: str, lines: Lines, note: str, po: str, preview: bool) -> None:
+    """Write an order and submit it. Without a network it waits in the outbox until the next sync.
+
+    A line is SKU:QTY; in packs of six SKU:QTY/6; at a price or a discount by hand SKU:QTY@12.50 or SKU:QTY-5%.
+    """
     buyer = await client.customer(customer)
     wanted = await products_of(client, lines)
     draft = await client.draft_order(buyer.id)
     try:
-        for product_id, quantity in wanted:
-            await draft.add_line(product_id, quantity)
+        await _fill(draft, wanted)
         await draft.set_note(note)
         await draft.set_purchase_order_number(po)
+        if preview:
+            await _show_draft(client, screen, await draft.view())
         foretold = await draft.preview()
-        submitted = await draft.submit()
+        if preview:
+            await draft.discard()
+        else:
+            await _show_order(client, screen, await draft.submit())
     except RoadbookError:
         # Nobody goes on with a draft that this command could not finish; it is typed again.
         await draft.discard()
         raise
-    await _show_order(client, screen, submitted)
     if not screen.as_json:
         screen.foretold(foretold)
+
+
+async def _fill(draft: OrderDraft, wanted: Iterable[WantedLine]) -> None:
+    for line in wanted:
+        await draft.add_line(line.product_id, line.quantity, pack_quantity=line.pack_quantity, manual=line.manual)
 
 
 @command(
@@ -79,15 +97,21 @@ async def mend(client: OrderClient, screen: Screen, *, number: str, lines: Lines
     draft = await client.draft(rejected.order_id)
     for line in rejected.lines:
         await draft.remove_line(line.line_id)
-    for product_id, quantity in wanted:
-        await draft.add_line(product_id, quantity)
+    await _fill(draft, wanted)
     await _show_order(client, screen, await draft.submit())
 
 
-@command("roadbook device drafts", "roadbook device drafts --discard R17-000005", reads=True)
+@command("roadbook device drafts", "roadbook device drafts R17-000005", "roadbook device drafts --discard R17-000005", reads=True)
+@click.argument("number", default="")
 @click.option("--discard", metavar="NUMBER", default="", help="Throw the rejected order with this number away.")
-async def drafts(client: OrderClient, screen: Screen, *, discard: str) -> None:
-    """List orders that the server rejected, to be mended or thrown away, and any that were not submitted yet."""
+async def drafts(client: OrderClient, screen: Screen, *, number: str = "", discard: str = "") -> None:
+    """List orders that the server rejected, to be mended or thrown away, and any that were not submitted yet.
+
+    With a number, show what that one comes to now, what offers give and what stands in its way.
+    """
+    if number:
+        await _show_draft(client, screen, await _draft_of(client, number))
+        return
     if discard:
         rejected = await _draft_of(client, discard)
         await (await client.draft(rejected.order_id)).discard()
@@ -149,6 +173,15 @@ async def _show_order(client: OrderClient, screen: Screen, view: OrderView) -> N
     buyer = (await _customers(client, [view.order.customer_id])).get(view.order.customer_id)
     named = f"{buyer.name} ({buyer.code})" if buyer is not None else GONE_CUSTOMER
     screen.order(view, named, await _products(client, (line.product_id for line in view.lines)))
+
+
+async def _show_draft(client: OrderClient, screen: Screen, view: DraftView) -> None:
+    if screen.as_json:
+        screen.data(view)
+        return
+    whose = (await _whose(client, [view]))[view.order_id]
+    gifts = view.price.gifts if view.price is not None else ()
+    show_draft(screen, view, whose, await _products(client, (gift.product_id for gift in gifts)))
 
 
 async def _customers(client: OrderClient, ids: Iterable[UUID]) -> dict[UUID, Customer]:

@@ -13,18 +13,20 @@ from rich.text import Text
 
 from client_sdk.catalog import OrderView
 from client_sdk.cli_text import counted, instant_text, joined, skew_text, words
-from client_sdk.drafts import DraftState, DraftView
+from client_sdk.draft_view import DraftState, DraftView
 from client_sdk.journal import JournalEntry
 from client_sdk.outbox import OutboxEntry
 from client_sdk.quoting import PriceQuote, StockView
 from client_sdk.status import DeviceStatus
 from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Customer, CustomerStatus
-from sync_protocol.entities.orders import OrderStatus
-from sync_protocol.intents import RequestedLine
+from sync_protocol.entities.orders import OrderLine, OrderStatus, PriceSource
+from sync_protocol.intents import ManualPrice, QuotedGift, RequestedLine
 from sync_protocol.rules.documents import quoted_amount, quoted_totals
 from sync_protocol.rules.order_review import OrderDecision
-from sync_protocol.values import amount_text, unit_price_text
+from sync_protocol.rules.pricing.explanation import Obstacle
+from sync_protocol.rules.pricing.sentences import OBSTACLES, money_text, per_text, percent_text, price_gap_text, refusal_text
+from sync_protocol.values import amount_text
 from sync_protocol.verdicts import Change, Code, Outcome, remedy
 
 _PLAIN_WIDTH: Final = 120
@@ -96,18 +98,18 @@ class Screen:
 
     def price(self, product: Product, customer: Customer, quote: PriceQuote) -> None:
         self.say(f"{product.name} ({product.sku}) for {customer.name}")
-        unit_price = unit_price_text(quote.unit_price, quote.currency)
+        unit_price = per_text(quote.unit_price, quote.per_quantity, quote.currency)
         self.console.print(
             Text.assemble(f"{quote.quantity:,} at {unit_price} = ", (amount_text(quote.amount_minor, quote.currency), "bold"))
         )
         self.say(
             f"from price list {quote.price_list}, for {quote.min_quantity:,} or more, as of {instant_text(quote.as_of_ms)}", "dim"
         )
-        if quote.next_break is not None:
-            minimum, deeper = quote.next_break
-            self.say(
-                f"at {minimum:,} it is {unit_price_text(deeper, quote.currency)} each: {minimum - quote.quantity:,} more", "green"
-            )
+        gap, refusal = price_gap_text(quote.explanation, quote.currency), refusal_text(quote.explanation)
+        if gap:
+            self.say(gap, "green")
+        if refusal:
+            self.say(f"It cannot be bought so: {refusal}", "red")
 
     def stock(self, product: Product, views: Iterable[StockView]) -> None:
         self.say(f"{product.name} ({product.sku})")
@@ -132,22 +134,18 @@ class Screen:
         waiting = ", waiting to be sent" if view.is_unsent else ", decided: see the journal" if view.pending else ""
         hold = f" ({words(order.hold_code)})" if order.hold_code else ""
         self.console.print(Text.assemble((order.number, "bold"), f" for {customer}: ", state, hold, waiting))
-        rows = [
-            (
-                _sku(products, line.product_id),
-                _name(products, line.product_id),
-                f"{line.quantity:,}",
-                unit_price_text(line.unit_price, order.currency),
-                amount_text(line.amount_minor, order.currency),
-                f"{line.backordered:,} follow later" if line.backordered else "",
-            )
-            for line in view.lines
-        ]
-        self.table(("SKU", "Product", ">Quantity", ">Price", ">Amount", ""), rows, "It has no lines.")
-        self.console.print(Text.assemble("Total ", (amount_text(order.total_minor, order.currency), "bold")))
+        rows = [_order_line(line, order.currency, products) for line in view.lines]
+        columns = ("SKU", "Product", ">Quantity", ">Price", ">Off", ">Amount", ">Tax", "")
+        self.table(*without_empty(columns, rows), "It has no lines.")
+        self.total(order.tax_minor, order.total_minor, order.currency)
         remark = joined((order.purchase_order_number and f"PO {order.purchase_order_number}", order.note, order.reason))
         if remark:
             self.say(remark, "dim")
+
+    def total(self, tax_minor: int, total_minor: int, currency: str) -> None:
+        """What something comes to in all, and how much of it is tax."""
+        tax = f", {amount_text(tax_minor, currency)} of it tax" if tax_minor else ""
+        self.console.print(Text.assemble("Total ", (amount_text(total_minor, currency), "bold"), tax))
 
     def foretold(self, decision: OrderDecision) -> None:
         """What the device expects the server to decide; nothing where it expects no more than a plain yes."""
@@ -182,23 +180,15 @@ class Screen:
         for said in entry.verdict.remedies():
             self.say(f"    {said}", "italic")
 
-    def requested(self, lines: Sequence[RequestedLine], currency: str, products: Mapping[UUID, Product]) -> None:
+    def requested(self, entry: JournalEntry, currency: str, products: Mapping[UUID, Product]) -> None:
         """What an intent asked for; without prices where the currency went with its order."""
-        amounts = [amount_text(quoted_amount(line, currency), currency) if currency else "" for line in lines]
-        rows = [
-            (
-                _sku(products, line.product_id),
-                _name(products, line.product_id),
-                f"{line.quantity:,}",
-                unit_price_text(line.unit_price, currency) if currency else "",
-                amount,
-            )
-            for line, amount in zip(lines, amounts, strict=True)
-        ]
-        self.table(("SKU", "Product", ">Quantity", ">Price", ">Amount"), rows, "It has no lines.")
+        rows = [_requested_line(line, currency, products) for line in entry.lines]
+        rows += [_gift(gift, products) for gift in entry.gifts]
+        columns = ("SKU", "Product", ">Quantity", ">Price", ">Amount", ">Tax", "")
+        self.table(*without_empty(columns, rows), "It has no lines.")
         if currency:
-            total = amount_text(quoted_totals(lines, currency).total_minor, currency)
-            self.console.print(Text.assemble("Total ", (total, "bold")))
+            totals = quoted_totals(entry.lines, currency)
+            self.total(totals.tax_minor, totals.total_minor, currency)
 
     def drafts(self, drafts: Iterable[DraftView], whose: Mapping[UUID, str]) -> None:
         rows = [
@@ -256,14 +246,89 @@ def change_text(change: Change, subject: Subject) -> list[str | tuple[str, str]]
     """One change as pieces of text: the line's product, what it is about, and before → after."""
     product = subject.lines.get(change.line_id) if change.line_id else None
     place = f"{product}: " if product else ""
+    if change.code is Code.NO_PRICE and change.after in OBSTACLES:
+        return [place, (OBSTACLES[Obstacle(str(change.after))], "bold")]
     if change.before is None and change.after is None:
         return [place, (words(change.code), "bold")]
-    before, after = str(change.before), str(change.after)
-    if change.code is Code.PRICE_CHANGED and isinstance(change.before, int) and isinstance(change.after, int):
-        before, after = unit_price_text(change.before, subject.currency), unit_price_text(change.after, subject.currency)
-    if change.code is Code.BACKORDERED:
-        return [place, f"{before} ordered → ", (f"{after} follow later", "bold")]
-    return [place, f"{words(change.code)} {before} → ", (after, "bold")]
+    before, after = (_value(change.code, value, subject.currency) for value in (change.before, change.after))
+    if change.before is None:
+        return [place, f"{words(change.code)} → ", (after, "bold")]
+    said = _CHANGES.get(change.code, f"{words(change.code)} {{}} → ").format(before)
+    if change.after is None:
+        return [place, (said.partition(",")[0].removesuffix(" → "), "bold")]
+    return [place, said, (after + _AFTERWARDS.get(change.code, ""), "bold")]
+
+
+_CHANGES: Final = {
+    Code.BACKORDERED: "{} ordered → ",
+    Code.GIFTS_CHANGED: "{} given for nothing → ",
+    Code.PRICE_HONOURED: "would come to {} now, and stays at → ",
+    Code.QUANTITY_NOT_SOLD: "{} cannot be bought, the nearest that can → ",
+    Code.ORDER_BELOW_MINIMUM: "the goods come to {}, and must come to → ",
+}
+"""How a change begins whose code in words would not say what its values are."""
+_AFTERWARDS: Final = {Code.BACKORDERED: " follow later"}
+_AMOUNTS: Final = {Code.AMOUNT_CHANGED, Code.TAX_CHANGED, Code.PRICE_HONOURED, Code.ORDER_BELOW_MINIMUM}
+
+
+def _value(code: Code, value: int | str | None, currency: str) -> str:
+    """A value of a change, in the unit that its code says."""
+    if isinstance(value, int) and code is Code.PRICE_CHANGED:
+        return per_text(value, 1, currency)
+    return money_text(value, currency) if isinstance(value, int) and code in _AMOUNTS else str(value)
+
+
+def without_empty(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """A table without those columns that say nothing in any row."""
+    kept = [place for place, title in enumerate(columns) if not title or not rows or any(row[place] for row in rows)]
+    return [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
+def _order_line(line: OrderLine, currency: str, products: Mapping[UUID, Product]) -> tuple[str, ...]:
+    off = line.discount_minor + line.order_discount_minor
+    return (
+        *_product(line.product_id, products),
+        f"{line.quantity:,}",
+        per_text(line.unit_price, line.per_quantity, currency),
+        amount_text(off, currency) if off else "",
+        amount_text(line.amount_minor, currency),
+        amount_text(line.tax_minor, currency) if line.tax_minor else "",
+        joined(
+            (
+                "for nothing" if line.price_source is PriceSource.GIFT else "",
+                "by hand" if line.price_source is PriceSource.MANUAL else "",
+                f"{line.backordered:,} follow later" if line.backordered else "",
+            )
+        ),
+    )
+
+
+def _requested_line(line: RequestedLine, currency: str, products: Mapping[UUID, Product]) -> tuple[str, ...]:
+    return (
+        *_product(line.product_id, products),
+        f"{line.quantity:,}",
+        per_text(line.unit_price, line.per_quantity, currency) if currency else "",
+        amount_text(quoted_amount(line, currency), currency) if currency else "",
+        amount_text(line.tax_minor, currency) if currency and line.tax_minor else "",
+        joined((packs_text(line.pack_quantity), by_hand_text(line.manual))),
+    )
+
+
+def _gift(gift: QuotedGift, products: Mapping[UUID, Product]) -> tuple[str, ...]:
+    return (*_product(gift.product_id, products), f"{gift.quantity:,}", "", "", "", "for nothing")
+
+
+def packs_text(pack_quantity: int) -> str:
+    """In which packs a line is handled, if in any."""
+    return f"in packs of {pack_quantity:,}" if pack_quantity > 1 else ""
+
+
+def by_hand_text(manual: ManualPrice | None) -> str:
+    """What was given by hand, and why."""
+    if manual is None:
+        return ""
+    discount = manual.discount_basis_points if manual.unit_price is None else None
+    return f"by hand{f', {percent_text(discount, 2)} off' if discount is not None else ''}: {manual.reason}"
 
 
 def _act(kind: str) -> str:
@@ -271,12 +336,10 @@ def _act(kind: str) -> str:
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
 
 
-def _sku(products: Mapping[UUID, Product], product_id: UUID) -> str:
-    return products[product_id].sku if product_id in products else ""
-
-
-def _name(products: Mapping[UUID, Product], product_id: UUID) -> str:
-    return products[product_id].name if product_id in products else "not on this device"
+def _product(product_id: UUID, products: Mapping[UUID, Product]) -> tuple[str, str]:
+    """Its SKU and its name."""
+    product = products.get(product_id)
+    return (product.sku, product.name) if product is not None else ("", "not on this device")
 
 
 def _product_state(product: Product) -> Text:

@@ -68,11 +68,11 @@ class Subjects:
             subject = await self.of(entry)
             screen.verdict(entry, subject)
             products = {}
-            for line in entry.lines:
+            for line in entry.asked:
                 with suppress(UnknownRowError):
                     products[line.product_id] = await self._client.product(line.product_id)
             if entry.lines:
-                screen.requested(entry.lines, subject.currency, products)
+                screen.requested(entry, subject.currency, products)
 
     async def of(self, entry: JournalEntry) -> Subject:
         """An order, one that came back as a draft, a customer, or what the intent itself says."""
@@ -102,7 +102,7 @@ class Subjects:
     async def _of_intent(self, entry: JournalEntry) -> Subject:
         number, customer_id = self._orders.get(entry.subject_id, (entry.order_number or "", entry.customer_id))
         buyer = await self._name(customer_id) if customer_id is not None else GONE_CUSTOMER
-        lines = {line.line_id: await self._product(line.product_id) for line in entry.lines}
+        lines = {line.line_id: await self._product(line.product_id) for line in entry.asked}
         return Subject(f"{number} for {buyer}".strip(), entry.currency, lines)
 
     async def _name(self, customer_id: UUID) -> str:

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from client_sdk import catalog, drafts, health, journal, ordering, outbox, overlay, quoting, wipe
+from client_sdk import catalog, draft_view, drafts, health, journal, ordering, outbox, overlay, quoting, wipe
 from client_sdk.catalog import OrderView
 from client_sdk.clock import Clock, IdSource, Surroundings, SystemClock, SystemTimer, Timer
-from client_sdk.drafts import DraftLine, DraftView
+from client_sdk.draft_view import DraftView
 from client_sdk.engine import Engine, take_identity
 from client_sdk.entries import checked
 from client_sdk.errors import DeviceWipedError, InvalidEntryError, RoadbookError, StoreError, SyncStalledError
@@ -24,6 +24,7 @@ from client_sdk.events import Listener, Listeners, ReplicaDamaged, SyncProgress,
 from client_sdk.follow import POLL_SECONDS, Follower, Ports, running
 from client_sdk.journal import JournalEntry
 from client_sdk.live import Hint, LiveEndpoint
+from client_sdk.order_draft import OrderDraft
 from client_sdk.ordering import NewCustomer
 from client_sdk.outbox import OutboxEntry
 from client_sdk.quoting import PriceQuote, StockView
@@ -34,64 +35,19 @@ from client_sdk.state import Identity, Incarnation, checkpoint, require_identity
 from client_sdk.status import DeviceStatus, device_status
 from client_sdk.store import Store
 from client_sdk.transport import HttpEndpoint
+from client_sdk.wanted import WantedLine
 from sync_protocol.entities.catalog import Pack, Product
 from sync_protocol.entities.customers import Address, Contact, Customer, Territory
 from sync_protocol.entities.orders import OrderStatus
-from sync_protocol.rules.order_review import OrderDecision
+from sync_protocol.rules.pricing.explaining import Explained
+from sync_protocol.rules.pricing.explanation import BasketPrice
+from sync_protocol.rules.pricing.table import Names
 from sync_protocol.values import normal_text
 from sync_protocol.wire.endpoint import SyncEndpoint
 from sync_protocol.wire.messages import PAGE_ROWS_MAX, EnrolRequest
 from sync_protocol.wire.version import PROTOCOL_VERSION
 
 EndpointFor = Callable[[str, str], SyncEndpoint]
-
-
-class OrderDraft:
-    """An order in the making. Every method saves before it returns."""
-
-    def __init__(self, store: Store, surroundings: Surroundings, order_id: UUID, submitted: Callable[[], None]) -> None:
-        self._store = store
-        self._surroundings = surroundings
-        self._submitted = submitted
-        self.order_id = order_id
-
-    async def add_line(self, product_id: UUID, quantity: int) -> DraftLine:
-        """Add `quantity` base units of a product and return the line, priced. Raises OrderingError."""
-        return await self._store.write(drafts.add_line, self.order_id, product_id, quantity, self._surroundings)
-
-    async def set_quantity(self, line_id: UUID, quantity: int) -> None:
-        """Raises OrderingError."""
-        await self._store.write(drafts.set_quantity, self.order_id, line_id, quantity, self._surroundings)
-
-    async def remove_line(self, line_id: UUID) -> None:
-        """Raises OrderingError."""
-        await self._store.write(drafts.remove_line, self.order_id, line_id, self._surroundings)
-
-    async def set_note(self, note: str) -> None:
-        """A note to the office. Raises OrderingError."""
-        await self._store.write(drafts.set_text, self.order_id, "note", note, self._surroundings)
-
-    async def set_purchase_order_number(self, number: str) -> None:
-        """The customer's own number for this order. Raises OrderingError."""
-        await self._store.write(drafts.set_text, self.order_id, "purchase_order_number", number, self._surroundings)
-
-    async def view(self) -> DraftView:
-        """The draft with its lines, priced now. Raises UnknownRowError."""
-        return await self._store.read(drafts.view, self.order_id, self._surroundings)
-
-    async def preview(self) -> OrderDecision:
-        """What the server would decide if it knew just what this device knows. Raises OrderingError."""
-        return await self._store.read(drafts.preview, self.order_id, self._surroundings)
-
-    async def submit(self) -> OrderView:
-        """Number it and put it into the outbox; from here on it cannot be lost. Raises OrderingError, StoreError."""
-        await self._store.write(drafts.submit, self.order_id, self._surroundings)
-        self._submitted()
-        return await self._store.read(catalog.order, self.order_id)
-
-    async def discard(self) -> None:
-        """Throw it away. Raises DraftClosedError where it was submitted."""
-        await self._store.write(drafts.discard, self.order_id)
 
 
 class OrderClient:
@@ -313,9 +269,18 @@ class OrderClient:
         """All territories of the company."""
         return await self._store.read(fetch_rows, Territory, "true ORDER BY code")
 
-    async def price(self, customer_id: UUID, product_id: UUID, quantity: int = 1) -> PriceQuote | None:
-        """The price for a customer as of the last sync, or None where it has none. Raises UnknownRowError."""
-        return await self._store.read(ordering.price, customer_id, product_id, quantity, self._surroundings)
+    async def price(self, customer_id: UUID, product_id: UUID, quantity: int = 1, *, pack_quantity: int = 1) -> PriceQuote | None:
+        """The price for a customer as of the last sync, or None where it has none. Raises UnknownRowError, InvalidEntryError."""
+        wanted = WantedLine(product_id, quantity, pack_quantity)
+        return await self._store.read(quoting.quote, customer_id, wanted, self._surroundings)
+
+    async def explain(self, customer_id: UUID, lines: Sequence[WantedLine], *, address_id: UUID | None = None) -> Explained:
+        """What lines would cost a customer together, and why. Raises OrderingError."""
+        return await self._store.read(quoting.explained, customer_id, list(lines), address_id, self._surroundings)
+
+    async def names(self, price: BasketPrice) -> Names:
+        """What the rows are called that an answer names, such as the price of a draft. Raises UnknownRowError."""
+        return await self._store.read(quoting.names_of, price)
 
     async def stock(self, product_id: UUID) -> list[StockView]:
         """Stock as of the last sync, less what waits in this device's own orders."""
@@ -332,7 +297,7 @@ class OrderClient:
 
     async def draft(self, order_id: UUID) -> OrderDraft:
         """Go on with a draft. Raises UnknownRowError."""
-        await self._store.read(drafts.view, order_id, self._surroundings)
+        await self._store.read(draft_view.view, order_id, self._surroundings)
         return OrderDraft(self._store, self._surroundings, order_id, self._nudge)
 
     async def orders(
@@ -345,9 +310,11 @@ class OrderClient:
         """An order by id or number. Raises UnknownRowError."""
         return await self._store.read(catalog.order, key)
 
-    async def amend_order(self, order_id: UUID, lines: Sequence[tuple[UUID, int]], *, note: str | None = None) -> OrderView:
-        """Ask for other lines: products with base units. Raises OrderingError."""
-        await self._store.write(ordering.amend, order_id, list(lines), note, self._surroundings)
+    async def amend_order(
+        self, order_id: UUID, lines: Sequence[WantedLine | tuple[UUID, int]], *, note: str | None = None
+    ) -> OrderView:
+        """Ask for other lines: products with base units, in packs or by hand where a line says so. Raises OrderingError."""
+        await self._store.write(ordering.amend, order_id, [WantedLine(*line) for line in lines], note, self._surroundings)
         self._nudge()
         return await self.order(order_id)
 

@@ -33,8 +33,12 @@ RoadbookError
     ├── DraftClosedError         the draft was submitted or discarded
     ├── EmptyOrderError          an order needs a line
     ├── NoPriceError             a product has no price for this customer
+    ├── QuantityNotSoldError     a line's quantity is not one in which the product is sold
+    ├── OrderBelowMinimumError   the goods come to less than the least order
+    ├── NotPermittedError        whose device this is may not do this
     ├── OrderStateError          the order has gone too far for this
     └── InvalidEntryError        a value is outside its limits
+        └── ManualPriceError     a price by hand that says too much, or not enough
 """
 
 import re
@@ -326,9 +330,37 @@ class EmptyOrderError(OrderingError):
 class NoPriceError(OrderingError):
     """A product has no price for this customer."""
 
-    def __init__(self, sku: str) -> None:
-        super().__init__(f"{sku} has no price for this customer: remove the line, or ask the office for a price")
+    def __init__(self, sku: str, why: str) -> None:
+        super().__init__(f"{sku} has no price for this customer: {why}")
         self.sku = sku
+        self.why = why
+
+
+class QuantityNotSoldError(OrderingError):
+    """A line's quantity is not one in which the product is sold; `nearest` are those that are, the smaller first."""
+
+    def __init__(self, sku: str, quantity: int, nearest: tuple[int, ...], why: str) -> None:
+        super().__init__(f"{sku} cannot be ordered in a quantity of {quantity}: {why}")
+        self.sku = sku
+        self.quantity = quantity
+        self.nearest = nearest
+
+
+class OrderBelowMinimumError(OrderingError):
+    """The goods come to less than the least order; `missing_minor` is how much is missing."""
+
+    def __init__(self, missing_minor: int, currency: str, why: str) -> None:
+        super().__init__(f"this cannot be ordered: {why}")
+        self.missing_minor = missing_minor
+        self.currency = currency
+
+
+class NotPermittedError(OrderingError):
+    """Whose device this is may not do this."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is for reps alone: leave it out, or ask your rep for it")
+        self.what = what
 
 
 class OrderStateError(OrderingError):
@@ -346,6 +378,14 @@ class InvalidEntryError(OrderingError):
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"{cause}: mend it and do it again; nothing was saved")
+
+
+class ManualPriceError(InvalidEntryError):
+    """A price by hand that says too much, or not enough."""
+
+    def __init__(self, field: str, fault: str) -> None:
+        super().__init__(f"{field}: {fault}")
+        self.field = field
 
 
 def code_of(error: RoadbookError) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from client_sdk import drafts
 from client_sdk.rows import fetch_tuples, stored_id
 from client_sdk.state import DecidedIn, checkpoint, forget_log, load, note_change
-from sync_protocol.intents import CreateCustomer, RequestedLine, SubmitOrder
+from sync_protocol.intents import CreateCustomer, QuotedGift, RequestedLine, SubmitOrder
 from sync_protocol.values import Instant
 from sync_protocol.verdicts import Outcome, Verdict
 from sync_protocol.wire.codec import decode, decode_verdict, intent_of
@@ -25,8 +25,8 @@ _DAY_MS: Final = 86_400_000
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An intent and what became of it. `subject_id` is the order or customer that it is about.
 
-    `customer_id`, `customer_name`, `currency` and `lines` are as the intent has them, if it does: the order itself may have left
-    this device, and a customer whose creation was rejected is on none.
+    `customer_id`, `customer_name`, `currency`, `lines` and `gifts` are as the intent has them, if it does: the order itself may
+    have left this device, and a customer whose creation was rejected is on none.
     """
 
     intent_id: UUID
@@ -40,6 +40,12 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     customer_name: str = ""
     currency: str = ""
     lines: tuple[RequestedLine, ...] = ()
+    gifts: tuple[QuotedGift, ...] = ()
+
+    @property
+    def asked(self) -> tuple[RequestedLine | QuotedGift, ...]:
+        """Its lines, those that are given for nothing with them."""
+        return (*self.lines, *self.gifts)
 
 
 def record(connection: apsw.Connection, result: PushResult, now_ms: int) -> JournalEntry | None:
@@ -99,6 +105,7 @@ def _entry(kind: str, subject_id: bytes, envelope: bytes, verdict: bytes, receiv
         customer_name=intent.name if isinstance(intent, CreateCustomer) else "",
         currency=getattr(intent, "currency", ""),
         lines=getattr(intent, "lines", ()),
+        gifts=getattr(intent, "gifts", ()),
     )
 
 

@@ -1,20 +1,21 @@
-"""What a user asks for besides drafts: a price, an amendment, a cancellation, a prospect."""
+"""What a user asks for besides drafts: an amendment, a cancellation, a prospect."""
 
 from uuid import UUID
 
 import apsw
 import msgspec
 
-from client_sdk import catalog, drafts, outbox
+from client_sdk import catalog, draft_view, outbox
 from client_sdk.clock import Surroundings
-from client_sdk.drafts import DraftView
-from client_sdk.errors import InvalidEntryError, OrderStateError
-from client_sdk.quoting import PriceQuote, quote
+from client_sdk.draft_view import DraftView
+from client_sdk.errors import OrderStateError
 from client_sdk.state import require_identity
+from client_sdk.submitting import priced_lines, quoted_lines
+from client_sdk.wanted import WantedLine
 from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.intents import AmendOrder, CancelOrder, CreateCustomer
 from sync_protocol.rules.order_states import Actor, may_amend, may_move
-from sync_protocol.rules.proofs import quoted_gifts, quoted_line
+from sync_protocol.rules.proofs import quoted_gifts
 from sync_protocol.values import normal_text
 
 
@@ -33,33 +34,24 @@ class NewCustomer(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-def price(
-    connection: apsw.Connection, customer_id: UUID, product_id: UUID, quantity: int, surroundings: Surroundings
-) -> PriceQuote | None:
-    """The price of a quantity for a customer. Raises UnknownRowError, InvalidEntryError."""
-    if not 1 <= quantity <= drafts.QUANTITY_MAX:
-        raise InvalidEntryError(f"quantity: {quantity} is not between 1 and {drafts.QUANTITY_MAX} base units")
-    return quote(connection, customer_id, product_id, quantity, surroundings)
-
-
 def all_drafts(connection: apsw.Connection, surroundings: Surroundings) -> list[DraftView]:
     """Every draft that can be edited."""
-    return [drafts.view(connection, order_id, surroundings) for order_id in drafts.all_ids(connection)]
+    return [draft_view.view(connection, order_id, surroundings) for order_id in draft_view.all_ids(connection)]
 
 
 def amend(
-    connection: apsw.Connection, order_id: UUID, lines: list[tuple[UUID, int]], note: str | None, surroundings: Surroundings
+    connection: apsw.Connection, order_id: UUID, lines: list[WantedLine], note: str | None, surroundings: Surroundings
 ) -> None:
-    """Ask for other lines. Raises UnknownRowError, OrderStateError, EmptyOrderError, NoPriceError, InvalidEntryError."""
+    """Ask for other lines. Raises OrderStateError, and what `priced_lines` raises."""
     require_identity(connection)
     shown = catalog.order(connection, order_id).order
     if not (shown.status is OrderStatus.SUBMITTED or may_amend(shown.status)):
         raise OrderStateError(shown.number, shown.status)
-    priced = drafts.priced_lines(connection, shown, lines, surroundings)
+    priced = priced_lines(connection, shown, lines, surroundings)
     intent = AmendOrder(
         order_id=order_id,
         revision=shown.revision,
-        lines=tuple(quoted_line(line, None) for line in priced.lines),
+        lines=quoted_lines(priced, [line.manual for line in lines]),
         note=note if note is None else normal_text(note),
         gifts=quoted_gifts(priced),
         priced_at_ms=priced.instant_ms,

@@ -11,14 +11,17 @@ from client_sdk.clock import Surroundings
 from client_sdk.errors import UnknownRowError
 from client_sdk.rows import fetch_one, fetch_tuples, look_up, stored_id
 from client_sdk.state import Identity, checkpoint, load
+from client_sdk.wanted import WantedLine, checked_line
 from sync_protocol.entities.customers import Customer
 from sync_protocol.entities.orders import Channel
 from sync_protocol.entities.pricing import PriceList
 from sync_protocol.rules.order_review import OrderFacts
 from sync_protocol.rules.pricing.basket import Basket, BasketLine
 from sync_protocol.rules.pricing.engine import price_basket
+from sync_protocol.rules.pricing.explaining import Explained, explain, gather_names, line_id_at
 from sync_protocol.rules.pricing.explanation import BasketPrice, LinePrice
 from sync_protocol.rules.pricing.facts import gather_facts
+from sync_protocol.rules.pricing.table import Names
 from sync_protocol.rules.pricing.terms import Terms, gather_terms, gathered
 from sync_protocol.values import Instant
 
@@ -66,10 +69,15 @@ def known_terms(connection: apsw.Connection, customer_id: UUID) -> Terms | None:
 
 def terms_for(connection: apsw.Connection, customer_id: UUID) -> Terms:
     """On which terms a customer buys. Raises UnknownRowError."""
-    terms = known_terms(connection, customer_id)
-    if terms is None:
+    return gathered(gather_terms(require_customer(connection, customer_id)), _answers(connection))
+
+
+def require_customer(connection: apsw.Connection, customer_id: UUID) -> Customer:
+    """Raises UnknownRowError."""
+    customer = fetch_one(connection, Customer, customer_id)
+    if customer is None:
         raise UnknownRowError("customer", customer_id)
-    return terms
+    return customer
 
 
 def _answers(connection: apsw.Connection) -> Callable[[Any], Sequence[Any]]:
@@ -95,7 +103,7 @@ def price(connection: apsw.Connection, terms: Terms, basket: Basket) -> BasketPr
 
 def basket_for(
     connection: apsw.Connection,
-    terms: Terms,
+    customer_id: UUID,
     lines: Sequence[BasketLine],
     address_id: UUID | None,
     surroundings: Surroundings,
@@ -104,7 +112,7 @@ def basket_for(
     identity = load(connection, Identity)
     rep_id = identity.rep_id if identity is not None else None
     return Basket(
-        customer_id=terms.customer.id,
+        customer_id=customer_id,
         channel=Channel.REP if rep_id is not None else Channel.BUYER,
         instant_ms=pricing_instant(connection, surroundings),
         lines=tuple(lines),
@@ -114,13 +122,30 @@ def basket_for(
     )
 
 
-def quote(
-    connection: apsw.Connection, customer_id: UUID, product_id: UUID, quantity: int, surroundings: Surroundings
-) -> PriceQuote | None:
-    """The price of a quantity for a customer, or None where it has none. Raises UnknownRowError."""
+def explained(
+    connection: apsw.Connection,
+    customer_id: UUID,
+    wanted: Sequence[WantedLine],
+    address_id: UUID | None,
+    surroundings: Surroundings,
+) -> Explained:
+    """What lines cost a customer and why, ordered or not. Raises UnknownRowError, InvalidEntryError, NotPermittedError."""
+    customer = require_customer(connection, customer_id)
+    lines = [checked_line(connection, each).as_basket_line(line_id_at(place)) for place, each in enumerate(wanted, start=1)]
+    basket = basket_for(connection, customer_id, lines, address_id, surroundings)
+    return gathered(explain(customer, basket), _answers(connection))
+
+
+def names_of(connection: apsw.Connection, price: BasketPrice) -> Names:
+    """What the rows are called that an answer names. Raises UnknownRowError."""
+    return gathered(gather_names(require_customer(connection, price.customer_id), price), _answers(connection))
+
+
+def quote(connection: apsw.Connection, customer_id: UUID, wanted: WantedLine, surroundings: Surroundings) -> PriceQuote | None:
+    """The price of a line for a customer, or None where it has none. Raises UnknownRowError, InvalidEntryError."""
     terms = terms_for(connection, customer_id)
-    line = BasketLine(line_id=surroundings.ids.new(), product_id=product_id, quantity=quantity)
-    priced = price(connection, terms, basket_for(connection, terms, [line], None, surroundings))
+    line = checked_line(connection, wanted).as_basket_line(line_id_at(1))
+    priced = price(connection, terms, basket_for(connection, customer_id, [line], None, surroundings))
     (found,) = priced.lines
     won = next((each for each in found.candidates if each.rule_id == found.rule_id), None)
     if found.unit_price is None or won is None:
@@ -131,13 +156,13 @@ def quote(
         unit_price=found.unit_price,
         per_quantity=found.per_quantity,
         currency=priced.currency,
-        quantity=quantity,
+        quantity=found.quantity,
         amount_minor=found.amount_minor,
         tax_minor=found.tax_minor,
         price_list=price_list.code if price_list is not None else str(found.source or ""),
         min_quantity=won.min_quantity,
         as_of_ms=checkpoint(connection).as_of_ms,
-        next_break=(quantity + (gap.missing_quantity or 0), gap.unit_price or 0) if gap is not None else None,
+        next_break=(found.quantity + (gap.missing_quantity or 0), gap.unit_price or 0) if gap is not None else None,
         explanation=found,
     )
 

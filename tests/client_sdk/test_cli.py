@@ -49,7 +49,7 @@ def test_every_command_has_help_with_an_example_that_can_be_typed(name: str) -> 
     typed = [line.strip() for line in shown.output.splitlines() if line.strip().startswith("roadbook device")]
     assert "Example" in shown.output
     assert any(line.startswith(f"roadbook device {name}") for line in typed)
-    assert (device.commands[name].help or "").endswith(".")
+    assert (device.commands[name].help or "").rstrip().endswith(".")
     assert "--json" in shown.output
 
 
@@ -173,6 +173,32 @@ def test_a_changed_price_shows_both_prices_at_their_line() -> None:
 def test_a_backorder_shows_what_was_asked_and_what_follows() -> None:
     change = Change(code=Code.BACKORDERED, line_id=LINE, before=6, after=4)
     assert text_of(change) == "P130-04 Elbow: 6 ordered → 4 follow later"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (Change(code=Code.AMOUNT_CHANGED, line_id=LINE, before=1_250, after=1_300), "amount changed 12.50 EUR → 13.00 EUR"),
+        (Change(code=Code.TAX_CHANGED, line_id=LINE, before=0, after=273), "tax changed 0.00 EUR → 2.73 EUR"),
+        (Change(code=Code.GIFTS_CHANGED, line_id=LINE, before=2, after=0), "2 given for nothing → 0"),
+        (
+            Change(code=Code.PRICE_HONOURED, line_id=LINE, before=1_300, after=1_250),
+            "would come to 13.00 EUR now, and stays at → 12.50 EUR",
+        ),
+        (Change(code=Code.QUANTITY_NOT_SOLD, line_id=LINE, before=7, after=12), "7 cannot be bought, the nearest that can → 12"),
+        (Change(code=Code.QUANTITY_NOT_SOLD, line_id=LINE, before=7), "7 cannot be bought"),
+        (
+            Change(code=Code.ORDER_BELOW_MINIMUM, line_id=LINE, before=2_000, after=5_000),
+            "the goods come to 20.00 EUR, and must come to → 50.00 EUR",
+        ),
+        (Change(code=Code.NO_PRICE, line_id=LINE, after="no_list"), "the customer has no price list now; ask the office for one"),
+        (Change(code=Code.NO_PRICE, line_id=LINE, after="of_a_newer_server"), "no price → of_a_newer_server"),
+        (Change(code=Code.CURRENCY_DIFFERS, line_id=LINE, before="EUR", after="SEK"), "currency differs EUR → SEK"),
+    ],
+    ids=lambda value: str(value.code) if isinstance(value, Change) else "",
+)
+def test_a_change_says_in_the_unit_of_its_code_what_was_and_what_is(change: Change, said: str) -> None:
+    assert text_of(change) == f"P130-04 Elbow: {said}"
 
 
 def test_a_change_without_values_is_its_code_in_words() -> None:

@@ -18,6 +18,7 @@ from client_sdk.events import ScopeChanged
 from client_sdk.replica_file import shown_path
 from server.runtime.database import Database
 from sync_protocol.entities.customers import Customer
+from sync_protocol.rules.pricing.line_text import TypedLine
 from sync_protocol.wire.messages import PushReply, PushRequest
 from tests.client_sdk.test_damage import corrupt
 from tests.support.faults import UnreportedEndpoint
@@ -91,7 +92,7 @@ async def test_a_draft_that_came_back_says_whose_it_was(
         assert "customer C0 is served by Rep 1 (REP1) now" in await says(capsys, drafts, device, discard="")
         (before,) = await device.drafts()
         with pytest.raises(CustomerGoneError, match="pass it on to whoever serves the customer now"):
-            await says(capsys, mend, device, number="R1-000001", lines=[("SKU-1", 2)])
+            await says(capsys, mend, device, number="R1-000001", lines=[TypedLine("SKU-1", 2)])
         for act in ((await device.draft(order_id)).submit, (await device.draft(order_id)).preview):
             with pytest.raises(CustomerGoneError):
                 await act()

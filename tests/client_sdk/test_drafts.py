@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from client_sdk import OrderClient, OrderDraft
-from client_sdk.drafts import QUANTITY_MAX
 from client_sdk.errors import DraftClosedError, EmptyOrderError, InvalidEntryError, NoPriceError, OrderingError, UnknownRowError
+from client_sdk.wanted import QUANTITY_MAX
 from server.runtime.database import Database
 from server.runtime.rows import insert_rows
 from sync_protocol.entities.catalog import Product, ProductStatus

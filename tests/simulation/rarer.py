@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from client_sdk import OrderClient
-from client_sdk.drafts import DraftState
+from client_sdk.draft_view import DraftState
 from server.changelog.forgetting import forget_intents
 from server.customers.handover import Asked, LateOrders, check_move, plan
 from server.customers.handover_execution import execute

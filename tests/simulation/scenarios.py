@@ -11,7 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from client_sdk import NewCustomer, OrderClient
-from client_sdk.drafts import DraftState
+from client_sdk.draft_view import DraftState
 from server.changelog.log import age_out, compact_sums
 from server.customers.handover import Asked, LateOrders, check_move, plan
 from server.customers.handover_execution import execute

@@ -11,7 +11,7 @@ import apsw
 import sqlalchemy as sa
 
 from client_sdk import NewCustomer, OrderClient
-from client_sdk.drafts import DraftState
+from client_sdk.draft_view import DraftState
 from server.changelog.log import age_out
 from server.identity.devices import RevocationReason, revoke_device
 from server.orders.service import refuse_order, release_order

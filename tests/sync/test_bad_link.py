@@ -13,7 +13,7 @@ import apsw
 import psutil
 import sqlalchemy as sa
 
-from client_sdk import OrderClient, drafts
+from client_sdk import OrderClient, WantedLine, drafts, submitting
 from client_sdk.events import VerdictArrived
 from server.orders.models import OrderModel
 from server.runtime.database import Database
@@ -34,8 +34,8 @@ def take_orders(connection: apsw.Connection, device: OrderClient, world: World) 
         order_id = drafts.create(connection, world.company.customers[number % 2].id, None, surroundings)
         for line in range(LINES):
             product = world.company.products[(number + line) % len(world.company.products)]
-            drafts.add_line(connection, order_id, product.id, 1 + line, surroundings)
-        drafts.submit(connection, order_id, surroundings)
+            drafts.add_line(connection, order_id, WantedLine(product.id, 1 + line), surroundings)
+        submitting.submit(connection, order_id, surroundings)
 
 
 class Drain:
