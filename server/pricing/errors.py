@@ -55,3 +55,13 @@ class ReferredToError(ConflictError):
         self.kind = kind
         self.row_id = row_id
         self.referrers = dict(referrers)
+
+
+class PriceSheetUnreadableError(InvalidRequestError):
+    """A file of prices of which no line can be read."""
+
+    code = "price_sheet_unreadable"
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(f"the file {fault}", fields={"file": fault})
+        self.fault = fault

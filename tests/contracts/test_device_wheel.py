@@ -21,6 +21,7 @@ SERVER_ONLY = (
     "uvicorn",
     "pysqlite3",
     "argon2",
+    "xlsxwriter",
     "server",
 )
 IMPORT_EVERYTHING = """
