@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from server.runtime.errors import ConflictError, InvalidRequestError, NotFoundError, one_line
+from server.runtime.instants import iso
 
 
 class UnfitPriceRowError(InvalidRequestError):
@@ -65,3 +66,66 @@ class PriceSheetUnreadableError(InvalidRequestError):
     def __init__(self, fault: str) -> None:
         super().__init__(f"the file {fault}", fields={"file": fault})
         self.fault = fault
+
+
+class UnfitPriceSheetError(InvalidRequestError):
+    """A file of prices with lines that are refused, of which nothing was taken; `fields` names each with its remedy."""
+
+    code = "unfit_price_sheet"
+
+    def __init__(self, fields: Mapping[str, str], refused: int) -> None:
+        lines = "1 line is" if refused == 1 else f"{refused} lines are"
+        first = one_line(list(fields.items())[:1])
+        super().__init__(f"{lines} refused and nothing was taken: {first}; correct them, or take the rest", fields=fields)
+        self.refused = refused
+
+
+class UnfitRevisionError(InvalidRequestError):
+    """What was asked of a revision makes no sense; `fields` names each place with its remedy."""
+
+    code = "unfit_revision"
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__(one_line(fields.items()), fields=fields)
+
+
+class RevisionNotFoundError(NotFoundError):
+    code = "revision_not_found"
+
+    def __init__(self, revision_id: UUID) -> None:
+        super().__init__(f"there is no revision {revision_id}; GET /pricing/revisions or «roadbook price revisions» shows all")
+        self.revision_id = revision_id
+
+
+class RevisionNotDraftError(ConflictError):
+    """It was published or discarded before."""
+
+    code = "revision_not_draft"
+
+    def __init__(self, revision_id: UUID, state: str, at_ms: int, by: str) -> None:
+        super().__init__(f"revision {revision_id} was {state} at {iso(at_ms)} by {by}; nothing was changed, make another revision")
+        self.revision_id = revision_id
+        self.state = state
+
+
+class RevisionNotRecallableError(ConflictError):
+    """It is not published, or its prices are in force already."""
+
+    code = "revision_not_recallable"
+
+    def __init__(self, revision_id: UUID, why: str) -> None:
+        super().__init__(f"revision {revision_id} {why}")
+        self.revision_id = revision_id
+
+
+class RevisionBuiltUponError(ConflictError):
+    """Another revision was published after it and changes some of the same prices."""
+
+    code = "revision_built_upon"
+
+    def __init__(self, revision_id: UUID, other_id: UUID) -> None:
+        super().__init__(
+            f"revision {other_id} was published after {revision_id} and changes some of its prices; recall that one first"
+        )
+        self.revision_id = revision_id
+        self.other_id = other_id

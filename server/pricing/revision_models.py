@@ -28,7 +28,7 @@ class PriceRevisionEntryModel(Base):
     """What a revision does to one break of one product: another price, or with no `unit_price` its end.
 
     `entry_id` is the id of the row that publication makes of it. What publication finds is noted beside it, so that it can be
-    taken back: what it does (`outcome`), and the row that was in force until then, with its price and its end.
+    taken back: until when the new price holds, what is done (`outcome`), and the row in force until then, its price and its end.
     """
 
     __tablename__ = "price_revision_entry"
@@ -39,6 +39,7 @@ class PriceRevisionEntryModel(Base):
     per_quantity: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     unit_price: Mapped[int | None]
     entry_id: Mapped[UUID]
+    until_ms: Mapped[int | None]
     outcome: Mapped[str | None]
     former_id: Mapped[UUID | None]
     former_unit_price: Mapped[int | None]
@@ -46,13 +47,12 @@ class PriceRevisionEntryModel(Base):
 
 
 class PriceRevisionEventModel(Base):
-    """Who did what with a revision, when and why. Rows are only ever added: this is the audit trail."""
+    """Who did what with a revision, when and why, from number 1 on. Rows are only ever added: this is the audit trail."""
 
     __tablename__ = "price_revision_event"
-    __table_args__ = (Index("ix_price_revision_event_revision", "revision_id", "id"),)
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    revision_id: Mapped[UUID] = mapped_column(ForeignKey("price_revision.id"))
+    revision_id: Mapped[UUID] = mapped_column(ForeignKey("price_revision.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     act: Mapped[str]
     user_id: Mapped[UUID]
     at_ms: Mapped[int]

@@ -78,6 +78,19 @@ class BulkStatements:
         names = ", ".join(columns)
         await self._execute(f"INSERT INTO {table.name} ({names}) SELECT * FROM {_unnested(table, columns)}", records)  # noqa: S608  # as above
 
+    async def upsert(self, table: sa.Table, key: tuple[str, ...], columns: tuple[str, ...], records: Sequence[Record]) -> None:
+        """Insert the records, or set the columns of rows with the same key; a record is the key's values, then the columns'."""
+        if not records:
+            return
+        every = (*key, *columns)
+        names, values = ", ".join(every), ", ".join(f"{name} = excluded.{name}" for name in columns)
+        clash = f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {values}"
+        if self.is_sqlite:
+            marks = ", ".join("?" * len(every))
+            await self._executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks}) {clash}", records)  # noqa: S608  # as above
+            return
+        await self._execute(f"INSERT INTO {table.name} ({names}) SELECT * FROM {_unnested(table, every)} {clash}", records)  # noqa: S608  # as above
+
     async def update(self, table: sa.Table, key: tuple[str, ...], columns: tuple[str, ...], records: Sequence[Record]) -> None:
         """Set the columns of the rows with these keys; a record is the key's values, then the columns'."""
         if not records:

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("per_quantity", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("unit_price", sa.BigInteger(), nullable=True),
         sa.Column("entry_id", Identifier(), nullable=False),
+        sa.Column("until_ms", sa.BigInteger(), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("former_id", Identifier(), nullable=True),
         sa.Column("former_unit_price", sa.BigInteger(), nullable=True),
@@ -44,8 +45,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "price_revision_event",
-        sa.Column("id", Identifier(), nullable=False),
         sa.Column("revision_id", Identifier(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("act", sa.Text(), nullable=False),
         sa.Column("user_id", Identifier(), nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
@@ -53,9 +54,8 @@ def upgrade() -> None:
         sa.Column("effective_at_ms", sa.BigInteger(), nullable=True),
         sa.Column("entries", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["revision_id"], ["price_revision.id"], name=op.f("fk_price_revision_event_revision_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_price_revision_event")),
+        sa.PrimaryKeyConstraint("revision_id", "number", name=op.f("pk_price_revision_event")),
     )
-    op.create_index("ix_price_revision_event_revision", "price_revision_event", ["revision_id", "id"], unique=False)
 
 
 def downgrade() -> None:
