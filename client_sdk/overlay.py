@@ -10,7 +10,7 @@ import apsw
 import msgspec
 
 from client_sdk.rows import empty, fetch_one, fetch_rows, fetch_tuples
-from client_sdk.state import Identity, checkpoint, is_overlay_lost, load, note_laid
+from client_sdk.state import Identity, checkpoint, is_overlay_lost, load, note_laid, note_rows
 from sync_protocol.entities import BY_ROW
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
 from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCustomer, SubmitOrder
@@ -23,7 +23,11 @@ from sync_protocol.wire.messages import IntentEnvelope
 
 
 def rebuild(connection: apsw.Connection) -> None:
-    """Rewind, then replay what the replica does not show at its checkpoint. One that is too damaged for it is left."""
+    """Rewind, then replay what the replica does not show at its checkpoint. One that is too damaged for it is left.
+
+    Each act that changes rows of the replica ends here.
+    """
+    note_rows(connection)
     if is_overlay_lost(connection):
         return
     empty(connection, map(overlay, OVERLAID))
@@ -47,6 +51,7 @@ def add(connection: apsw.Connection, envelope: IntentEnvelope) -> None:
     """Lay the effect of one more intent on what is there, in the act that saves it."""
     if not is_overlay_lost(connection):
         _lay(connection, envelope)
+        note_rows(connection)
         note_laid(connection)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from client_sdk.clock import Surroundings
 from client_sdk.errors import UnknownRowError
+from client_sdk.kept_terms import kept_terms
 from client_sdk.rows import fetch_one, fetch_tuples, look_up, stored_id
 from client_sdk.state import Identity, checkpoint, load
 from client_sdk.wanted import WantedLine, checked_line
@@ -63,8 +64,12 @@ class StockView(msgspec.Struct, frozen=True, kw_only=True):
 
 def known_terms(connection: apsw.Connection, customer_id: UUID) -> Terms | None:
     """On which terms a customer buys, or None where it is not on this device (any more)."""
-    customer = fetch_one(connection, Customer, customer_id)
-    return gathered(gather_terms(customer), _answers(connection)) if customer is not None else None
+
+    def gather() -> Terms | None:
+        customer = fetch_one(connection, Customer, customer_id)
+        return gathered(gather_terms(customer), _answers(connection)) if customer is not None else None
+
+    return kept_terms(connection, customer_id, gather)
 
 
 def terms_for(connection: apsw.Connection, customer_id: UUID) -> Terms:

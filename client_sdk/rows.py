@@ -9,7 +9,7 @@ import apsw
 from sync_protocol.entities import BY_ROW
 from sync_protocol.replica_schema import current
 from sync_protocol.values import Row
-from sync_protocol.wire.codec import WireError, row_from_stored
+from sync_protocol.wire.codec import WireError, rows_from_stored
 
 R = TypeVar("R", bound=Row)
 KEYS_MAX: Final = 2_000
@@ -27,7 +27,7 @@ def fetch_rows(connection: apsw.Connection, row: type[R], condition: str, *bindi
     """Rows that meet a condition written here in the SDK, never one from a user."""
     columns = ", ".join(f"row.{name}" for name in row.__struct_fields__)
     sql = f"SELECT {columns} FROM {current(BY_ROW[row])} AS row WHERE {condition}"  # noqa: S608  # made of the registry
-    return [row_from_stored(row, values) for values in connection.execute(sql, bindings)]
+    return rows_from_stored(row, connection.execute(sql, bindings).fetchall())
 
 
 def fetch_tuples(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

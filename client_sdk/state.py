@@ -186,6 +186,7 @@ _REPLICA_KEYS: Final[dict[type[msgspec.Struct], str]] = {
     Beyond: "beyond",
 }
 _OVERLAY_KEY: Final = "overlay"
+_ROWS_KEY: Final = "rows"
 _CAUSE_CHARACTERS_MAX: Final = 200
 STAGED_SCOPE: Final = "staged_scope"
 STAGING_KEYS: Final = (_REPLICA_KEYS[Staging], STAGED_SCOPE)
@@ -281,6 +282,17 @@ def is_laid(connection: apsw.Connection) -> bool:
     """Whether the overlay shows what waits: both files say the same change. One that is lost is as good as it will be."""
     same = "(SELECT value FROM meta WHERE key = ?) IS (SELECT value FROM replica_state WHERE key = ?)"
     return bool(connection.execute(f"SELECT {same}", (_OVERLAY_KEY, _OVERLAY_KEY)).get) or is_overlay_lost(connection)
+
+
+def note_rows(connection: apsw.Connection) -> None:
+    """Rows of the replica or of the overlay have changed, or may have."""
+    connection.execute("INSERT OR REPLACE INTO replica_state VALUES (?, randomblob(16))", (_ROWS_KEY,))
+
+
+def rows_token(connection: apsw.Connection) -> bytes | None:
+    """A token of what the replica and the overlay hold: where it is the same, they are. None where nothing was laid yet."""
+    token: bytes | None = connection.execute("SELECT value FROM replica_state WHERE key = ?", (_ROWS_KEY,)).get
+    return token
 
 
 def note_damage(connection: apsw.Connection, cause: str) -> None:

@@ -3,10 +3,10 @@
 import hashlib
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -30,6 +30,7 @@ ZSTD_LEVEL: Final = 1
 ZSTD_WINDOW_LOG_MAX: Final = 23
 """A stream that asks its reader for more memory than a window of 8 MiB is refused."""
 _LENGTH_BYTES: Final = 4
+_TOGETHER_MIN: Final = 4  # rows; fewer are read faster one by one
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
@@ -231,17 +232,44 @@ def row_from_stored(row: type[R], values: tuple[Any, ...]) -> R:
     A value of an enumeration that this version does not know is kept, as `open_value` has it.
     """
     fields = dict(zip(row.__struct_fields__, values, strict=True))
+    try:
+        return msgspec.convert(fields, row, builtin_types=(bytes,), strict=True)
+    except msgspec.ValidationError as error:
+        return _row_with_unknown(row, fields, error)
+
+
+def rows_from_stored(row: type[R], stored: Sequence[tuple[Any, ...]]) -> list[R]:
+    """Rows from their stored values, each as `row_from_stored` has it; many at once take half the time."""
+    if len(stored) < _TOGETHER_MIN:
+        return [row_from_stored(row, values) for values in stored]
+    names = row.__struct_fields__
+    fields = [dict(zip(names, values, strict=True)) for values in stored]
+    try:
+        return cast("list[R]", msgspec.convert(fields, _list_of(row), builtin_types=(bytes,), strict=True))
+    except msgspec.ValidationError:  # the one that it is about names itself
+        return [row_from_stored(row, values) for values in stored]
+
+
+@cache
+def _list_of(row: type[Row]) -> Any:
+    return types.GenericAlias(list, (row,))
+
+
+def _row_with_unknown(row: type[R], fields: dict[str, Any], error: msgspec.ValidationError) -> R:
+    """The slow way, where some enumeration has an unknown value: all else is checked with a known one in its place."""
     unknown: dict[str, StrEnum] = {}
     for name, kind in _enum_fields(row):
         if isinstance(fields[name], str) and fields[name] not in kind._value2member_map_:
             unknown[name] = open_value(kind, fields[name])
             fields[name] = next(iter(kind))
     try:
+        if not unknown:
+            raise error
         known = msgspec.convert(fields, row, builtin_types=(bytes,), strict=True)
-    except msgspec.ValidationError as error:
-        message = f"{row.__name__}: {error}"
-        raise WireError(message) from error
-    return msgspec.structs.replace(known, **unknown) if unknown else known
+    except msgspec.ValidationError as damage:
+        message = f"{row.__name__}: {damage}"
+        raise WireError(message) from damage
+    return msgspec.structs.replace(known, **unknown)
 
 
 @cache

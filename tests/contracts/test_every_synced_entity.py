@@ -116,6 +116,27 @@ def test_a_row_survives_its_stored_form(synced: Synced, data: st.DataObject) -> 
 
 
 @every_entity
+@given(data=st.data())
+def test_many_rows_are_read_as_each_alone_and_one_that_is_damaged_is_none(synced: Synced, data: st.DataObject) -> None:
+    row = data.draw(instances(synced.row))
+    stored = [codec.stored_values(row)] * 9
+    assert codec.rows_from_stored(synced.row, stored) == [row] * 9
+    kinds = dict(codec._enum_fields(synced.row))
+    newer = tuple("of_tomorrow" if name in kinds else value for name, value in zip(row.__struct_fields__, stored[0], strict=True))
+    read = codec.rows_from_stored(synced.row, [*stored, newer])
+    assert read == [*[row] * 9, codec.row_from_stored(synced.row, newer)]
+    assert [(type(getattr(read[-1], name)), str(getattr(read[-1], name))) for name in kinds] == [
+        (kind, "of_tomorrow") for kind in kinds.values()
+    ]
+    place = data.draw(st.integers(0, len(newer) - 1))
+    for damage in (b"\x00", 1.5):
+        damaged = (*newer[:place], damage, *newer[place + 1 :])
+        for several in ([damaged], [*stored, damaged], [*stored, newer, damaged]):
+            with pytest.raises(codec.WireError, match=synced.row.__name__):
+                codec.rows_from_stored(synced.row, several)
+
+
+@every_entity
 @given(data=st.data(), commit_seq=st.integers(0, INT64_MAX))
 def test_a_row_survives_the_wire(synced: Synced, data: st.DataObject, commit_seq: int) -> None:
     row = data.draw(instances(synced.row))
