@@ -3,6 +3,7 @@ PYTHON ?= python3
 MINUTES ?= 10
 SEEDS ?= 2000
 RUNS ?= 50
+CONTEXTS ?= 100000
 BIN := .venv/bin
 INSTALLED := .venv/installed
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
@@ -10,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint bench soak chaos simulate simulate-bugs crashes lock
+.PHONY: help install demo serve test lint bench soak parity chaos simulate simulate-bugs crashes lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ bench: $(INSTALLED) ## Measure every budget against a physical limit of this mac
 
 soak: $(INSTALLED) ## Run the property tests for a long time: MINUTES=10
 	ROADBOOK_SOAK_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/python -m pytest tests/sync/test_invariants.py tests/sync/test_bad_link.py tests/rules/test_pricing_twice.py tests/processes
+
+parity: $(INSTALLED) ## Price baskets on devices, on servers and in memory, and compare the bytes: CONTEXTS=100000
+	ROADBOOK_PARITY_CONTEXTS=$(CONTEXTS) $(BIN)/python -m pytest -n 2 tests/sync/test_price_parity.py
 
 chaos: $(INSTALLED) ## Kill, freeze and cut off real servers and devices: RUNS=50
 	ROADBOOK_CHAOS_RUNS=$(RUNS) $(BIN)/python -m pytest tests/processes/test_chaos.py
