@@ -12,7 +12,8 @@ from sync_protocol.rules.pricing.explanation import Candidate, Fate, Gap, Obstac
 from sync_protocol.rules.pricing.facts import Facts
 from sync_protocol.rules.pricing.validity import invalidity
 
-Rank = tuple[int, int, bool, int, int, bytes]
+Rank = tuple[int, int, bool, int, int, int]
+"""As P-22 has it. The number of an id stands for its bytes: it is in the same order, and there already."""
 
 _BY_PLACE: Final = (
     Fate.NEARER_SOURCE,
@@ -80,47 +81,52 @@ def _agreed(line: BasketLine, basket: Basket, facts: Facts, asked: int) -> Itera
 
 
 def _listed(line: BasketLine, basket: Basket, facts: Facts) -> Iterator[Considered]:
-    places = facts.chain.places
+    number = None
     for price in facts.entries.get(line.product_id, ()):
-        place = places[price.price_list_id]
-        used = facts.chain.used[place]
-        rank = _rank(SOURCE_RANK[used.source], place, price)
+        if price.price_list_id.int != number:  # neighbours are mostly of one list
+            number = price.price_list_id.int
+            place = facts.chain.places[price.price_list_id]
+            used = facts.chain.used[place]
+            source, treatment = used.source, used.price_list.tax_treatment
+            source_rank = SOURCE_RANK[source]
+        rank = _rank(source_rank, place, price)
         refusal = _refusal(price, line, basket.instant_ms)
-        yield Considered(rank, price, used.source, price.price_list_id, used.price_list.tax_treatment, refusal)
+        yield Considered(rank, price, source, price.price_list_id, treatment, refusal)
 
 
 def _rank(source: int, nearness: int, price: AgreedPrice | PriceEntry) -> Rank:
-    return source, nearness, price.per_quantity == 1, -price.min_quantity, -price.valid_from_ms, price.id.bytes
+    return source, nearness, price.per_quantity == 1, -price.min_quantity, -price.valid_from_ms, price.id.int
 
 
 def _refusal(price: AgreedPrice | PriceEntry, line: BasketLine, instant_ms: int) -> Fate | None:
-    invalid = invalidity(price, instant_ms)
-    if invalid is not None:
-        return invalid
+    if instant_ms < price.valid_from_ms or price.valid_until_ms is not None:
+        invalid = invalidity(price, instant_ms)
+        if invalid is not None:
+            return invalid
     if price.per_quantity not in (1, line.pack_quantity):
         return Fate.UNIT_DIFFERS
     return Fate.BELOW_BREAK if price.min_quantity > line.quantity else None
 
 
 def _candidate(each: Considered, winner: Considered | None) -> Candidate:
-    fate = each.refusal
+    fate, price = each.refusal, each.price
     if fate is None:
         assert winner is not None
         fate = Fate.WON if each is winner else _lost_to(winner, each)
     return Candidate(
         source=each.source,
-        rule_id=each.price.id,
-        price_list_id=each.price.price_list_id if isinstance(each.price, PriceEntry) else None,
-        min_quantity=each.price.min_quantity,
-        unit_price=each.price.unit_price,
-        per_quantity=each.price.per_quantity,
+        rule_id=price.id,
+        price_list_id=price.price_list_id if isinstance(price, PriceEntry) else None,
+        min_quantity=price.min_quantity,
+        unit_price=price.unit_price,
+        per_quantity=price.per_quantity,
         fate=fate,
     )
 
 
 def _lost_to(winner: Considered, each: Considered) -> Fate:
-    for place, fate in enumerate(_BY_PLACE):
-        if winner.rank[place] != each.rank[place]:
+    for first, second, fate in zip(winner.rank, each.rank, _BY_PLACE, strict=True):
+        if first != second:
             return fate
     return Fate.SMALLER_ID
 
@@ -130,9 +136,9 @@ def price_gap(found: Found, line: BasketLine, asked: int) -> Gap | None:
 
     `asked` is the quantity of the product in the whole basket.
     """
-    held = found.winner
-    for quantity in sorted({each.price.min_quantity for each in found.considered if each.price.min_quantity > line.quantity}):
-        more = quantity - line.quantity
+    held, now = found.winner, line.quantity
+    for quantity in sorted({each.price.min_quantity for each in found.considered if each.price.min_quantity > now}):
+        more = quantity - now
         would = next((each for each in found.considered if _would_do(each, quantity, asked + more)), None)
         if would is not None and (held is None or _is_better(would, held)):
             return Gap(rule_id=would.price.id, missing_quantity=more, unit_price=would.price.unit_price)
@@ -141,7 +147,7 @@ def price_gap(found: Found, line: BasketLine, asked: int) -> Gap | None:
 
 def _would_do(each: Considered, quantity: int, asked: int) -> bool:
     """Whether a candidate would not be refused at another quantity, all else equal."""
-    if each.refusal not in (None, Fate.BELOW_BREAK, Fate.EXHAUSTED) or each.price.min_quantity > quantity:
+    if each.price.min_quantity > quantity or each.refusal not in (None, Fate.BELOW_BREAK, Fate.EXHAUSTED):
         return False
     remaining = each.price.remaining_quantity if isinstance(each.price, AgreedPrice) else None
     return remaining is None or remaining >= asked

@@ -17,16 +17,11 @@ SOURCE_RANK: Final = {source: rank for rank, source in enumerate(SOURCES)}
 
 
 class UsedList(NamedTuple):
-    """A list of the chain in the basket's currency, and by which source."""
+    """A list of the chain in the basket's currency, by which source, and whether it says in which quantities is sold from it."""
 
     price_list: PriceList
     source: PriceSource
-
-    @property
-    def has_rules(self) -> bool:
-        """Whether it says in which quantities is sold from it."""
-        fields = (self.price_list.minimum_quantity, self.price_list.multiple_quantity, self.price_list.pack_quantity)
-        return any(each is not None for each in fields)
+    has_rules: bool
 
 
 class Chain(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +72,11 @@ def chain_of(terms: Terms, basket: Basket) -> Chain:
             is_shut = claim.is_exclusive
     nearest = chained[0][1].currency if chained else ""
     currency = nearest if basket.currency is None else basket.currency
-    used = tuple(UsedList(price_list, claim.source) for claim, price_list in chained if price_list.currency == currency)
+    used = tuple(
+        UsedList(price_list, claim.source, _has_rules(price_list))
+        for claim, price_list in chained
+        if price_list.currency == currency
+    )
     places = {each.price_list.id: place for place, each in enumerate(used)}
     standings = tuple(
         ListStanding(
@@ -90,6 +89,11 @@ def chain_of(terms: Terms, basket: Basket) -> Chain:
         for claim, fate in fated
     )
     return Chain(standings=standings, used=used, places=places, currency=currency, nearest_currency=nearest)
+
+
+def _has_rules(price_list: PriceList) -> bool:
+    fields = (price_list.minimum_quantity, price_list.multiple_quantity, price_list.pack_quantity)
+    return any(each is not None for each in fields)
 
 
 def _refusal(claim: _Claim, price_list: PriceList | None, instant_ms: int) -> Fate | None:

@@ -135,8 +135,14 @@ def _both_ways(exclusion: PromotionExclusion) -> tuple[tuple[UUID, UUID], tuple[
 
 
 def grouped(rows: Iterable[Any], column: str) -> dict[UUID, list[Any]]:
-    """Rows by the value of a column."""
+    """Rows by the value of a column. Neighbours mostly have the same, and hashing a UUID is slow."""
     groups: dict[UUID, list[Any]] = {}
+    group: list[Any] = []
+    number = None
     for row in rows:
-        groups.setdefault(getattr(row, column), []).append(row)
+        value = getattr(row, column)
+        if value.int != number:
+            group = groups.setdefault(value, [])
+            number = value.int
+        group.append(row)
     return groups
