@@ -103,16 +103,25 @@ def _postgres_statements() -> Iterator[str]:
     yield from postgres_assignment_statements("capture_change()")
 
 
-def _postgres_log(synced: Synced, rows: str, row: str, *, deleted: int) -> str:
+def _postgres_logged(synced: Synced, row: str) -> str:
+    """What the log knows of a row, to be joined: looked up for each row, since a subquery with an OFFSET stays one.
+
+    A session keeps the plans that it made for its first write, of one row or of a hundred thousand, so they must do for both:
+    none may read through the log for a row, as where it was made when that was empty, nor through all old rows for each new one,
+    which a FULL JOIN never does.
+    """
+    known = f"SELECT bucket, change, checksum FROM change_log WHERE entity = {synced.number} AND row_id = {row}.id OFFSET 0"  # noqa: S608  # made of the registry, not of input
+    return f"JOIN LATERAL ({known}) logged ON true"
+
+
+def _postgres_log(synced: Synced, rows: str, row: str, where: str, *, deleted: int) -> str:
     """Log the rows, and note what they count for now and what they counted for before."""
     checksum = "NULL::bigint" if deleted else checksum_sql(synced, row, is_sqlite=False)
     return f"""
         WITH touched AS MATERIALIZED (
-            SELECT {row}.id AS row_id, {bucket_sql(synced, row, is_sqlite=False)} AS bucket, {checksum} AS checksum FROM {rows}
-        ), counted AS MATERIALIZED (
-            SELECT logged.bucket, logged.row_id, logged.checksum FROM touched
-              JOIN change_log logged ON logged.entity = {synced.number} AND logged.row_id = touched.row_id
-             WHERE logged.checksum IS NOT NULL
+            SELECT {row}.id AS row_id, {bucket_sql(synced, row, is_sqlite=False)} AS bucket, {checksum} AS checksum,
+                   logged.bucket AS bucket_before, logged.checksum AS checksum_before
+              FROM {rows} LEFT {_postgres_logged(synced, row)} {where}
         ), written AS (
             INSERT INTO change_log (entity, row_id, bucket, change, deleted, checksum)
             SELECT {synced.number}, row_id, bucket, made_by, {deleted}, checksum FROM touched
@@ -123,7 +132,7 @@ def _postgres_log(synced: Synced, rows: str, row: str, *, deleted: int) -> str:
         SELECT bucket, {range_sql(synced, "row_id", is_sqlite=False)}, made_by, sum(rows), sum(checksum) FROM (
             SELECT bucket, row_id, 1 AS rows, checksum FROM touched WHERE checksum IS NOT NULL
             UNION ALL
-            SELECT bucket, row_id, -1, -checksum FROM counted
+            SELECT bucket_before, row_id, -1, -checksum_before FROM touched WHERE checksum_before IS NOT NULL
         ) AS moved GROUP BY 1, 2 {ADD_UP};
     """  # noqa: S608  # made of the registry, not of input
 
@@ -137,24 +146,22 @@ def _postgres_leave(synced: Synced, rows: str, bucket: str) -> str:
 
 
 def _postgres_entity(synced: Synced) -> Iterator[str]:
-    name, number = synced.name, synced.number
+    name = synced.name
     new_bucket, old_bucket = (bucket_sql(synced, row, is_sqlite=False) for row in ("new_row", "old_row"))
     old_columns = ", ".join(f"old_row.{column}" for column in _columns(synced))
     new_columns = ", ".join(f"new_row.{column}" for column in _columns(synced))
-    known = f"new_rows new_row JOIN change_log logged ON logged.entity = {number} AND logged.row_id = new_row.id"
-    returned = f"{known} AND logged.bucket <> {new_bucket}"
-    changed = (
-        f"new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id AND ({old_columns}) IS DISTINCT FROM ({new_columns})"
-    )
-    moved = f"new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id AND {old_bucket} <> {new_bucket}"
+    returned = f"new_rows new_row {_postgres_logged(synced, 'new_row')} WHERE logged.bucket <> {new_bucket}"
+    both = "new_rows new_row FULL JOIN old_rows old_row ON old_row.id = new_row.id"
+    changed = f"WHERE ({old_columns}) IS DISTINCT FROM ({new_columns})"
+    moved = f"{both} WHERE {old_bucket} IS DISTINCT FROM {new_bucket}"
     insert_leave = update_leave = ""
     if synced.bucket.key is not None:
         insert_leave = _postgres_leave(synced, returned, "logged.bucket")
         update_leave = _postgres_leave(synced, moved, old_bucket)
     bodies = {
-        "insert": ("new_rows", insert_leave + _postgres_log(synced, "new_rows new_row", "new_row", deleted=0)),
-        "update": (changed, update_leave + _postgres_log(synced, changed, "new_row", deleted=0)),
-        "delete": ("old_rows", _postgres_log(synced, "old_rows old_row", "old_row", deleted=1)),
+        "insert": ("new_rows", insert_leave + _postgres_log(synced, "new_rows new_row", "new_row", "", deleted=0)),
+        "update": (f"{both} {changed}", update_leave + _postgres_log(synced, both, "new_row", changed, deleted=0)),
+        "delete": ("old_rows", _postgres_log(synced, "old_rows old_row", "old_row", "", deleted=1)),
     }
     tables = {
         "insert": "REFERENCING NEW TABLE AS new_rows",
@@ -163,7 +170,7 @@ def _postgres_entity(synced: Synced) -> Iterator[str]:
     }
     for act, (touched, body) in bodies.items():
         yield f"""
-            CREATE OR REPLACE FUNCTION capture_{name}_{act}() RETURNS trigger LANGUAGE plpgsql AS $$
+            CREATE OR REPLACE FUNCTION capture_{name}_{act}() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
             DECLARE
                 made_by bigint;
             BEGIN

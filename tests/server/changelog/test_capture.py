@@ -2,8 +2,10 @@
 
 import asyncio
 import sqlite3
+import time
 from uuid import UUID
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -393,6 +395,69 @@ async def test_a_long_transaction_stalls_no_other(postgres: Database) -> None:
         await add(postgres, category("QUICK"))
     assert [(each.commit_seq) for each in await entries(postgres)] == [1, 2]
     assert await head_of(postgres) == 2
+
+
+# What a session learned from its first write, on PostgreSQL
+
+ROWS = 6_000
+_ALL_ROWS = "UPDATE category SET name = name || '.'"
+_MORE_ROWS = """
+    INSERT INTO category (id, code, name)
+    SELECT id, id::text, '' FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 900)) AS fresh
+"""
+
+
+async def connect_after(database: Database, *written: str) -> asyncpg.Connection:
+    """A session that has written this, more often than PostgreSQL makes a plan for each time."""
+    connection = await connect_foreign(database)
+    for statement in written * 7:
+        await connection.execute(statement)
+    return connection
+
+
+async def seconds_of(connection: asyncpg.Connection, statement: str) -> float:
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        await connection.execute(statement)
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+async def test_a_session_that_changed_one_row_changes_many_as_soon_as_another(postgres: Database) -> None:
+    async with postgres.write() as session:
+        session.add_all([category(f"{number}") for number in range(ROWS)])
+    used = await connect_after(postgres, "UPDATE category SET name = name || '.' WHERE code = '7'")
+    fresh = await connect_foreign(postgres)
+    assert await seconds_of(used, _ALL_ROWS) < 4 * await seconds_of(fresh, _ALL_ROWS)
+    await used.close()
+    await fresh.close()
+
+
+async def test_a_session_that_wrote_many_rows_does_not_read_the_log_for_one(postgres: Database) -> None:
+    some = "DELETE FROM category WHERE id IN (SELECT id FROM category LIMIT 300)"
+    connection = await connect_after(postgres, _MORE_ROWS, _ALL_ROWS, some)
+    read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'change_log'"
+    async with connection.transaction():
+        before = await connection.fetchval(read)
+        await connection.execute("INSERT INTO category (id, code, name) VALUES (gen_random_uuid(), 'ONE', '')")
+        await connection.execute("UPDATE category SET name = 'one' WHERE code = 'ONE'")
+        await connection.execute("DELETE FROM category WHERE code = 'ONE'")
+        assert await connection.fetchval(read) - before < 10
+    await connection.close()
+
+
+async def test_a_session_that_began_with_an_empty_log_does_not_read_through_it_later(postgres: Database) -> None:
+    connection = await connect_after(postgres, "VACUUM ANALYZE change_log, category")
+    for statement in (_MORE_ROWS.replace("900", "1"), _ALL_ROWS) * 7:
+        await connection.execute(statement)
+    read = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'change_log'"
+    async with connection.transaction():
+        before = await connection.fetchval(read)
+        for statement in (_MORE_ROWS, _ALL_ROWS):
+            await connection.execute(statement)
+        assert await connection.fetchval(read) - before == 0
+    await connection.close()
 
 
 # What a foreign program wrote, on SQLite
