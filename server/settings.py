@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     jobs: bool = True
     retention_days: Annotated[int, Meta(ge=1, le=3650)] = 90
+    price_history_days: Annotated[int, Meta(ge=1, le=3650)] = 35
     session_hours: Annotated[int, Meta(ge=1, le=8760)] = 12
     enrolment_minutes: Annotated[int, Meta(ge=1, le=10080)] = 60 * 24
     pool_size: Annotated[int, Meta(ge=1, le=200)] = 10

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from server.changelog.assignments import postgres_assignment_statements, sqlite_assignment_statements
 from server.changelog.sums import ADD_UP, bucket_sql, checksum_sql, fill_checksums_sql, fill_sums_sql, range_sql
+from server.changelog.superseded import NOTHING_KEPT, PostgresKept, postgres_kept, sqlite_superseded
 from sync_protocol.entities import SYNCED, Synced
 
 _NOW_MS_SQLITE: Final = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
@@ -114,15 +115,15 @@ def _postgres_logged(synced: Synced, row: str) -> str:
     return f"JOIN LATERAL ({known}) logged ON true"
 
 
-def _postgres_log(synced: Synced, rows: str, row: str, where: str, *, deleted: int) -> str:
-    """Log the rows, and note what they count for now and what they counted for before."""
+def _postgres_log(synced: Synced, rows: str, row: str, where: str, *, deleted: int, kept: PostgresKept) -> str:
+    """Log the rows, note what they count for now and what they counted for before, and keep what they were."""
     checksum = "NULL::bigint" if deleted else checksum_sql(synced, row, is_sqlite=False)
     return f"""
         WITH touched AS MATERIALIZED (
             SELECT {row}.id AS row_id, {bucket_sql(synced, row, is_sqlite=False)} AS bucket, {checksum} AS checksum,
-                   logged.bucket AS bucket_before, logged.checksum AS checksum_before
+                   logged.bucket AS bucket_before, logged.checksum AS checksum_before {kept.columns}
               FROM {rows} LEFT {_postgres_logged(synced, row)} {where}
-        ), written AS (
+        ), {kept.statement} written AS (
             INSERT INTO change_log (entity, row_id, bucket, change, deleted, checksum)
             SELECT {synced.number}, row_id, bucket, made_by, {deleted}, checksum FROM touched
             ON CONFLICT (entity, row_id) DO UPDATE SET bucket = excluded.bucket, change = excluded.change,
@@ -154,14 +155,17 @@ def _postgres_entity(synced: Synced) -> Iterator[str]:
     both = "new_rows new_row FULL JOIN old_rows old_row ON old_row.id = new_row.id"
     changed = f"WHERE ({old_columns}) IS DISTINCT FROM ({new_columns})"
     moved = f"{both} WHERE {old_bucket} IS DISTINCT FROM {new_bucket}"
-    insert_leave = update_leave = ""
+    kept, insert_leave, update_leave = postgres_kept(synced), "", ""
     if synced.bucket.key is not None:
         insert_leave = _postgres_leave(synced, returned, "logged.bucket")
         update_leave = _postgres_leave(synced, moved, old_bucket)
     bodies = {
-        "insert": ("new_rows", insert_leave + _postgres_log(synced, "new_rows new_row", "new_row", "", deleted=0)),
-        "update": (f"{both} {changed}", update_leave + _postgres_log(synced, both, "new_row", changed, deleted=0)),
-        "delete": ("old_rows", _postgres_log(synced, "old_rows old_row", "old_row", "", deleted=1)),
+        "insert": (
+            "new_rows",
+            insert_leave + _postgres_log(synced, "new_rows new_row", "new_row", "", deleted=0, kept=NOTHING_KEPT),
+        ),
+        "update": (f"{both} {changed}", update_leave + _postgres_log(synced, both, "new_row", changed, deleted=0, kept=kept)),
+        "delete": ("old_rows", _postgres_log(synced, "old_rows old_row", "old_row", "", deleted=1, kept=kept)),
     }
     tables = {
         "insert": "REFERENCING NEW TABLE AS new_rows",
@@ -247,10 +251,14 @@ def _sqlite_entity(synced: Synced) -> Iterator[str]:
         update_leave = _sqlite_leave(synced, f" WHERE {old_bucket} <> {new_bucket}", old_bucket)
     refuse = f"SELECT RAISE(ABORT, '{name}: an id never changes; delete the row and insert another')"
     yield f"CREATE TRIGGER capture_{name}_id BEFORE UPDATE OF id ON {name} WHEN OLD.id IS NOT NEW.id BEGIN {refuse}; END"
-    entered = _sqlite_log(synced, "NEW", deleted=0)
+    entered, gone = _sqlite_log(synced, "NEW", deleted=0), _sqlite_log(synced, "OLD", deleted=1)
+    superseded = sqlite_superseded(synced)
     yield f"CREATE TRIGGER capture_{name}_insert AFTER INSERT ON {name} BEGIN {insert_leave} {entered} END"
-    yield (f"CREATE TRIGGER capture_{name}_update AFTER UPDATE ON {name} WHEN {differs} BEGIN {update_leave} {entered} END")
-    yield f"CREATE TRIGGER capture_{name}_delete AFTER DELETE ON {name} BEGIN {_sqlite_log(synced, 'OLD', deleted=1)} END"
+    yield (
+        f"CREATE TRIGGER capture_{name}_update AFTER UPDATE ON {name} WHEN {differs} "
+        f"BEGIN {superseded} {update_leave} {entered} END"
+    )
+    yield f"CREATE TRIGGER capture_{name}_delete AFTER DELETE ON {name} BEGIN {superseded} {gone} END"
 
 
 def _sqlite_keys(connection: sa.Connection, synced: Synced) -> list[tuple[str, ...]]:

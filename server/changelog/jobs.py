@@ -3,12 +3,17 @@
 from typing import Final
 
 from server.changelog.forgetting import forget_intents
-from server.changelog.log import age_out, compact_sums, has_sums_to_compact
+from server.changelog.log import age_out, compact_sums, forget_versions, has_sums_to_compact
 from server.runtime.slices import Job, JobContext
 
 
 async def forget_tombstones(context: JobContext) -> None:
-    """Drop tombstones and leaves that are older than the retention; a device that slept longer resyncs."""
+    """Drop tombstones and leaves that are older than the retention; a device that slept longer resyncs.
+
+    Superseded versions go first, in a transaction of their own: commits are kept for as long as these.
+    """
+    async with context.database.write() as session:
+        await forget_versions(session, now_ms=context.clock.now_ms(), history_days=context.settings.price_history_days)
     async with context.database.write() as session:
         await age_out(session, now_ms=context.clock.now_ms(), retention_days=context.retention_days)
 

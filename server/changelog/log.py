@@ -6,8 +6,16 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from server.changelog.models import BucketSumModel, ChangeCommitModel, ChangeHeadModel, ChangeLeaveModel, ChangeLogModel
+from server.changelog.models import (
+    BucketSumModel,
+    ChangeCommitModel,
+    ChangeHeadModel,
+    ChangeLeaveModel,
+    ChangeLogModel,
+    RowHistoryModel,
+)
 from server.changelog.sums import COMPACT_POSTGRES_SQL, COMPACT_SQL, seal_sums_sql
+from server.changelog.superseded import KEPT_BY, place_sql
 from server.runtime.database import Database, ReadSession, WriteSession
 from sync_protocol.entities import SYNCED
 from sync_protocol.wire.messages import LogPlace
@@ -136,11 +144,32 @@ async def rotate_epoch(session: WriteSession, epoch: UUID) -> None:
     await session.execute(sa.update(ChangeHeadModel).values(epoch=epoch))
 
 
+async def forget_versions(session: WriteSession, *, now_ms: int, history_days: int) -> int:
+    """Forget versions of rows that were superseded before the days of history, raise its floor, and return how many."""
+    floor = await _last_before(session, now_ms - history_days * _DAY_MS)
+    if floor is None:
+        return 0
+    until: sa.ColumnElement[int] = sa.literal_column(place_sql("row_history.until_change"))
+    youngest = sa.select(sa.func.max(ChangeCommitModel.change)).where(ChangeCommitModel.commit_seq <= floor).scalar_subquery()
+    entities = [synced.number for synced in SYNCED if synced.name in KEPT_BY]
+    old = (RowHistoryModel.entity.in_(entities), RowHistoryModel.until_change <= youngest, until <= floor)
+    versions = await _forget(session, sa.delete(RowHistoryModel).where(*old))
+    await raise_history_floor(session, floor)
+    return versions
+
+
+async def raise_history_floor(session: WriteSession, floor: int) -> None:
+    """Let nothing before this place be read as of it any more. What others commit waits from here on."""
+    lower = ChangeHeadModel.history_floor < floor
+    await session.execute(sa.update(ChangeHeadModel).where(lower).values(history_floor=floor))
+
+
 async def age_out(session: WriteSession, *, now_ms: int, retention_days: int) -> int:
-    """Forget tombstones and leaves older than the retention, raise the floor, and return how many were forgotten."""
-    cutoff = now_ms - retention_days * _DAY_MS
-    old = sa.select(sa.func.max(ChangeCommitModel.commit_seq)).where(ChangeCommitModel.committed_at_ms < cutoff)
-    floor = (await session.execute(old)).scalar()
+    """Forget tombstones and leaves older than the retention, raise the floor, and return how many were forgotten.
+
+    Commits behind the floor of history stay: they say how long a superseded version stood.
+    """
+    floor = await _last_before(session, now_ms - retention_days * _DAY_MS)
     if floor is None:
         return 0
     expired = sa.select(ChangeCommitModel.change).where(ChangeCommitModel.commit_seq <= floor)
@@ -148,10 +177,18 @@ async def age_out(session: WriteSession, *, now_ms: int, retention_days: int) ->
         session, sa.delete(ChangeLogModel).where(ChangeLogModel.deleted == 1, ChangeLogModel.change.in_(expired))
     )
     leaves = await _forget(session, sa.delete(ChangeLeaveModel).where(ChangeLeaveModel.change.in_(expired)))
+    history_floor = sa.select(ChangeHeadModel.history_floor).scalar_subquery()
     needed = sa.exists().where(ChangeLogModel.change == ChangeCommitModel.change)
-    await session.execute(sa.delete(ChangeCommitModel).where(ChangeCommitModel.commit_seq <= floor, ~needed))
+    unneeded = (ChangeCommitModel.commit_seq <= floor, ChangeCommitModel.commit_seq <= history_floor, ~needed)
+    await session.execute(sa.delete(ChangeCommitModel).where(*unneeded))
     await session.execute(sa.update(ChangeHeadModel).where(ChangeHeadModel.floor < floor).values(floor=floor))
     return tombstones + leaves
+
+
+async def _last_before(session: WriteSession, instant_ms: int) -> int | None:
+    """The place of the last commit before this instant."""
+    old = sa.select(sa.func.max(ChangeCommitModel.commit_seq)).where(ChangeCommitModel.committed_at_ms < instant_ms)
+    return (await session.execute(old)).scalar()
 
 
 async def _forget(session: WriteSession, statement: sa.Delete) -> int:

@@ -8,8 +8,9 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from server.changelog.log import take_place
+from server.changelog.log import raise_history_floor, seal, take_place
 from server.changelog.sums import ADD_UP, bucket_sql, checksum_sql, range_sql
+from server.changelog.superseded import KEPT_BY
 from server.runtime.database import WriteSession
 from sync_protocol.entities import SYNCED, Synced
 
@@ -24,12 +25,14 @@ async def mend(session: WriteSession, buckets: list[str], now_ms: int) -> int:
     """Log the rows of these buckets that the log is wrong about, make the sums those of the rows, and return how many."""
     await take_place(session, now_ms)
     mender = await _Mender.of(session)
-    mended = 0
+    mended: dict[str, int] = {}
     for synced in SYNCED:
         if synced.bucket.kind in {bucket.partition(":")[0] for bucket in buckets}:
-            mended += await mender.mend_entity(synced)
+            mended[synced.name] = await mender.mend_entity(synced)
     await mender.correct_sums(buckets)
-    return mended
+    if any(mended.get(name) for name in KEPT_BY):  # nobody knows what these rows were before
+        await raise_history_floor(session, (await seal(session)).head)
+    return sum(mended.values())
 
 
 class _Mender:

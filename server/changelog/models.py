@@ -16,7 +16,8 @@ from server.runtime.database import Base
 class ChangeHeadModel(Base):
     """One row: the identity of the log, its last position, and the oldest cursor that can still be served.
 
-    An intent from before `forgotten_before_ms` may have had a verdict that was forgotten.
+    Superseded versions of rows are kept for every place from `history_floor` on. An intent from before `forgotten_before_ms`
+    may have had a verdict that was forgotten.
     """
 
     __tablename__ = "change_head"
@@ -26,6 +27,7 @@ class ChangeHeadModel(Base):
     head: Mapped[int]
     floor: Mapped[int]
     forgotten_before_ms: Mapped[int] = mapped_column(server_default="0")
+    history_floor: Mapped[int] = mapped_column(server_default="0")
 
 
 class ChangeCommitModel(Base):
@@ -82,6 +84,23 @@ class ChangeLeaveModel(Base):
     row_id: Mapped[UUID] = mapped_column(primary_key=True)
     bucket: Mapped[str] = mapped_column(primary_key=True)
     change: Mapped[int]
+
+
+class RowHistoryModel(Base):
+    """A version of a row that was superseded: written by `since_change`, and replaced or deleted by `until_change`.
+
+    `body` has its columns as JSON, `key_id` is what the entity's versions are looked up by.
+    """
+
+    __tablename__ = "row_history"
+    __table_args__ = (Index("ix_row_history_until", "entity", "until_change"),)
+
+    entity: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    key_id: Mapped[UUID] = mapped_column(primary_key=True)
+    row_id: Mapped[UUID] = mapped_column(primary_key=True)
+    until_change: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    since_change: Mapped[int]
+    body: Mapped[str]
 
 
 class IntentRecordModel(Base):

@@ -38,12 +38,12 @@ class BulkStatements:
     ) -> list[Record]:
         """The records whose `where` columns are one of the keys; locked, where asked, in the order of these columns.
 
-        Without `where` columns the one key is empty, and finds every record.
+        Without `where` columns the one key is empty, and finds every record; locked in the order of their ids.
         """
         if not keys:
             return []
         if not where:
-            return await self._select_all(table, columns)
+            return await self._select_all(table, columns, lock=lock and not self.is_sqlite)
         if self.is_sqlite:
             return [record for some in _portions(keys) for record in await self._select_on_sqlite(table, columns, where, some)]
         sql = _select_on_postgres(table, columns, where, lock=lock)
@@ -51,8 +51,8 @@ class BulkStatements:
             found: list[Record] = await self._connection.fetch(sql, *_transposed(keys))
         return found
 
-    async def _select_all(self, table: sa.Table, columns: tuple[str, ...]) -> list[Record]:
-        sql = f"SELECT {', '.join(columns)} FROM {table.name}"  # noqa: S608  # names of the schema, not input
+    async def _select_all(self, table: sa.Table, columns: tuple[str, ...], *, lock: bool) -> list[Record]:
+        sql = f"SELECT {', '.join(columns)} FROM {table.name}{' ORDER BY id FOR UPDATE' if lock else ''}"  # noqa: S608  # names of the schema, not input
         with as_database_error(sql):
             if self.is_sqlite:
                 return list(await self._connection.execute_fetchall(sql))
@@ -135,13 +135,14 @@ def _transposed(records: Sequence[Record]) -> list[list[Any]]:
 
 
 @cache
-def _type_of(table: sa.Table, column: str) -> str:
+def type_on_postgres(table: sa.Table, column: str) -> str:
+    """The name of a column's type."""
     return str(table.c[column].type.compile(postgresql.dialect()))  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 
 
 @cache
 def _unnested(table: sa.Table, columns: tuple[str, ...]) -> str:
-    arrays = ", ".join(f"${place}::{_type_of(table, name)}[]" for place, name in enumerate(columns, start=1))
+    arrays = ", ".join(f"${place}::{type_on_postgres(table, name)}[]" for place, name in enumerate(columns, start=1))
     return f"unnest({arrays})"
 
 
@@ -150,7 +151,7 @@ def _select_on_postgres(table: sa.Table, columns: tuple[str, ...], where: tuple[
     selected = ", ".join(f"kept.{name}" for name in columns)
     ordered = f" ORDER BY {', '.join(f'kept.{name}' for name in where)} FOR UPDATE OF kept" if lock else ""
     if len(where) == 1:
-        array = f"$1::{_type_of(table, where[0])}[]"
+        array = f"$1::{type_on_postgres(table, where[0])}[]"
         return f"SELECT {selected} FROM {table.name} AS kept WHERE kept.{where[0]} = ANY({array}){ordered}"  # noqa: S608  # as above
     same = " AND ".join(f"kept.{name} = wanted.{name}" for name in where)
     wanted = f"{_unnested(table, where)} AS wanted ({', '.join(where)})"

@@ -73,7 +73,7 @@ class UnitOfWork:
     async def find_all(self, kind: type[R], columns: tuple[str, ...], keys: Iterable[Key], *, lock: bool = False) -> list[R]:
         """The rows whose columns are one of the keys, as they stand here, in the order of the keys.
 
-        No columns and one empty key are all rows.
+        No columns and one empty key are all rows, of which nothing is read again.
         """
         wanted = list(dict.fromkeys(keys))
         await self.load_by(kind, columns, wanted, lock=lock)
@@ -81,15 +81,19 @@ class UnitOfWork:
         return [row for key in wanted for row in shelf.matching(columns, key)]
 
     async def load_by(self, kind: type[R], columns: tuple[str, ...], keys: Iterable[Key], *, lock: bool = False) -> None:
-        """Read all rows whose columns are one of the keys, in one statement; locked in the order of these columns."""
+        """Read all rows whose columns are one of the keys, in one statement; locked in the order of these columns.
+
+        No columns and one empty key are the whole table, which must be small; locked in the order of the ids.
+        """
         shelf = self._shelf(kind)
         known = shelf.loaded.setdefault((columns, lock), set())
         missing = [key for key in dict.fromkeys(keys) if key not in known]
         if not missing:
             return
         shelf.index_by(columns)
-        for record in await self.statements.select(shelf.table, kind.__struct_fields__, columns, missing, lock=lock):
-            shelf.keep(self._row(kind, record), lock=lock)
+        if not shelf.is_whole(lock=lock):
+            for record in await self.statements.select(shelf.table, kind.__struct_fields__, columns, missing, lock=lock):
+                shelf.keep(self._row(kind, record), lock=lock)
         known.update(missing)
         shelf.loaded.setdefault((columns, False), set()).update(missing)
 
@@ -153,9 +157,12 @@ class _Shelf(Generic[R]):
 
     def has(self, identifier: UUID, *, lock: bool) -> bool:
         known = self.stored.get(identifier)
-        return identifier in self.changed or (
-            identifier in self.stored and (not lock or known is None or identifier in self.locked)
-        )
+        is_read = identifier in self.stored or self.is_whole(lock=False)
+        return identifier in self.changed or (is_read and (not lock or known is None or identifier in self.locked))
+
+    def is_whole(self, *, lock: bool) -> bool:
+        """Whether all rows of the table were read, and locked where asked."""
+        return () in self.loaded.get(((), lock), ())
 
     def current(self, identifier: UUID) -> R | None:
         return self.changed[identifier] if identifier in self.changed else self.stored.get(identifier)

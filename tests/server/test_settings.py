@@ -9,6 +9,7 @@ RANGES = {
     "port": "1 to 65535",
     "workers": "1 to 64",
     "retention_days": "1 to 3650",
+    "price_history_days": "1 to 3650",
     "session_hours": "1 to 8760",
     "enrolment_minutes": "1 to 10080",
     "pool_size": "1 to 200",
