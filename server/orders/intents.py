@@ -10,8 +10,9 @@ import msgspec
 from server.customers.late_orders import Footing, Standing, standing_of
 from server.inventory.levels import change_allocated
 from server.orders.allocations import allocated_by_product, release, release_stock
-from server.orders.facts import Selling, available_for, price_now, selling_to
+from server.orders.facts import Selling, available_for, selling_to
 from server.orders.numbers import free_number, is_leased_to, prefix_of
+from server.orders.settling import Settled, settle
 from server.pricing.consumption import give_back, use_up
 from server.runtime.slices import IntentContext
 from server.runtime.unit_of_work import UnitOfWork
@@ -39,7 +40,8 @@ async def submit_order(work: UnitOfWork, intent: SubmitOrder, context: IntentCon
         return context.rejected(refusal, await _told(work, customer, standing) if refusal is Code.HANDED_OVER else "")
     selling = await selling_to(work, standing.on_its_terms(customer))
     basket = _basket(intent, selling.customer.id, context, currency=intent.currency, address_id=intent.address_id)
-    decision = _routed(await _reviewed(work, selling, basket, intent), standing)
+    settled = await settle(work, selling, basket, intent, context)
+    decision = _routed(await _reviewed(work, selling, settled, intent), standing)
     if decision.outcome is Outcome.REJECTED:
         return _verdict(context, decision)
     own = prefix_of(intent.number) == context.number_prefix or await is_leased_to(work, intent.number, context.holder_id)
@@ -72,15 +74,16 @@ def _channel(context: IntentContext) -> Channel:
 async def _reviewed(
     work: UnitOfWork,
     selling: Selling,
-    basket: Basket,
+    settled: Settled,
     intent: SubmitOrder | AmendOrder,
     own: Mapping[UUID, int] = MappingProxyType({}),
 ) -> OrderDecision:
     """What the rules say. `own` is what the order has promised already."""
-    price = await price_now(work, selling.terms, basket)
+    price = settled.price
     wanted = {line.product_id for line in (*price.lines, *price.gifts)} | own.keys()
     available = await available_for(work, selling.stock_location_id, wanted, own)
-    return review_order(intent.lines, intent.gifts, price, OrderFacts(customer=selling.customer, available=available))
+    facts = OrderFacts(customer=selling.customer, available=available, honoured=settled.honoured, to_approve=settled.to_approve)
+    return review_order(intent.lines, intent.gifts, price, facts)
 
 
 def _routed(decision: OrderDecision, standing: Standing) -> OrderDecision:
@@ -162,7 +165,8 @@ async def amend_order(work: UnitOfWork, intent: AmendOrder, context: IntentConte
     given_back = await give_back(work, order.id, lines)
     selling = (await selling_to(work, standing.on_its_terms(customer))).at(order.stock_location_id)
     basket = _basket(intent, customer.id, context, currency=order.currency, address_id=order.address_id)
-    decision = _routed(await _reviewed(work, selling, basket, intent, promised), standing)
+    settled = await settle(work, selling, basket, intent, context)
+    decision = _routed(await _reviewed(work, selling, settled, intent, promised), standing)
     if decision.outcome is Outcome.REJECTED:
         given_back.undo(work)
     else:

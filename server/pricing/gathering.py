@@ -1,16 +1,35 @@
 """What a price is made of, out of the tables: the look-ups of many baskets at once, each round in one statement a table."""
 
-from collections.abc import Generator, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.promotions import Promotion, PromotionUse
 from sync_protocol.rules.pricing.terms import Lookup
+from sync_protocol.values import Row
 
 Answer = TypeVar("Answer")
+R = TypeVar("R", bound=Row)
 _CONSUMED: Final = frozenset({AgreedPrice, PromotionUse})
 """Rows that an order uses up, locked before they are counted on."""
+
+
+class Rows(Protocol):
+    """Where rows are looked up."""
+
+    async def find_all(self, kind: type[R], columns: tuple[str, ...], keys: Iterable[tuple[Any, ...]]) -> list[R]:
+        """The rows whose columns are one of the keys."""
+
+
+async def gathered_from(rows: Rows, gathering: Generator[Lookup, Sequence[Any], Answer]) -> Answer:
+    """Run a gathering to its end, one look-up after the other."""
+    try:
+        lookup = next(gathering)
+        while True:
+            lookup = gathering.send(await rows.find_all(lookup.row, lookup.columns, lookup.keys))
+    except StopIteration as end:
+        return cast("Answer", end.value)
 
 
 async def gathered(work: UnitOfWork, gathering: Generator[Lookup, Sequence[Any], Answer], *, lock: bool) -> Answer:

@@ -154,3 +154,17 @@ class TaxExemptionModel(Base):
     certificate: Mapped[str]
     valid_from_ms: Mapped[int] = mapped_column(server_default="0")
     valid_until_ms: Mapped[int | None]
+
+
+class HonourPolicyModel(Base):
+    """Whether a price that was quoted and is another by now still holds; see `honour.HonourPolicy`. It never travels."""
+
+    __tablename__ = "honour_policy"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    mode: Mapped[str]
+    otherwise: Mapped[str]
+    hours: Mapped[int | None]
+    tolerance_basis_points: Mapped[int | None]
+    price_list_id: Mapped[UUID | None] = mapped_column(ForeignKey("price_list.id"))
+    segment_id: Mapped[UUID | None] = mapped_column(ForeignKey("segment.id"))

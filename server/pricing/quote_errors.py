@@ -33,3 +33,21 @@ class QuotedCustomerNotFoundError(NotFoundError):
     def __init__(self, customer_id: UUID) -> None:
         super().__init__(f"there is no customer {customer_id} among yours; check the id", fields={"customer_id": "not found"})
         self.customer_id = customer_id
+
+
+class UnfitHonourPolicyError(InvalidRequestError):
+    """A policy on overtaken quotations that makes no sense."""
+
+    code = "unfit_honour_policy"
+
+    def __init__(self, field: str, remedy: str) -> None:
+        super().__init__(f"{field}: {remedy}", fields={field: remedy})
+        self.field = field
+
+
+class HonourPolicyNotFoundError(NotFoundError):
+    code = "honour_policy_not_found"
+
+    def __init__(self, policy_id: UUID) -> None:
+        super().__init__(f"there is no honour policy {policy_id}; GET /honour-policies shows all")
+        self.policy_id = policy_id

@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 
 from server.identity.principals import OFFICE, allow_signed_in
 from server.pricing.file_routes import ROUTES as FILE_ROUTES
+from server.pricing.honour_routes import ROUTES as HONOUR_ROUTES
 from server.pricing.quote_routes import ROUTES as QUOTE_ROUTES
 from server.pricing.revision_routes import ROUTES as REVISION_ROUTES
 from server.pricing.row_routes import ROUTES as ROW_ROUTES
@@ -40,4 +41,12 @@ async def patch_product(product_id: FromPath[UUID], data: JSONBody[TaxCode], dat
         return await set_tax_code(session, Product, product_id, data.tax_code)
 
 
-ROUTES: Final = (*ROW_ROUTES, patch_customer, patch_product, *QUOTE_ROUTES, *REVISION_ROUTES, *FILE_ROUTES)
+ROUTES: Final = (
+    *ROW_ROUTES,
+    patch_customer,
+    patch_product,
+    *QUOTE_ROUTES,
+    *HONOUR_ROUTES,
+    *REVISION_ROUTES,
+    *FILE_ROUTES,
+)

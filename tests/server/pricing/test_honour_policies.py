@@ -1,0 +1,167 @@
+"""Policies on overtaken quotations: which one is the nearest, what it says, and how the office writes it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from server.identity.principals import Role
+from server.pricing.honour import HOUR_MS, HonourPolicy, Promise, composed, policy_for, promise_of
+from server.runtime.database import Database
+from sync_protocol.entities.orders import PriceSource
+from sync_protocol.entities.pricing import TaxTreatment
+from sync_protocol.rules.pricing.explanation import BasketPrice, Candidate, Fate, LinePrice
+from tests.support.office import Office, open_office, problem
+
+LIST, SEGMENT, OTHER = UUID(int=1), UUID(int=2), UUID(int=3)
+
+
+def line(total: int, number: int = 1, price_list: UUID = LIST) -> LinePrice:
+    won = Candidate(
+        source=PriceSource.BASE,
+        rule_id=UUID(int=50),
+        price_list_id=price_list,
+        min_quantity=1,
+        unit_price=total * 100,
+        per_quantity=1,
+        fate=Fate.WON,
+    )
+    return LinePrice(
+        line_id=UUID(int=number),
+        product_id=UUID(int=60),
+        quantity=1,
+        pack_quantity=1,
+        obstacle=None,
+        source=PriceSource.BASE,
+        rule_id=UUID(int=50),
+        unit_price=total * 100,
+        per_quantity=1,
+        tax_treatment=TaxTreatment.EXCLUSIVE,
+        candidates=(won,),
+        gross_minor=total,
+        steps=(),
+        missed=(),
+        discount_minor=0,
+        order_discount_minor=0,
+        amount_minor=total,
+        tax_code="standard",
+        tax_jurisdiction="",
+        tax_exemption_id=None,
+        taxes=(),
+        tax_minor=0,
+        total_minor=total,
+        quantities=(),
+        gap=None,
+        holds=(),
+    )
+
+
+def basket(*lines: LinePrice) -> BasketPrice:
+    total = sum(each.total_minor for each in lines)
+    return BasketPrice(
+        customer_id=UUID(int=70),
+        address_id=None,
+        currency="EUR",
+        nearest_currency="EUR",
+        instant_ms=1,
+        lists=(),
+        lines=lines,
+        gifts=(),
+        offers=(),
+        obstacle=None,
+        order_minimum_gap=None,
+        goods_minor=total,
+        tax_minor=0,
+        freight_minor=0,
+        total_minor=total,
+    )
+
+
+def policy(number: int, **values: Any) -> HonourPolicy:
+    return HonourPolicy(id=UUID(int=number), **{"mode": Promise.HONOUR, **values})
+
+
+def test_the_policy_of_the_list_goes_before_that_of_a_segment_and_that_before_the_companys() -> None:
+    company, segment, of_list = policy(1), policy(2, segment_id=SEGMENT), policy(3, price_list_id=LIST)
+    foreign = (policy(4, price_list_id=OTHER), policy(5, segment_id=OTHER))
+    assert policy_for(line(100), {SEGMENT}, [*foreign, company, segment, of_list]) is of_list
+    assert policy_for(line(100), {SEGMENT}, [*foreign, company, segment]) is segment
+    assert policy_for(line(100), (), [*foreign, company, segment]) is company
+    assert policy_for(line(100), (), foreign) is None
+
+
+def test_of_two_as_near_the_one_with_the_smaller_id_counts() -> None:
+    assert policy_for(line(100), (), [policy(2), policy(1)]) == policy(1)
+
+
+@pytest.mark.parametrize(
+    ("values", "now", "age_ms", "promise"),
+    [
+        ({}, 101, 0, Promise.HONOUR),
+        ({}, 100, 0, Promise.RE_PRICE),
+        ({"hours": 2}, 101, 2 * HOUR_MS, Promise.HONOUR),
+        ({"hours": 2}, 101, 2 * HOUR_MS + 1, Promise.RE_PRICE),
+        ({"hours": 2, "otherwise": Promise.HOLD}, 101, 2 * HOUR_MS + 1, Promise.HOLD),
+        ({"tolerance_basis_points": 500}, 105, 0, Promise.HONOUR),
+        ({"tolerance_basis_points": 500}, 106, 0, Promise.RE_PRICE),
+        ({"mode": Promise.HOLD, "tolerance_basis_points": 500}, 105, 0, Promise.HOLD),
+    ],
+)
+def test_a_promise_is_kept_in_its_time_and_within_its_tolerance(
+    values: dict[str, Any], now: int, age_ms: int, promise: Promise
+) -> None:
+    assert promise_of(policy(1, **values), line(100), line(now), age_ms) is promise
+
+
+def test_what_has_no_price_by_now_is_within_no_tolerance_and_is_honoured_without_one() -> None:
+    gone = replace(line(0), unit_price=None, candidates=())
+    assert promise_of(policy(1, tolerance_basis_points=500), line(100), gone, 0) is Promise.RE_PRICE
+    assert promise_of(policy(1), line(100), gone, 0) is Promise.HONOUR
+    assert promise_of(None, line(100), gone, 0) is Promise.RE_PRICE
+
+
+@given(amounts=st.lists(st.tuples(st.integers(0, 999), st.integers(0, 999), st.booleans()), min_size=1, max_size=6))
+def test_the_total_is_that_of_the_lines_whichever_are_kept(amounts: list[tuple[int, int, bool]]) -> None:
+    now = basket(*(line(new, place) for place, (new, _, _) in enumerate(amounts)))
+    quoted = basket(*(line(old, place) for place, (_, old, _) in enumerate(amounts)))
+    kept = {UUID(int=place) for place, (*_, is_kept) in enumerate(amounts) if is_kept}
+    price = composed(now, quoted, kept)
+    assert [each.total_minor for each in price.lines] == [old if is_kept else new for new, old, is_kept in amounts]
+    assert price.total_minor == price.goods_minor == sum(each.total_minor for each in price.lines)
+
+
+@pytest.fixture
+async def desk(database: Database) -> AsyncIterator[Office]:
+    async with open_office(database) as opened:
+        yield opened
+
+
+async def test_the_office_writes_lists_and_takes_back_policies(desk: Office) -> None:
+    path, headers = f"/honour-policies/{UUID(int=8)}", desk.as_(Role.MANAGER)
+    for hours in (48, 72):
+        written = await desk.client.put(path, headers=headers, json={"mode": "honour", "hours": hours})
+        assert (written.status_code, written.json()["hours"]) == (200, hours)
+    listed = (await desk.client.get("/honour-policies", headers=headers)).json()
+    assert [(each["id"], each["mode"], each["otherwise"], each["hours"]) for each in listed] == [
+        (str(UUID(int=8)), "honour", "re_price", 72)
+    ]
+    assert (await desk.client.delete(path, headers=headers)).status_code == 204
+    problem(await desk.client.delete(path, headers=headers), 404, "honour_policy_not_found")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"mode": "honour", "price_list_id": str(OTHER)}, "price_list_id"),
+        ({"mode": "honour", "segment_id": str(OTHER)}, "segment_id"),
+        ({"mode": "honour", "segment_id": str(OTHER), "price_list_id": str(LIST)}, "segment_id"),
+        ({"mode": "honour", "otherwise": "hold"}, "otherwise"),
+    ],
+)
+async def test_a_policy_that_makes_no_sense_is_refused_by_its_field(desk: Office, body: dict[str, Any], field: str) -> None:
+    answer = await desk.client.put(f"/honour-policies/{UUID(int=8)}", headers=desk.as_(Role.MANAGER), json=body)
+    assert list(problem(answer, 400, "unfit_honour_policy")["fields"]) == [field]
