@@ -16,8 +16,8 @@ import httpx2
 import msgspec
 from backports import zstd
 
-PROTOCOL_VERSION = 2
-RANGES_OF = ("catalog", "pricelist", "stock")
+PROTOCOL_VERSION = 3
+RANGES_OF = ("catalog", "limits", "pricelist", "stock")
 
 Row = dict[str, Any]
 
@@ -25,28 +25,75 @@ Row = dict[str, Any]
 _TABLE = """
 1 unit catalog: id code name
 2 category catalog: id code name parent_id
-3 product catalog: id sku name description unit_id status category_id variant_of_id variant_label barcode
+3 product catalog: id sku name description unit_id status category_id variant_of_id variant_label barcode tax_code
 4 pack catalog: id product_id unit_id quantity_in_base barcode
 5 stock_location catalog: id code name
-6 price_list pricelist:id id code name currency
-7 price_entry pricelist:price_list_id id price_list_id product_id min_quantity unit_price
+6 price_list pricelist:id id code name currency tax_treatment valid_from_ms valid_until_ms strength minimum_quantity \
+multiple_quantity pack_quantity order_minimum_minor
+7 price_entry pricelist:price_list_id id price_list_id product_id min_quantity unit_price per_quantity valid_from_ms \
+valid_until_ms
 8 territory catalog: id code name time_zone price_list_id stock_location_id
 9 rep catalog: id code name
-10 customer account:id id code name status territory_id price_list_id review_above_minor note
+10 customer account:id id code name status territory_id price_list_id review_above_minor note tax_code
 11 address account:customer_id id customer_id label street postal_code city country region
 12 contact account:customer_id id customer_id name role email phone
 13 stock_level stock:stock_location_id id product_id stock_location_id on_hand allocated as_of_ms
-14 sales_order account:customer_id id number customer_id status channel currency captured_at_ms time_zone \
-received_at_ms subtotal_minor tax_minor freight_minor total_minor revision rep_id address_id stock_location_id \
-purchase_order_number note hold_code reason
+14 sales_order account:customer_id id number customer_id status channel currency captured_at_ms time_zone received_at_ms \
+subtotal_minor tax_minor freight_minor total_minor revision rep_id address_id stock_location_id purchase_order_number \
+note hold_code reason priced_at_ms
 15 sales_order_line account:customer_id id order_id customer_id line_number product_id quantity unit_price \
-discount_basis_points amount_minor allocated backordered
+discount_basis_points amount_minor allocated backordered per_quantity discount_minor order_discount_minor tax_minor \
+tax_rate_ppm tax_code tax_jurisdiction price_source price_rule_id promotion_id quoted_unit_price quoted_amount_minor
 16 number_series rep:holder_id id holder_id device_id prefix
+17 segment catalog: id code name
+18 segment_member account:customer_id id customer_id segment_id valid_from_ms valid_until_ms
+19 price_list_assignment catalog: id price_list_id priority exclusivity segment_id channel territory_id valid_from_ms \
+valid_until_ms
+20 customer_price_list account:customer_id id customer_id price_list_id priority exclusivity address_id valid_from_ms \
+valid_until_ms
+21 agreed_price account:customer_id id customer_id product_id source reference currency min_quantity unit_price \
+per_quantity tax_treatment address_id remaining_quantity valid_from_ms valid_until_ms
+22 product_quantity_rule catalog: id product_id strength minimum_quantity multiple_quantity pack_quantity
+23 list_quantity_rule pricelist:price_list_id id price_list_id product_id strength minimum_quantity multiple_quantity \
+pack_quantity
+24 discount_limit limits: id role discount_basis_points rep_id
+25 price_floor limits: id product_id currency unit_price
+26 promotion catalog: id code name phase kind status priority stacking audience reach exclusive_group currency \
+valid_from_ms valid_until_ms value_basis_points value_unit_price value_minor buy_quantity get_quantity repeats_max \
+min_amount_minor cap_minor budget_minor spent_minor uses_per_customer
+27 promotion_audience catalog: id promotion_id segment_id territory_id channel
+28 promotion_target catalog: id promotion_id role product_id category_id quantity
+29 promotion_tier catalog: id promotion_id value_basis_points min_quantity min_amount_minor
+30 promotion_exclusion catalog: id promotion_id other_id
+31 promotion_customer account:customer_id id customer_id promotion_id
+32 promotion_use account:customer_id id customer_id promotion_id uses
+33 tax_rate catalog: id jurisdiction customer_tax_code product_tax_code name rate_ppm valid_from_ms valid_until_ms
+34 tax_exemption account:customer_id id customer_id jurisdiction certificate valid_from_ms valid_until_ms
+35 sales_order_promotion account:customer_id id order_id customer_id promotion_id amount_minor
 """
 ENTITIES: dict[str, tuple[int, str, str, list[str]]] = {
     name: (int(number), *bucket.partition(":")[::2], columns)
     for number, name, bucket, *columns in (line.split() for line in _TABLE.strip().splitlines())
 }
+
+# "Columns since version 3".
+_LATER = """
+product tax_code
+price_list tax_treatment valid_from_ms valid_until_ms strength minimum_quantity multiple_quantity pack_quantity \
+order_minimum_minor
+price_entry per_quantity valid_from_ms valid_until_ms
+customer tax_code
+sales_order priced_at_ms
+sales_order_line per_quantity discount_minor order_discount_minor tax_minor tax_rate_ppm tax_code tax_jurisdiction \
+price_source price_rule_id promotion_id quoted_unit_price quoted_amount_minor
+"""
+LATER = {name: columns for name, *columns in (line.split() for line in _LATER.strip().splitlines())}
+FIRST_LATER = 17
+
+
+def is_whole(entity: str, version: int) -> bool:
+    """Whether a reader of a version is told all of a row."""
+    return version >= 3 or (ENTITIES[entity][0] < FIRST_LATER and entity not in LATER)
 
 
 class RefusedError(Exception):
@@ -126,8 +173,8 @@ class Page:
 class Device:
     """The algorithm of a device. Rows are kept as entity and id: version, checksum as sent, and the fields."""
 
-    def __init__(self, http: httpx2.AsyncClient, now_ms: Callable[[], int]) -> None:
-        self.http, self.now_ms = http, now_ms
+    def __init__(self, http: httpx2.AsyncClient, now_ms: Callable[[], int], version: int = PROTOCOL_VERSION) -> None:
+        self.http, self.now_ms, self.version = http, now_ms, version
         self.token = ""
         self.rows: dict[tuple[str, bytes], tuple[int, int, Row]] = {}
         self.epoch: bytes | None = None
@@ -160,10 +207,10 @@ class Device:
         return answer.content
 
     def who(self) -> Row:
-        return {"protocol_version": PROTOCOL_VERSION, "device_id": self.device_id, "incarnation": self.incarnation}
+        return {"protocol_version": self.version, "device_id": self.device_id, "incarnation": self.incarnation}
 
     async def enrol(self, code: str) -> None:
-        asked = {"protocol_version": PROTOCOL_VERSION, "code": code, "device_name": "a stranger"}
+        asked = {"protocol_version": self.version, "code": code, "device_name": "a stranger"}
         self.take_identity(unpack(await self.ask("/sync/enrol", asked)))
 
     async def fork(self) -> None:
@@ -213,7 +260,7 @@ class Device:
             for entity, (*_, columns) in ENTITIES.items():
                 names = ["commit_seq", "checksum", *columns]
                 for values in opened.execute(f"SELECT {', '.join(names)} FROM {entity}"):
-                    put(self.rows, entity, dict(zip(names, values, strict=True)))
+                    self.put(self.rows, entity, dict(zip(names, values, strict=True)))
         self.epoch, self.cursor, self.buckets = offer["epoch"], offer["commit_seq"], tuple(offer["buckets"])
         self.scope_digest, self.place = digest("\n".join(self.buckets).encode()), offer["place"]
         return len(self.rows)
@@ -290,7 +337,7 @@ class Device:
                     del self.staged[entity, row_id]
             return
         for values in chunk["rows"]:
-            put(self.staged, entity, dict(zip(chunk["columns"], values, strict=True)))
+            self.put(self.staged, entity, dict(zip(chunk["columns"], values, strict=True)))
 
     def move(self, trailer: Row) -> None:
         """Step 7: the checkpoint."""
@@ -330,7 +377,7 @@ class Device:
             bucket = bucket_of(entity, row)
             place = bucket, range_of(bucket, row)
             rows, total = found.get(place, (0, 0))
-            found[place] = rows + 1, total + checksum(entity, row)
+            found[place] = rows + 1, total + self.checksum(entity, row)
         return found
 
     def differing_buckets(self) -> list[str]:
@@ -361,7 +408,7 @@ class Device:
                 del self.rows[key]
         for chunk in page.chunks:
             for values in chunk["rows"]:
-                put(self.rows, chunk["entity"], dict(zip(chunk["columns"], values, strict=True)))
+                self.put(self.rows, chunk["entity"], dict(zip(chunk["columns"], values, strict=True)))
 
     async def report(self, **said: Any) -> Row:
         message = {**self.who(), "epoch": self.epoch, "cursor": self.cursor, "outbox_count": len(self.outbox)}
@@ -369,6 +416,17 @@ class Device:
         assert (reply["audience"], reply["epoch"]) == (self.device_id, self.epoch)
         self.receipts = [each for each in self.receipts if each["id"] not in reply["receipt_ids"]]
         return reply
+
+    def checksum(self, entity: str, row: Row) -> int:
+        """That of a row which is told whole; another has none."""
+        return checksum(entity, row) if is_whole(entity, self.version) else 0
+
+    def put(self, held: dict[tuple[str, bytes], tuple[int, int, Row]], entity: str, row: Row) -> None:
+        """A row replaces an older version of itself and no other."""
+        version, told, key = row.pop("commit_seq"), row.pop("checksum"), (entity, row["id"])
+        assert told == self.checksum(entity, row)
+        if key not in held or held[key][0] < version:
+            held[key] = version, told, row
 
     # Intents
 
@@ -384,7 +442,7 @@ class Device:
             "time_zone": "Europe/Amsterdam",
             "clock_skew_ms": self.skew_ms,
             "decided_at_cursor": self.cursor,
-            "rules_version": 1,
+            "rules_version": 2,
             "lanes": lanes,
         }
         self.outbox.append(envelope)
@@ -402,7 +460,7 @@ class Device:
             "currency": currency,
             "lines": [line],
         }
-        return order["order_id"], self.save("SubmitOrder", order, [order["order_id"], customer_id])
+        return order["order_id"], self.save("SubmitOrder", order, [order["order_id"], customer_id], 2 if self.version >= 3 else 1)
 
     def price(self, customer_id: bytes, product_id: bytes, quantity: int) -> tuple[Row, str]:
         """The entry of the nearest list with the deepest break, and the currency of the nearest list."""
@@ -439,11 +497,3 @@ class Device:
 def known_in(epoch: bytes | None, *places: Row | None) -> list[Row]:
     """The places that are of a log."""
     return [place for place in places if place and epoch in {None, place["epoch"]}]
-
-
-def put(held: dict[tuple[str, bytes], tuple[int, int, Row]], entity: str, row: Row) -> None:
-    """A row replaces an older version of itself and no other."""
-    version, told, key = row.pop("commit_seq"), row.pop("checksum"), (entity, row["id"])
-    assert told == checksum(entity, row)
-    if key not in held or held[key][0] < version:
-        held[key] = version, told, row

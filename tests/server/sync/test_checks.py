@@ -141,7 +141,7 @@ def checked(trailer: PageTrailer) -> dict[str, tuple[int, int]]:
 async def test_a_first_checkpoint_checks_every_bucket_of_the_scope(device: Device) -> None:
     trailer = await device.pull()
     assert checked(trailer) == device.held()
-    assert {bucket.partition(":")[0] for bucket in device.scope} == {"account", "catalog", "pricelist", "rep", "stock"}
+    assert {bucket.partition(":")[0] for bucket in device.scope} == {"account", "catalog", "limits", "pricelist", "rep", "stock"}
 
 
 async def test_every_row_travels_with_its_checksum(device: Device) -> None:

@@ -21,6 +21,7 @@ from sync_protocol.entities.customers import Customer
 from sync_protocol.entities.pricing import PriceEntry
 from sync_protocol.replica_schema import REPLICA_APPLICATION_ID, finish_sql, image_format
 from tests.support.images import Images, enrolled, rows_by_wire, rows_in
+from tests.support.terms import shared_terms
 from tests.support.world import World, make_id, small_company
 
 DAY_MS = 86_400_000
@@ -83,6 +84,9 @@ async def test_an_image_has_the_rows_that_the_row_lane_brings_of_its_buckets(dat
 
 
 async def test_an_image_is_a_finished_replica_that_says_what_it_is(world: World, images: Images, tmp_path: Path) -> None:
+    async with world.database.write() as session:
+        for row in shared_terms(world):
+            await insert_rows(session, [row])
     await world.code_for("rep0")
     await images.builder().run()
     image = (await images.offered())[0]
@@ -110,9 +114,9 @@ async def test_an_image_is_a_finished_replica_that_says_what_it_is(world: World,
 async def test_images_are_of_the_sets_that_devices_hold_and_of_the_catalogue(world: World, images: Images) -> None:
     assert (await images.builder().run()).built == ()
     await world.code_for("rep0")
-    assert reasons(await images.builder().run()) == {(3, BuildReason.NEW), (1, BuildReason.NEW)}
+    assert reasons(await images.builder().run()) == {(4, BuildReason.NEW), (1, BuildReason.NEW)}
     await enrolled(world, "rep1")
-    assert reasons(await images.builder().run()) == {(3, BuildReason.NEW)}
+    assert reasons(await images.builder().run()) == {(4, BuildReason.NEW)}
     assert {image.bucket_names for image in await images.offered()} == {
         CATALOG,
         *(
@@ -120,6 +124,7 @@ async def test_images_are_of_the_sets_that_devices_hold_and_of_the_catalogue(wor
                 sorted(
                     [
                         "catalog",
+                        "limits",
                         f"pricelist:{world.company.price_lists[n].id.hex}",
                         f"stock:{world.company.locations[n].id.hex}",
                     ]
@@ -136,7 +141,7 @@ async def test_the_sets_that_most_devices_hold_come_first(world: World, images: 
     await images.builder(sets_max=2).run()
     own_list = f"pricelist:{world.company.price_lists[1].id.hex}"
     assert sorted(own_list in image.bucket_names for image in await images.offered()) == [False, True]
-    assert {len(image.bucket_names) for image in await images.offered()} == {1, 3}
+    assert {len(image.bucket_names) for image in await images.offered()} == {1, 4}
 
 
 async def test_a_set_with_few_rows_gets_no_image(world: World, images: Images) -> None:
@@ -153,9 +158,9 @@ async def test_an_image_is_built_anew_when_its_tail_is_long_and_not_before(world
         await world.change(Customer, customer.id, name="Not of these buckets")
     assert (await images.builder().run()).built == ()
     await world.change(PriceEntry, world.company.entries[0].id, unit_price=1)
-    assert reasons(await images.builder().run()) == {(3, BuildReason.TAIL)}
+    assert reasons(await images.builder().run()) == {(4, BuildReason.TAIL)}
     await rename_products(world, 4, "Renamed again")
-    assert reasons(await images.builder().run()) == {(3, BuildReason.TAIL), (1, BuildReason.TAIL)}
+    assert reasons(await images.builder().run()) == {(4, BuildReason.TAIL), (1, BuildReason.TAIL)}
     assert len(first.built) == 2
 
 
@@ -168,7 +173,7 @@ async def test_what_left_and_what_was_deleted_is_part_of_the_tail(world: World, 
     async with world.database.write() as session:
         table = table_of(PriceEntry)
         await session.execute(sa.delete(table).where(table.c.id.in_([entry.id for entry in entries[2:4]])))
-    assert reasons(await images.builder().run()) == {(3, BuildReason.TAIL)}
+    assert reasons(await images.builder().run()) == {(4, BuildReason.TAIL)}
 
 
 async def test_another_epoch_or_another_format_makes_every_image_anew(
@@ -178,9 +183,9 @@ async def test_another_epoch_or_another_format_makes_every_image_anew(
     await images.builder().run()
     async with world.database.write() as session:
         await rotate_epoch(session, make_id(99))
-    assert reasons(await images.builder().run()) == {(3, BuildReason.EPOCH), (1, BuildReason.EPOCH)}
+    assert reasons(await images.builder().run()) == {(4, BuildReason.EPOCH), (1, BuildReason.EPOCH)}
     monkeypatch.setattr(building, "image_format", lambda: bytes(16))
-    assert reasons(await images.builder().run()) == {(3, BuildReason.FORMAT), (1, BuildReason.FORMAT)}
+    assert reasons(await images.builder().run()) == {(4, BuildReason.FORMAT), (1, BuildReason.FORMAT)}
     assert len(await images.offered()) == 2
 
 
@@ -194,7 +199,7 @@ async def test_an_image_is_built_anew_long_before_the_log_forgets_what_follows_i
     world.clock.time_ms = committed_at_ms + 44 * DAY_MS
     assert (await images.builder().run()).built == ()
     world.clock.advance(2 * DAY_MS)
-    assert reasons(await images.builder().run()) == {(3, BuildReason.RETENTION), (1, BuildReason.RETENTION)}
+    assert reasons(await images.builder().run()) == {(4, BuildReason.RETENTION), (1, BuildReason.RETENTION)}
     world.clock.advance(200 * DAY_MS)
     async with world.database.write() as session:
         await age_out(session, now_ms=world.clock.now_ms(), retention_days=90)
@@ -295,7 +300,7 @@ async def test_the_same_rows_make_the_same_file(world: World, images: Images) ->
     await images.builder().run()
     before = {image.digest for image in await images.offered()}
     done = await images.builder().run(every=True)
-    assert reasons(done) == {(3, BuildReason.ASKED), (1, BuildReason.ASKED)}
+    assert reasons(done) == {(4, BuildReason.ASKED), (1, BuildReason.ASKED)}
     assert {image.digest for image in await images.all()} == before
 
 

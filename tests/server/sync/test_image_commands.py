@@ -56,7 +56,7 @@ def said(*arguments: str, settings: Settings) -> Any:
 
 async def test_the_commands_build_list_and_clean(world: World, images: Images, settings: Settings) -> None:
     built = said("build", settings=settings)
-    assert [(each["reason"], len(each["buckets"])) for each in built["built"]] == [("new", 3), ("new", 1)]
+    assert [(each["reason"], len(each["buckets"])) for each in built["built"]] == [("new", 4), ("new", 1)]
     listed = said("list", settings=settings)
     assert {each["digest"] for each in listed} == {each["digest"] for each in built["built"]}
     assert all(each["superseded_at"] is None and each["rows"] >= 50 for each in listed)
