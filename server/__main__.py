@@ -22,6 +22,8 @@ from server.identity.commands import devices, users
 from server.identity.devices import forget_after_restore
 from server.integration.commands import import_command
 from server.migrations import alembic_config, migrate
+from server.pricing.explain_commands import EXAMPLE as EXPLAIN_EXAMPLE
+from server.pricing.explain_commands import add_explain
 from server.runtime.clock import IdSource, SystemClock
 from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
@@ -218,6 +220,9 @@ def _newest_revision() -> str:
     return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
 
 
+prices = click.Group("price", help="See what things cost, and why.", epilog=f"\b\nExample:\n  {EXPLAIN_EXAMPLE}")
+
+
 @main.command(epilog="\b\nExample:\n  pg_restore --dbname roadbook backup.dump && roadbook restored")
 def restored() -> None:
     """Say that this database was restored from a backup.
@@ -248,6 +253,8 @@ main.add_command(handovers)
 quarantine.add_command(release_command(server.app.intent_handlers))
 main.add_command(quarantine)
 main.add_command(images)
+add_explain(prices)
+main.add_command(prices)
 main.add_command(import_command, "import")
 main.add_command(demo, "demo")
 

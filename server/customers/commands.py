@@ -1,7 +1,6 @@
 """`roadbook handovers …`: what a manager does with handovers, at the server's terminal."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,10 +13,9 @@ from server.customers.handover_execution import execute
 from server.customers.handover_preview import Worth, preview
 from server.customers.handover_progress import cancel, list_handovers, open_handover
 from server.identity.service import id_of_code
-from server.identity.terminal import AS_JSON, OPERATOR_ID, now_ms, run, show
+from server.identity.terminal import AS_JSON, OPERATOR_ID, example_time, instant_of, now_ms, run, show
 from server.runtime.clock import IdSource, SystemClock
 from server.runtime.database import Database, ReadSession
-from server.runtime.instants import milliseconds
 from server.settings import Settings
 from sync_protocol.values import amount_text
 
@@ -35,12 +33,6 @@ _WHAT: Final = (
     click.option("--to-rep", "to_rep_id", metavar="CODE", help="Who works the territory from then on."),
     click.option("--from-rep", "from_rep_id", metavar="CODE", help="Who worked it, where several do."),
 )
-
-
-def example_time() -> str:
-    """The first of a month that is to come, as `--at` takes it: an example that is valid on the day on which it is read."""
-    moment = datetime.fromtimestamp(now_ms() / 1000, UTC) + timedelta(days=32)
-    return f"{moment:%Y-%m}-01T00:00:00+01:00"
 
 
 def _what_moves(command: Command) -> Command:
@@ -139,7 +131,7 @@ def create_handover(
     **codes: str | None,
 ) -> None:
     """Hand customers or a territory over, now or at a later instant."""
-    effective_at_ms = _instant(effective_at) if effective_at is not None else None
+    effective_at_ms = instant_of(effective_at) if effective_at is not None else None
 
     async def work(database: Database, _settings: Settings) -> HandoverDetail:
         at_ms = now_ms()
@@ -159,16 +151,6 @@ def create_handover(
         return await _opened(database, handover.id)
 
     _show_detail(run(work), as_json=as_json)
-
-
-def _instant(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no time such as {example_time()}", param_hint="--at") from error
-    if moment.tzinfo is None:
-        raise click.BadParameter(f"{text!r} has no offset from UTC; write it like {example_time()}", param_hint="--at")
-    return milliseconds(moment.astimezone(UTC))
 
 
 async def _opened(database: Database, handover_id: UUID) -> HandoverDetail:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from server.identity.option_names import in_options
 from server.runtime.clock import SystemClock
 from server.runtime.database import Database
 from server.runtime.errors import ProblemError
+from server.runtime.instants import milliseconds
 from server.settings import Settings, settings_from_environment
 
 T = TypeVar("T")
@@ -61,6 +63,23 @@ def said_of_options() -> Iterator[None]:
 
 def now_ms() -> int:
     return SystemClock().now_ms()
+
+
+def example_time() -> str:
+    """The first of a month that is to come, as `--at` takes it: an example that is valid on the day on which it is read."""
+    moment = datetime.fromtimestamp(now_ms() / 1000, UTC) + timedelta(days=32)
+    return f"{moment:%Y-%m}-01T00:00:00+01:00"
+
+
+def instant_of(text: str) -> int:
+    """What `--at` says, as milliseconds since 1970."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no time such as {example_time()}", param_hint="--at") from error
+    if moment.tzinfo is None:
+        raise click.BadParameter(f"{text!r} has no offset from UTC; write it like {example_time()}", param_hint="--at")
+    return milliseconds(moment.astimezone(UTC))
 
 
 def show(rows: Sequence[Any], columns: Mapping[str, Callable[[Any], object]], *, as_json: bool) -> None:

@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from server.__main__ import main
-from server.customers.commands import _worth, example_time
+from server.customers.commands import _worth
 from server.customers.handover_preview import Worth
+from server.identity.terminal import example_time
 from tests.support.databases import open_database
 from tests.support.world import World
 
