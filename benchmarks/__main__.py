@@ -35,6 +35,7 @@ BUDGETS: Final = (
     "convergence",
     "listeners",
     "images",
+    "pricing",
 )
 ENGINES: Final = ("sqlite", "postgresql")
 
