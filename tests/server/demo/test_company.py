@@ -4,12 +4,12 @@ from uuid import UUID
 import msgspec
 import pytest
 import sqlalchemy as sa
-from sync_protocol.rules.prices import price_list_order, resolve_price
 
 from server.changelog.log import read_head
 from server.customers.models import RepTerritoryModel
 from server.demo.company import Company, make_company
 from server.demo.load import PASSWORD, load_company
+from server.demo.past_prices import price_list_order, resolve_price
 from server.identity.credentials import verify_password
 from server.identity.models import UserModel
 from server.orders.models import OrderLineModel
