@@ -160,12 +160,22 @@ def _scope_sql(database: Database, synced: Synced, rep_id: UUID) -> str:
     rep = literal(database, rep_id)
     territories = f"SELECT territory_id FROM rep_territory WHERE rep_id = {rep}"
     accounts = f"SELECT id FROM customer WHERE territory_id IN ({territories})"
+    grouped = f"""
+        SELECT 1 FROM segment_member m JOIN customer c ON c.id = m.customer_id
+         WHERE m.segment_id = a.segment_id AND c.territory_id IN ({territories})
+           AND (a.territory_id IS NULL OR a.territory_id = c.territory_id)
+    """
     holdings = {
         "catalog": "",
+        "limits": "",
         "account": accounts,
         "pricelist": f"""
             SELECT price_list_id FROM territory WHERE id IN ({territories})
             UNION SELECT price_list_id FROM customer WHERE territory_id IN ({territories})
+            UNION SELECT price_list_id FROM customer_price_list WHERE customer_id IN ({accounts})
+            UNION SELECT a.price_list_id FROM price_list_assignment a
+             WHERE (a.channel IS NULL OR a.channel = 'rep')
+               AND (EXISTS ({grouped}) OR a.segment_id IS NULL AND (a.territory_id IS NULL OR a.territory_id IN ({territories})))
         """,
         "stock": f"SELECT stock_location_id FROM territory WHERE id IN ({territories})",
         "rep": rep,

@@ -184,7 +184,7 @@ async def drop(world: World, row: type[Any], *ids: UUID) -> None:
 async def test_a_first_sync_by_image_equals_one_by_rows(world: World, images: Images, tmp_path: Path, page_rows: int) -> None:
     device = await new_device(world, images, page_rows=page_rows)
     await images.builder().run()
-    assert len(await device.begin_with_image(tmp_path)) == 3
+    assert len(await device.begin_with_image(tmp_path)) == 4
     shared = len(device.held)
     await device.pull()
     assert len(device.held) > shared

@@ -94,7 +94,7 @@ async def test_a_device_is_offered_the_largest_image_that_lies_in_its_scope(
     world: World, transport: httpx2.ASGITransport, device: Enrolment, images: Images
 ) -> None:
     offer = await offer_for(transport, device)
-    own = await by_buckets(images, 3, f"pricelist:{world.company.price_lists[0].id.hex}")
+    own = await by_buckets(images, 4, f"pricelist:{world.company.price_lists[0].id.hex}")
     async with world.database.read() as session:
         committed = sa.text("SELECT committed_at_ms FROM change_commit WHERE commit_seq = :place")
         committed_at_ms = (await session.execute(committed, {"place": own.commit_seq})).scalar_one()
@@ -186,7 +186,7 @@ async def test_who_has_it_is_told_so(client: httpx2.AsyncClient, device: Enrolme
 async def test_an_image_that_is_not_wholly_in_the_scope_does_not_exist_for_the_device(
     world: World, client: httpx2.AsyncClient, device: Enrolment, images: Images
 ) -> None:
-    other = await by_buckets(images, 3, f"pricelist:{world.company.price_lists[1].id.hex}")
+    other = await by_buckets(images, 4, f"pricelist:{world.company.price_lists[1].id.hex}")
     problem(await get(client, device, other.digest), 404, "image_not_found")
     problem(await get(client, device, bytes(32)), 404, "image_not_found")
     nonsense = await client.get("/sync/images/nonsense", params={"device_id": str(device.device_id)}, headers=headers_of(device))
@@ -196,7 +196,7 @@ async def test_an_image_that_is_not_wholly_in_the_scope_does_not_exist_for_the_d
 async def test_the_scope_is_that_of_each_request(
     world: World, client: httpx2.AsyncClient, device: Enrolment, images: Images
 ) -> None:
-    own = await by_buckets(images, 3, f"pricelist:{world.company.price_lists[0].id.hex}")
+    own = await by_buckets(images, 4, f"pricelist:{world.company.price_lists[0].id.hex}")
     assert (await get(client, device, own.digest, {"Range": "bytes=0-9"})).status_code == 206
     async with world.database.write() as session:
         await session.execute(sa.delete(RepTerritoryModel).where(RepTerritoryModel.rep_id == device.rep_id))
