@@ -17,7 +17,7 @@ LISTS = UUID(int=1).bytes, UUID(int=2).bytes
 
 def entry(number: int, commit_seq: int = 1) -> tuple[Any, ...]:
     row_id = UUID(int=(number << 8) + number % 7).bytes
-    return (commit_seq, 1_000 + number + commit_seq, row_id, LISTS[number % 2], UUID(int=3).bytes, number, 100)
+    return (commit_seq, 1_000 + number + commit_seq, row_id, LISTS[number % 2], UUID(int=3).bytes, number, 100, 1, 0, None)
 
 
 def replica() -> apsw.Connection:
@@ -27,7 +27,7 @@ def replica() -> apsw.Connection:
 
 
 def put(connection: apsw.Connection, rows: list[tuple[Any, ...]]) -> None:
-    connection.executemany("INSERT OR REPLACE INTO price_entry VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT OR REPLACE INTO price_entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def sums(connection: apsw.Connection) -> list[tuple[Any, ...]]:

@@ -350,7 +350,7 @@ async def test_a_disk_that_fails_between_the_two_files_loses_no_order(world: Wor
         await device.sync()
         draft = await device.draft(await draft_for(device, world))
         device._store.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        device._store.writer.execute("UPDATE replica.product SET description = hex(zeroblob(20000))")
+        device._store.writer.execute("UPDATE replica.product SET description = hex(zeroblob(2000))")
         logs = {name: path.with_name(f"{name}-wal").stat().st_size for name in (shown_path(path).name, path.name)}
         assert max(logs, key=logs.__getitem__) != path.name
         with files_no_larger_than(max(logs.values())):
@@ -402,6 +402,7 @@ async def test_a_file_of_the_first_layout_keeps_what_waits_and_pulls_the_rest_an
     older = apsw.Connection(str(path))
     older.pragma("user_version", 2)
     older.execute("DELETE FROM meta WHERE key IN ('replica_files', 'overlay')")
+    older.execute("ALTER TABLE draft_line DROP COLUMN pack_quantity; ALTER TABLE draft_line DROP COLUMN manual")
     older.execute("CREATE TABLE staged_gone (x); CREATE TABLE product (x); CREATE TABLE overlay_sales_order (x)")
     older.execute("CREATE VIEW current_sales_order AS SELECT * FROM overlay_sales_order")
     older.close()

@@ -178,9 +178,10 @@ def whole(row: list[Any]) -> list[Any]:
     return [row[0], row_checksum(BY_NAME["price_entry"], row[2:]), *row[2:]]
 
 
+UNIT_PRICE = 2 + BY_NAME["price_entry"].row.__struct_fields__.index("unit_price")
 FALSE: dict[str, Callable[[list[list[Any]]], object]] = {
     "a row of another range": lambda rows: rows.append(whole([1, 0, FAKE.bytes, *rows[0][3:]])),
-    "a row with another price": lambda rows: rows[0].__setitem__(-1, rows[0][-1] + 1),
+    "a row with another price": lambda rows: rows[0].__setitem__(UNIT_PRICE, rows[0][UNIT_PRICE] + 1),
     "a row of another list": lambda rows: rows[0].__setitem__(3, FAKE.bytes),
 }
 
@@ -296,7 +297,7 @@ class NewerEndpoint(Wire):
             whole += writer.frame(message)
         if trailer.checks and request.cursor == 0:
             promotions = msgspec.Raw(encode([(1, 5, b"p" * 16)]))
-            whole += writer.frame(RowChunk(entity="promotion", columns=("commit_seq", "checksum", "id"), rows=promotions))
+            whole += writer.frame(RowChunk(entity="bonus_card", columns=("commit_seq", "checksum", "id"), rows=promotions))
             rows += 1
         checks = tuple(msgspec.structs.replace(each, rows=each.rows + (each.bucket == "catalog")) for each in trailer.checks)
         whole += writer.frame(msgspec.structs.replace(trailer, rows=rows, checks=checks, digest=writer.digest))
@@ -344,4 +345,4 @@ def test_verify_says_at_the_terminal_what_it_found(sqlite_database_url: str, tmp
         damage(path, WRITTEN["a lost row"][0])
         assert "came anew: 1." in run(["--store", str(path), "sync"]).output
         found = json.loads(run(["--store", str(path), "verify", "--json"]).output)
-        assert (found["is_equal"], found["differing"], found["buckets"]) == (True, [], 6)
+        assert (found["is_equal"], found["differing"], found["buckets"]) == (True, [], 7)
