@@ -59,7 +59,7 @@ def _figures(budget: str, what: str, replica: PricedReplica, size: tuple[int, in
     terms_for(connection, replica.customer_id)
     with spending() as spent:
         times = [
-            _seconds(lambda each=each: price(connection, terms_for(connection, each.customer_id), each))  # type: ignore[misc]
+            _seconds(lambda each=each: price(connection, terms_for(connection, each.customer_id), each))  # type: ignore[misc]  # no type of a default
             for each in baskets
         ]
     marks = ", ".join(["(?, ?)"] * lines * len(replica.chain))
@@ -67,7 +67,7 @@ def _figures(budget: str, what: str, replica: PricedReplica, size: tuple[int, in
     keys = [
         [part.bytes for each in replica.chain for line in basket.lines for part in (each, line.product_id)] for basket in baskets
     ]
-    bare = [_seconds(lambda some=some: connection.execute(sql, some).fetchall()) for some in keys]  # type: ignore[misc]
+    bare = [_seconds(lambda some=some: connection.execute(sql, some).fetchall()) for some in keys]  # type: ignore[misc]  # no type of a default
     held = {(some[0], some[1]): some for some in keys}
     looked = min(_seconds(lambda: [held[some[0], some[1]] for some in keys]) for _ in range(5)) / rounds
     connection.close()
