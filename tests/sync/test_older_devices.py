@@ -16,7 +16,7 @@ from server.runtime.slices import IntentContext
 from server.runtime.unit_of_work import UnitOfWork
 from server.sync.errors import ProtocolNotServedError
 from sync_protocol.intents import AmendOrder, SubmitOrder
-from sync_protocol.upcasts import AmendOrder1
+from sync_protocol.upcasts import AmendOrder1, RequestedLine1
 from sync_protocol.verdicts import Change, Code, Outcome, Verdict
 from sync_protocol.wire.codec import PageReader, decode, decode_verdict, digest, encode
 from sync_protocol.wire.messages import (
@@ -58,8 +58,16 @@ async def push_as(device: Handmade, protocol_version: int, *envelopes: IntentEnv
 def first_schema(device: Handmade, order: SubmitOrder, **changed: Any) -> IntentEnvelope:
     """An amendment as an app wrote it that knew the first schema only."""
     asked = {"intent": "AmendOrder", "order_id": order.order_id.bytes, "revision": 0, "note": "", **changed}
-    lines = msgspec.to_builtins(device.order(9, 0, (0, 3)).lines, builtin_types=(bytes, UUID))
+    lines = msgspec.to_builtins(lines_1(device.order(9, 0, (0, 3))), builtin_types=(bytes, UUID))
     return msgspec.structs.replace(device.envelope(encode({"lines": lines, **asked}), "AmendOrder"), schema_version=1)
+
+
+def lines_1(asked: SubmitOrder | AmendOrder) -> tuple[RequestedLine1, ...]:
+    """The lines of an intent as the first schemas have them."""
+    return tuple(
+        RequestedLine1(line_id=line.line_id, product_id=line.product_id, quantity=line.quantity, unit_price=line.unit_price)
+        for line in asked.lines
+    )
 
 
 async def note_of(world: World, order: SubmitOrder) -> str:
@@ -204,7 +212,7 @@ def as_the_first_schema(path: Path) -> IntentEnvelope:
     ((sequence, stored),) = connection.execute("SELECT sequence, envelope FROM outbox")
     envelope = decode(stored, IntentEnvelope)
     intent = decode(envelope.body, AmendOrder)
-    body = encode(AmendOrder1(order_id=intent.order_id, revision=intent.revision, lines=intent.lines))
+    body = encode(AmendOrder1(order_id=intent.order_id, revision=intent.revision, lines=lines_1(intent)))
     old = msgspec.structs.replace(envelope, body=body, digest=digest(body), schema_version=1)
     connection.execute("UPDATE outbox SET envelope = ? WHERE sequence = ?", (encode(old), sequence))
     connection.close()
