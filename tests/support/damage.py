@@ -21,11 +21,11 @@ ENTRY = make_id(10_004)
 FAKE = make_id(99_999)
 
 
-FAKED_PRICE = "1, 1, 0, NULL"
+FAKED_PRICE = "price_list_id, product_id, 500, 1, 1, 0, NULL"
 WRITTEN = {
     "a lost row": (f"DELETE FROM price_entry WHERE id = x'{ENTRY.hex}'", ENTRY, "price_entry"),
     "an extra row": (
-        f"INSERT INTO price_entry SELECT 3, 77, x'{FAKE.hex}', price_list_id, product_id, 500, {FAKED_PRICE} FROM price_entry LIMIT 1",
+        f"INSERT INTO price_entry SELECT 3, 77, x'{FAKE.hex}', {FAKED_PRICE} FROM price_entry LIMIT 1",
         FAKE,
         "price_entry",
     ),
