@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sync_protocol.entities.pricing import DiscountLimit, PriceFloor, TaxTreatment
 from sync_protocol.intents import ManualPrice
-from tests.rules.pricing_vectors.declare import address, key, line, named, offer, price, price_list, rate, vector
+from tests.rules.pricing_vectors.declare import address, key, line, named, offer, price, price_list, rate, target, targeted, vector
 
 ABOVE, FLOOR = "manual_price_above_limit", "below_floor"
 REP = key("rep", "anna")
@@ -124,6 +124,18 @@ VECTORS = [
         },
     ),
     vector(
+        "what a discount by hand leaves of a line without a step is rounded once, of another it is of the amount",
+        "P-55 P-66",
+        price("bolt", 10_500),
+        price("nut", 11_500),
+        limit(1_000),
+        targeted("amount", value_unit_price=1_000),
+        target("nut"),
+        line("bolt", manual=off(1_000)),
+        line("nut", manual=off(1_000)),
+        so={"lines.*.gross_minor": [105, 115], "lines.*.discount_minor": [10, 21], "lines.*.total_minor": [95, 94]},
+    ),
+    vector(
         "a discount of exactly the limit, though rounding makes it more",
         "P-66 P-67",
         price("bolt", 10_600),
@@ -200,6 +212,23 @@ VECTORS = [
         line("bolt", manual=off(1_000)),
         rep_id=REP,
         so={HOLDS: []},
+    ),
+    vector(
+        "what another rep may is no limit of the role",
+        "P-67",
+        TEN,
+        limit(500),
+        limit(9_000, rep_id=key("rep", "bert")),
+        line("bolt", manual=off(1_000)),
+        so={HOLDS: [ABOVE]},
+    ),
+    vector(
+        "a discount by hand on what has no price is below no floor",
+        "P-31 P-68",
+        price("nut", 1),
+        floor(10_000),
+        line("bolt", manual=off(1_000)),
+        so={HOLDS: [], "lines.0.obstacle": "not_listed"},
     ),
     vector(
         "a manager's limit",

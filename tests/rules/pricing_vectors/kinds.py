@@ -1,6 +1,7 @@
 """What each kind of offer takes off lines by quantity: P-54 to P-58."""
 
-from tests.rules.pricing_vectors.declare import key, line, offer, price, price_list, target, targeted, tier, vector
+from sync_protocol.entities.catalog import Category
+from tests.rules.pricing_vectors.declare import key, line, named, offer, price, price_list, product, target, targeted, tier, vector
 
 TEN, NUT, SCREW = price("bolt", 100_000), price("nut", 50_000), price("screw", 20_000)
 FATES, GIVEN, OFF = "offers.*.fate", "offers.*.amount_minor", "lines.*.discount_minor"
@@ -17,6 +18,23 @@ THRESHOLDS = [
         line("bolt", 2),
         line("bolt", 3),
         so={OFF: [1, 1], GIVEN: [2], "steps.*.kind": ["promotion"]},
+    ),
+    vector(
+        "a percentage of a line in packs is of its exact price",
+        "P-2 P-55",
+        price("bolt", 10_000, per_quantity=3),
+        offer("percent", value_basis_points=500),
+        line("bolt", 2, pack_quantity=3),
+        so={"gross_minor": 67, OFF: [4], "total_minor": 63},
+    ),
+    vector(
+        "the second percentage is of the amount that the first left",
+        "P-51 P-55",
+        price("bolt", 10_500),
+        offer("percent", "a", value_basis_points=1_000),
+        offer("percent", "b", value_basis_points=1_000),
+        line("bolt"),
+        so={"gross_minor": 105, "steps.*.amount_minor": [-10, -10], "total_minor": 85},
     ),
     vector(
         "an amount off each unit, at most the line",
@@ -65,6 +83,23 @@ THRESHOLDS = [
         so={FATES: ["below_threshold"], MISSING: 1, "offers.0.gap.missing_minor": None, "offers.0.gap.basis_points": 1_000},
     ),
     vector(
+        "an amount off each unit from a quantity on",
+        "P-54",
+        TEN,
+        offer("amount", value_unit_price=5_000, buy_quantity=5),
+        line("bolt", 4),
+        so={FATES: ["below_threshold"], MISSING: 1, "offers.0.gap.basis_points": None},
+    ),
+    vector(
+        "an offer about something that its kind does not read takes nothing off",
+        "P-50 P-54 P-62",
+        TEN,
+        targeted("percent", value_basis_points=1_000),
+        target("bolt", "get"),
+        line("bolt", 4),
+        so={FATES: ["no_gain"], "offers.*.gap": [None]},
+    ),
+    vector(
         "the quantity is enough and the amount is not",
         "P-54",
         TEN,
@@ -91,6 +126,16 @@ TIERS = [
             "offers.0.gap.rule_id": key("promotion_tier", "deep"),
             "offers.0.gap.basis_points": 2_000,
         },
+    ),
+    vector(
+        "what a tier leaves of a line is rounded once",
+        "P-55 P-56",
+        price("bolt", 10_500),
+        offer("volume_tiers"),
+        tier(1_000),
+        line("bolt"),
+        line("bolt", 3),
+        so={"lines.*.gross_minor": [105, 315], OFF: [10, 31]},
     ),
     vector(
         "a tier without a quantity is always reached",
@@ -252,6 +297,22 @@ SETS = [
         line("bolt", 3),
         line("screw", 5),
         so={OFF: [0, 600], MISSING: 1},
+    ),
+    vector(
+        "what is got and what is bought are of categories",
+        "P-50 P-58",
+        named(Category, "tools", code="tools", name="tools"),
+        named(Category, "small", code="small", name="small", parent_id=key("category", "tools")),
+        product("bolt", category="tools"),
+        product("screw", category="small"),
+        TEN,
+        SCREW,
+        targeted("buy_x_get_y", buy_quantity=2, get_quantity=1, value_basis_points=10_000),
+        target(None, category="tools"),
+        target(None, "get", category="small"),
+        line("bolt", 2),
+        line("screw", 2),
+        so={OFF: [0, 200], MISSING: 2},
     ),
     vector(
         "there is less to get than was earned",

@@ -273,6 +273,14 @@ QUANTITIES = [
         so={"rule_id": key("price_entry", "01"), "quantities": [answer("required", None, minimum=2, pack=5)]},
     ),
     vector(
+        "a list that says all three",
+        "P-40 P-41",
+        price_list("main", minimum_quantity=5, multiple_quantity=4, pack_quantity=6),
+        BOLT,
+        line("bolt", 12),
+        so={"quantities": [answer("required", None, minimum=5, multiple=4, pack=6)]},
+    ),
+    vector(
         "a list that is not used has no say",
         "P-40",
         own("more"),

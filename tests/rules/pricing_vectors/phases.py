@@ -97,6 +97,21 @@ ORDER = [
             "offers.0.gap.rule_id": key("promotion_tier", "next"),
         },
     ),
+    vector(
+        "an order of nothing reaches a tier without an amount, and one from zero",
+        "P-56 P-61 P-63",
+        price("bolt", 0),
+        offer("volume_tiers", "a", phase="order"),
+        tier(500, of="a"),
+        offer("volume_tiers", "b", phase="order"),
+        tier(500, of="b", min_amount_minor=0),
+        offer("volume_tiers", "c", phase="order"),
+        tier(500, of="c", min_amount_minor=-5),
+        offer("volume_tiers", "d", phase="order"),
+        tier(500, of="d", min_amount_minor=1),
+        line("bolt"),
+        so={FATES: ["no_gain", "no_gain", "no_gain", "below_threshold"], "offers.3.gap.missing_minor": 1},
+    ),
 ]
 
 FREIGHT = [
