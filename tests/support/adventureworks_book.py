@@ -38,7 +38,7 @@ from sync_protocol.entities.promotions import (
     Stacking,
     TargetRole,
 )
-from sync_protocol.rules.pricing.amounts import percentage
+from sync_protocol.rules.pricing.amounts import gross_amount
 from sync_protocol.rules.pricing.basket import Basket, BasketLine
 from sync_protocol.rules.pricing.engine import price_basket
 from sync_protocol.rules.pricing.explanation import BasketPrice, LinePrice
@@ -109,7 +109,8 @@ class AdventureWorksBook:
         (step,) = price.steps
         assert step.rule_id is not None
         offer = self._offer_of[step.rule_id]
-        assert step.amount_minor == -percentage(price.gross_minor, offer.basis_points)
+        assert price.unit_price is not None
+        assert step.after_minor == gross_amount(price.unit_price, price.per_quantity, price.quantity, 2, offer.basis_points)
         return PricedLine(price, offer.number, offer.basis_points)
 
     def _rows(self) -> Iterator[Row]:
