@@ -93,7 +93,7 @@ class Stranger:
         fields: dict[str, Any] = {
             "id": make_id(70_000 + number),
             "kind": "SubmitOrder",
-            "schema_version": 1,
+            "schema_version": SubmitOrder.schema_version,
             "body": body,
             "digest": digest(body),
             "captured_at_ms": 0,

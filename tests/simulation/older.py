@@ -1,7 +1,7 @@
 """Devices whose app is of protocol 1, to the end or until they are updated, with what waits in their outbox.
 
 There is no such app any more: it is today's, which asks as that one did, gets the answers that it got, is refused what it
-never asked for, and whose amendments are put into its outbox as it wrote them.
+never asked for, and whose orders and amendments are put into its outbox as it wrote them.
 """
 
 from collections.abc import Iterable
@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 
 FIRST: Final = 1
 TODAY: Final = PROTOCOL_VERSION
-_FIRST_AMENDMENT: Final = 1
-"""The schema of an amendment in which an empty note keeps the order's."""
+_FIRST_SCHEMA: Final = 1
+_FIRST_LINE: Final = ("line_id", "product_id", "quantity", "unit_price")
+_FIRST_FIELDS: Final = {
+    "SubmitOrder": ("intent", "order_id", "number", "customer_id", "currency", "address_id", "purchase_order_number"),
+    "AmendOrder": ("intent", "order_id", "revision"),
+}
+"""What such an app wrote of an order besides its lines, which had prices without a proof, and its note."""
 _ASKED: Final[dict[str, Any]] = {
     "/sync/enrol": EnrolRequest,
     "/sync/fork": ForkRequest,
@@ -37,7 +42,14 @@ _ASKED: Final[dict[str, Any]] = {
 _NOT_THERE: Final = Answer(
     404, [(b"content-type", b"application/problem+json")], b'{"code": "not_found", "detail": "no such path"}'
 )
-_TOLD: Final = {"too_old": "malformed", "handed_over": "not_permitted", "routed": "customer_on_hold"}
+_TOLD: Final = {
+    "too_old": "malformed",
+    "handed_over": "not_permitted",
+    "routed": "customer_on_hold",
+    **dict.fromkeys(("quantity_not_sold", "order_below_minimum"), "no_price"),
+    **dict.fromkeys(("manual_price_above_limit", "below_floor", "price_to_approve"), "above_review_limit"),
+    **dict.fromkeys(("amount_changed", "tax_changed", "gifts_changed", "price_honoured"), "price_changed"),
+}
 """What a device of protocol 1 is told in place of a code that came later."""
 _FIRST_TABLES: Final = frozenset(
     {
@@ -95,15 +107,21 @@ class OlderWire(httpx2.AsyncBaseTransport):
 
 
 def write_as_it_did(handset: "Handset") -> None:
-    """Let the amendments in the outbox be of the first schema, which has no way to take a note back."""
+    """Let the orders and amendments in the outbox be of the first schema: no proofs, and no way to take a note back."""
     with closing(open_as_another(handset.folder / "tablet.db")) as connection:
-        for sequence, stored in connection.execute("SELECT sequence, envelope FROM outbox WHERE kind = 'AmendOrder'").fetchall():
+        for sequence, stored in connection.execute("SELECT sequence, envelope FROM outbox").fetchall():
             envelope = decode(stored, IntentEnvelope)
-            if envelope.schema_version != _FIRST_AMENDMENT:
-                asked = msgspec.msgpack.decode(envelope.body)
-                body = encode(asked | {"note": asked.get("note") or ""})
-                older = msgspec.structs.replace(envelope, schema_version=_FIRST_AMENDMENT, body=body, digest=digest(body))
+            if envelope.schema_version != _FIRST_SCHEMA:
+                body = _in_first_schema(envelope)
+                older = msgspec.structs.replace(envelope, schema_version=_FIRST_SCHEMA, body=body, digest=digest(body))
                 connection.execute("UPDATE outbox SET envelope = ? WHERE sequence = ?", (encode(older), sequence))
+
+
+def _in_first_schema(envelope: IntentEnvelope) -> bytes:
+    asked = msgspec.msgpack.decode(envelope.body)
+    kept = {name: asked[name] for name in _FIRST_FIELDS[envelope.kind] if name in asked}
+    lines = [{name: line[name] for name in _FIRST_LINE} for line in asked["lines"]]
+    return encode(kept | {"lines": lines, "note": asked.get("note") or ""})
 
 
 def is_same_verdict(one: bytes, other: bytes) -> bool:
