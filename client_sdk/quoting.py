@@ -74,7 +74,10 @@ def known_terms(connection: apsw.Connection, customer_id: UUID) -> Terms | None:
 
 def terms_for(connection: apsw.Connection, customer_id: UUID) -> Terms:
     """On which terms a customer buys. Raises UnknownRowError."""
-    return gathered(gather_terms(require_customer(connection, customer_id)), _answers(connection))
+    terms = known_terms(connection, customer_id)
+    if terms is None:
+        raise UnknownRowError("customer", customer_id)
+    return terms
 
 
 def require_customer(connection: apsw.Connection, customer_id: UUID) -> Customer:

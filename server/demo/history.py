@@ -15,7 +15,7 @@ from sync_protocol.entities.customers import CustomerStatus
 from sync_protocol.entities.inventory import StockLevel
 from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
 from sync_protocol.entities.pricing import PriceEntry
-from sync_protocol.rules.rounding import line_amount
+from sync_protocol.rules.pricing.amounts import gross_amount
 from sync_protocol.values import BASIS_POINTS, minor_digits
 from sync_protocol.verdicts import Code
 
@@ -190,7 +190,7 @@ def _line(
         quantity=quantity,
         unit_price=unit_price,
         discount_basis_points=0,
-        amount_minor=line_amount(unit_price, quantity, 0, minor_digits(buyer.currency)),
+        amount_minor=gross_amount(unit_price, 1, quantity, minor_digits(buyer.currency)),
     )
 
 

@@ -25,10 +25,8 @@ from sync_protocol.intents import AmendOrder, RequestedLine, SubmitOrder
 from sync_protocol.rules.order_review import NONE_HONOURED
 from sync_protocol.rules.pricing.basket import Basket
 from sync_protocol.rules.pricing.chain import segments_of
-from sync_protocol.rules.pricing.engine import price_basket
+from sync_protocol.rules.pricing.engine import price_for
 from sync_protocol.rules.pricing.explanation import BasketPrice, LinePrice, Obstacle
-from sync_protocol.rules.pricing.facts import gather_facts
-from sync_protocol.rules.pricing.terms import gather_terms
 from sync_protocol.rules.proofs import is_proved
 
 _NOT_FOR_SALE = frozenset({Obstacle.UNKNOWN_PRODUCT, Obstacle.PRODUCT_DISCONTINUED})
@@ -57,16 +55,16 @@ async def settle(
     policies = await honour_policies(work.session)
     segments = segments_of(selling.terms, basket.instant_ms)
     age_ms = basket.instant_ms - quoted.instant_ms
+    same = {line.line_id for line, before in zip(now.lines, quoted.lines, strict=True) if _is_same(line, before)}
     honoured, to_approve = {}, False
     for line, before in zip(now.lines, quoted.lines, strict=True):
-        if line.obstacle in _NOT_FOR_SALE or _is_same(line, before):
+        if line.obstacle in _NOT_FOR_SALE or line.line_id in same:
             continue
         promise = promise_of(policy_for(before, segments, policies), before, line, age_ms)
         if promise is not Promise.RE_PRICE:
             honoured[line.line_id] = line
             to_approve = to_approve or promise is Promise.HOLD
-    kept = {line.line_id for line, before in zip(now.lines, quoted.lines, strict=True) if _is_same(line, before)} | honoured.keys()
-    price = composed(now, quoted, kept) if honoured else now
+    price = composed(now, quoted, same | honoured.keys()) if honoured else now
     return Settled(price=price, honoured=honoured, to_approve=to_approve)
 
 
@@ -101,8 +99,6 @@ async def _as_quoted(
         rows = await AsOf.of(session, epoch, context.decided_at_cursor)
         then = await rows.find_all(Customer, ("id",), [(customer.id,)])
         known = msgspec.structs.replace(then[0], territory_id=customer.territory_id) if then else customer
-        terms = await gathered_from(rows, gather_terms(known))
-        asked = msgspec.structs.replace(basket, instant_ms=instant_ms)
-        return price_basket(asked, await gathered_from(rows, gather_facts(terms, asked)))
+        return await gathered_from(rows, price_for(known, msgspec.structs.replace(basket, instant_ms=instant_ms)))
     except PlaceUnknownError:
         return None

@@ -4,10 +4,9 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-import sqlalchemy as sa
 from msgspec import Meta
 
-from server.customers.models import RepTerritoryModel
+from server.customers.territories import territories_of
 from server.identity.principals import OFFICE, Principal, Role
 from server.pricing.gathering import gathered
 from server.pricing.quote_errors import QuotedCustomerNotFoundError, QuoteForbiddenError, UnfitQuoteError
@@ -18,10 +17,8 @@ from sync_protocol.entities.customers import Address, Customer
 from sync_protocol.entities.orders import Channel
 from sync_protocol.intents import LINES_MAX, ManualPrice
 from sync_protocol.rules.pricing.basket import Basket, BasketLine
-from sync_protocol.rules.pricing.engine import price_basket
+from sync_protocol.rules.pricing.engine import price_for
 from sync_protocol.rules.pricing.explanation import BasketPrice
-from sync_protocol.rules.pricing.facts import gather_facts
-from sync_protocol.rules.pricing.terms import gather_terms
 from sync_protocol.values import EnteredCurrency, Instant, Quantity
 
 
@@ -61,7 +58,6 @@ async def quote(session: ReadSession, principal: Principal, request: QuoteReques
         address = await work.get(Address, request.address_id)
         if address is None or address.customer_id != customer.id:
             raise UnfitQuoteError("address_id", "it is no address of the customer; leave it out, or name one that is")
-    terms = await gathered(work, gather_terms(customer), lock=False)
     basket = Basket(
         customer_id=customer.id,
         channel=request.channel or (Channel.ONLINE if principal.role is Role.BUYER else Channel.REP),
@@ -82,7 +78,7 @@ async def quote(session: ReadSession, principal: Principal, request: QuoteReques
         role=str(principal.role),
         rep_id=principal.rep_id,
     )
-    return price_basket(basket, await gathered(work, gather_facts(terms, basket), lock=False))
+    return await gathered(work, price_for(customer, basket), lock=False)
 
 
 def _require_allowed(principal: Principal, request: QuoteRequest) -> None:
@@ -112,5 +108,4 @@ async def _may_ask_for(session: ReadSession, principal: Principal, customer: Cus
         return True
     if principal.role is Role.BUYER:
         return customer.id == principal.customer_id
-    worked = sa.select(RepTerritoryModel.territory_id).where(RepTerritoryModel.rep_id == principal.rep_id)
-    return customer.territory_id in set((await session.execute(worked)).scalars())
+    return customer.territory_id in await territories_of(session, principal.rep_id)

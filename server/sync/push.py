@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from server.changelog.forgetting import may_be_forgotten
 from server.changelog.log import read_head, seal
 from server.changelog.models import IntentFailureModel
+from server.customers.territories import territories_of
 from server.orders.foresight import foresee
 from server.runtime.bulk_statements import BulkStatements
 from server.runtime.clock import IdSource
@@ -36,7 +37,6 @@ from server.sync.histories import is_of_this_past
 from server.sync.lanes import Lanes
 from server.sync.reader import Reader
 from server.sync.records import Records, place_records
-from server.sync.scope import territories_of
 from sync_protocol.intents import INTENTS, AnyIntent, CreateCustomer, Intent, SubmitOrder
 from sync_protocol.verdicts import Code, Verdict
 from sync_protocol.wire.codec import WireError, decode_verdict, digest, encode, intent_of

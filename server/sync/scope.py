@@ -12,11 +12,9 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import msgspec
-import sqlalchemy as sa
 
 from server.changelog.assignments import ASSIGNMENT_ENTITY
 from server.changelog.log import Head
-from server.customers.models import RepTerritoryModel
 from server.customers.price_lists import CHANNELS_OF_BUYERS, CHANNELS_OF_REPS, lists_sql
 from server.runtime.database import Database, ReadSession
 from server.sync.reader import Reader
@@ -62,12 +60,6 @@ class Holder(msgspec.Struct, frozen=True):
     rep_id: UUID | None
     customer_id: UUID | None
     holder_id: UUID
-
-
-async def territories_of(session: ReadSession, rep_id: UUID | None) -> frozenset[UUID]:
-    """The territories that a rep works now."""
-    query = sa.select(RepTerritoryModel.territory_id).where(RepTerritoryModel.rep_id == rep_id)
-    return frozenset((await session.execute(query)).scalars())
 
 
 async def scope_of(session: ReadSession, *, rep_id: UUID | None, customer_id: UUID | None, holder_id: UUID) -> Scope:

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from sync_protocol.values import BASIS_POINTS, UNIT_PRICE_SCALE
-
 
 def round_half_up(numerator: int, denominator: int) -> int:
     """The quotient as the nearest integer; a half goes away from zero."""
@@ -11,13 +9,6 @@ def round_half_up(numerator: int, denominator: int) -> int:
     magnitude, remainder = divmod(abs(numerator), denominator)
     rounded = magnitude + (2 * remainder >= denominator)
     return rounded if numerator >= 0 else -rounded
-
-
-def line_amount(unit_price: int, quantity: int, discount_basis_points: int, minor_digits: int) -> int:
-    """The amount of a line in minor units: price times quantity less the discount, rounded once."""
-    assert 0 <= discount_basis_points <= BASIS_POINTS
-    exact = unit_price * quantity * (BASIS_POINTS - discount_basis_points) * 10**minor_digits
-    return round_half_up(exact, UNIT_PRICE_SCALE * BASIS_POINTS)
 
 
 def share(total: int, weights: Sequence[int]) -> list[int]:

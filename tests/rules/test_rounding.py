@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_protocol.rules.rounding import line_amount, round_half_up, share
+from sync_protocol.rules.pricing.amounts import gross_amount
+from sync_protocol.rules.rounding import round_half_up, share
 from sync_protocol.values import minor_digits
 
 NUMERATORS = st.integers(-(10**30), 10**30) | st.integers(-40, 40)
@@ -45,13 +46,13 @@ def test_a_line_is_price_times_quantity_less_the_discount_rounded_once(
 ) -> None:
     assert minor_digits(currency) == decimals
     exact = Fraction(unit_price, 10_000) * quantity * (1 - Fraction(discount, 10_000)) * 10**decimals
-    assert line_amount(unit_price, quantity, discount, decimals) == half_up(exact)
+    assert gross_amount(unit_price, 1, quantity, decimals, discount) == half_up(exact)
 
 
 @given(unit_price=st.integers(0, 10**13), quantity=st.integers(1, 10_000_000), decimals=st.sampled_from([0, 2, 3]))
 def test_a_whole_discount_leaves_nothing_and_none_takes_nothing(unit_price: int, quantity: int, decimals: int) -> None:
-    assert line_amount(unit_price, quantity, 10_000, decimals) == 0
-    assert line_amount(unit_price, quantity, 0, decimals) == half_up(Fraction(unit_price * quantity * 10**decimals, 10_000))
+    assert gross_amount(unit_price, 1, quantity, decimals, 10_000) == 0
+    assert gross_amount(unit_price, 1, quantity, decimals) == half_up(Fraction(unit_price * quantity * 10**decimals, 10_000))
 
 
 @given(total=st.integers(-(10**15), 10**15) | st.integers(-30, 30), weights=WEIGHTS)

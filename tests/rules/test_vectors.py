@@ -16,8 +16,8 @@ from sync_protocol.entities.orders import Channel
 from sync_protocol.entities.pricing import PriceEntry, PriceList
 from sync_protocol.intents import RequestedLine
 from sync_protocol.rules.order_review import OrderFacts, basket_lines, review_order
+from sync_protocol.rules.pricing.amounts import gross_amount
 from sync_protocol.rules.pricing.basket import Basket, BasketLine
-from sync_protocol.rules.rounding import line_amount
 from tests.support.price_lookups import Book, price_in
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -59,8 +59,10 @@ def product_of(sku: str, status: str = "active") -> Product:
 
 @pytest.mark.parametrize("vector", vectors("rounding"))
 def test_an_amount_is_as_the_vector_says(vector: dict[str, Any]) -> None:
-    given = (vector[name] for name in ("unit_price", "quantity", "discount_basis_points", "minor_digits"))
-    assert line_amount(*given) == vector["amount_minor"]
+    unit_price, quantity, discount, digits = (
+        vector[name] for name in ("unit_price", "quantity", "discount_basis_points", "minor_digits")
+    )
+    assert gross_amount(unit_price, 1, quantity, digits, discount) == vector["amount_minor"]
 
 
 @pytest.mark.parametrize("vector", vectors("prices"))

@@ -8,6 +8,7 @@ def gross_amount(unit_price: int, per_quantity: int, quantity: int, minor_digits
     """What a quantity comes to, in minor units, at a price of ten-thousandths for `per_quantity` base units, perhaps less a
     percentage, rounded once.
     """
+    assert 0 <= basis_points_off <= BASIS_POINTS
     exact = unit_price * quantity * 10**minor_digits * (BASIS_POINTS - basis_points_off)
     return round_half_up(exact, UNIT_PRICE_SCALE * per_quantity * BASIS_POINTS)
 

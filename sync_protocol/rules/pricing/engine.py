@@ -1,22 +1,25 @@
 """The price of a basket (docs/PRICING.md). The same basket and facts give the same answer, whatever the order of either."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from sync_protocol.entities.customers import Customer
 from sync_protocol.entities.orders import PriceSource
 from sync_protocol.entities.pricing import DiscountLimit, PriceList, Strength, TaxTreatment
 from sync_protocol.entities.promotions import PromotionPhase
 from sync_protocol.rules.pricing.amounts import gross_amount
 from sync_protocol.rules.pricing.basket import Basket
 from sync_protocol.rules.pricing.explanation import BasketPrice, Gap, LinePrice, Obstacle, PriceHold, Step, StepKind
-from sync_protocol.rules.pricing.facts import Facts
+from sync_protocol.rules.pricing.facts import Facts, gather_facts
 from sync_protocol.rules.pricing.lines import LineState, opened, put_price_by_hand, take_discount_by_hand
 from sync_protocol.rules.pricing.offer_kinds import Gift
 from sync_protocol.rules.pricing.offers import Offers
 from sync_protocol.rules.pricing.taxes import TaxPlace, taxed
+from sync_protocol.rules.pricing.terms import Lookup, gather_terms
 from sync_protocol.values import minor_digits
 
 _encoder = msgspec.json.Encoder()
@@ -61,6 +64,12 @@ def price_basket(basket: Basket, facts: Facts) -> BasketPrice:
         freight_minor=offers.freight_minor,
         total_minor=goods + tax + offers.freight_minor,
     )
+
+
+def price_for(customer: Customer, basket: Basket) -> Generator[Lookup, Sequence[Any], BasketPrice]:
+    """What a basket of a customer costs, with all that is looked up for it."""
+    terms = yield from gather_terms(customer)
+    return price_basket(basket, (yield from gather_facts(terms, basket)))
 
 
 def explanation_bytes(price: BasketPrice | LinePrice) -> bytes:

@@ -8,11 +8,10 @@ from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer
 from sync_protocol.entities.pricing import AgreedPrice, PriceList
 from sync_protocol.rules.pricing.basket import Basket
-from sync_protocol.rules.pricing.engine import explanation_bytes, price_basket
+from sync_protocol.rules.pricing.engine import explanation_bytes, price_for
 from sync_protocol.rules.pricing.explanation import BasketPrice
-from sync_protocol.rules.pricing.facts import gather_facts
 from sync_protocol.rules.pricing.table import Names, price_table
-from sync_protocol.rules.pricing.terms import Lookup, gather_terms, keys_of
+from sync_protocol.rules.pricing.terms import Lookup, keys_of
 from sync_protocol.values import uuid7
 
 
@@ -34,9 +33,7 @@ def line_id_at(place: int) -> UUID:
 
 def explain(customer: Customer, basket: Basket) -> Generator[Lookup, Sequence[Any], Explained]:
     """What a basket of a customer costs, and why."""
-    terms = yield from gather_terms(customer)
-    facts = yield from gather_facts(terms, basket)
-    price = price_basket(basket, facts)
+    price = yield from price_for(customer, basket)
     return Explained(price, (yield from gather_names(customer, price)))
 
 

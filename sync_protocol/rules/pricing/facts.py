@@ -15,11 +15,11 @@ from sync_protocol.entities.pricing import (
     PriceFloor,
     ProductQuantityRule,
 )
-from sync_protocol.entities.promotions import PromotionKind, PromotionStatus, PromotionTarget, Reach, TargetRole
+from sync_protocol.entities.promotions import PromotionKind, PromotionTarget, Reach, TargetRole
 from sync_protocol.rules.pricing.basket import Basket
 from sync_protocol.rules.pricing.chain import Chain, chain_of
 from sync_protocol.rules.pricing.terms import Lookup, Terms, grouped, keys_of
-from sync_protocol.rules.pricing.validity import is_valid
+from sync_protocol.rules.pricing.validity import is_live
 
 _OF_MANY_ROLES: Final = frozenset({PromotionKind.BUY_X_GET_Y, PromotionKind.FREE_GOODS, PromotionKind.BUNDLE})
 """Kinds that must know of targets that nothing in the basket matches."""
@@ -106,9 +106,7 @@ def _gather_targets(
     terms: Terms, basket: Basket, products: tuple[tuple[Any, ...], ...], parents: dict[UUID, UUID | None]
 ) -> Generator[Lookup, Sequence[Any], list[PromotionTarget]]:
     """The targets that the basket's products match, and all of promotions of several roles that are about the basket."""
-    live = {
-        each.id: each for each in terms.promotions if each.status is PromotionStatus.ACTIVE and is_valid(each, basket.instant_ms)
-    }
+    live = {each.id: each for each in terms.promotions if is_live(each, basket.instant_ms)}
     if not any(each.reach is Reach.TARGETS or each.kind in _OF_MANY_ROLES for each in live.values()):
         return []
     found: dict[UUID, PromotionTarget] = {each.id: each for each in (yield Lookup(PromotionTarget, ("product_id",), products))}

@@ -130,7 +130,7 @@ def opened(line: BasketLine, basket: Basket, facts: Facts, asked: Mapping[UUID, 
         return state
     state.found = find_price(line, basket, facts, asked)
     if not state.has_price_by_hand:
-        state.gap = _gap(state, asked[line.product_id], facts)
+        state.gap = price_gap(state.found, line, asked[line.product_id])
     winner = state.found.winner
     if winner is not None:
         state.gross = gross_amount(winner.price.unit_price, winner.price.per_quantity, line.quantity, minor_digits)
@@ -143,13 +143,6 @@ def opened(line: BasketLine, basket: Basket, facts: Facts, asked: Mapping[UUID, 
     elif any(answer.strength == "required" and not answer.is_kept for answer in state.quantities):
         state.obstacle = Obstacle.QUANTITY_NOT_SOLD
     return state
-
-
-def _gap(state: LineState, asked: int, facts: Facts) -> Gap | None:
-    """What is missing to a better price; where there is none, only if more of it would have one."""
-    if state.found.winner is None and price_obstacle(state.found, facts) is not Obstacle.BELOW_SMALLEST_BREAK:
-        return None
-    return price_gap(state.found, state.line, asked)
 
 
 def put_price_by_hand(state: LineState, limit_basis_points: int, minor_digits: int) -> None:

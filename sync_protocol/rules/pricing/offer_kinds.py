@@ -12,7 +12,6 @@ from sync_protocol.entities.promotions import (
     PromotionPhase,
     PromotionTarget,
     PromotionTier,
-    Reach,
     TargetRole,
 )
 from sync_protocol.rules.pricing.amounts import gross_amount, part_amount, percentage
@@ -57,15 +56,12 @@ class Offer:
         self.products = facts.products
         self.tiers: Sequence[PromotionTier] = facts.terms.tiers.get(promotion.id, ())
         self.minor_digits = minor_digits(facts.chain.currency)
-        self._named = {role: {each.product_id for each in targets if each.role is role} for role in TargetRole}
-        self._under = {role: {each.category_id for each in targets if each.role is role} for role in TargetRole}
+        self._got = {each.product_id for each in targets if each.role is TargetRole.GET}
+        self._got_under = {each.category_id for each in targets if each.role is TargetRole.GET}
 
-    def matches(self, state: LineState, role: TargetRole) -> bool:
-        """Whether a line is about a role (P-50)."""
-        if role is TargetRole.BUY and self.promotion.reach is Reach.ALL:
-            return True
-        under = self._under[role]
-        return state.line.product_id in self._named[role] or any(each in under for each in state.categories)
+    def is_got(self, state: LineState) -> bool:
+        """Whether a line matches the role `get` (P-50)."""
+        return state.line.product_id in self._got or any(each in self._got_under for each in state.categories)
 
     def quantities(self, role: TargetRole) -> dict[UUID, int]:
         """Of each product that is a target of a role how many, in order of the products."""
@@ -206,8 +202,8 @@ def _buy_x_get_y(offer: Offer, lines: Sequence[LineState]) -> Taken:
     if promotion.buy_quantity is None or promotion.get_quantity is None or promotion.value_basis_points is None:
         return Taken()
     if offer.has(TargetRole.GET):
-        got = [state for state in lines if offer.matches(state, TargetRole.GET)]
-        bought = [state for state in lines if not offer.matches(state, TargetRole.GET)]
+        got = [state for state in lines if offer.is_got(state)]
+        bought = [state for state in lines if not offer.is_got(state)]
         size = promotion.buy_quantity
     else:
         got = bought = list(lines)

@@ -9,7 +9,6 @@ from sync_protocol.entities.promotions import (
     Promotion,
     PromotionKind,
     PromotionPhase,
-    PromotionStatus,
     PromotionTarget,
     Reach,
     Stacking,
@@ -22,7 +21,7 @@ from sync_protocol.rules.pricing.facts import Facts
 from sync_protocol.rules.pricing.lines import LineState
 from sync_protocol.rules.pricing.offer_kinds import KINDS, Gift, Offer, Taken, freight_off
 from sync_protocol.rules.pricing.terms import Terms
-from sync_protocol.rules.pricing.validity import is_valid
+from sync_protocol.rules.pricing.validity import is_live
 from sync_protocol.rules.rounding import share
 
 _PHASES: Final = {phase: place for place, phase in enumerate(PromotionPhase)}
@@ -158,11 +157,6 @@ def _considered(facts: Facts, basket: Basket, lines: _Lines) -> list[Offer]:
                 found.append(Offer(promotion, facts, targets))
     found.sort(key=lambda each: (_PHASES[each.promotion.phase], -each.promotion.priority, each.promotion.id.bytes))
     return found
-
-
-def is_live(promotion: Promotion, instant_ms: int) -> bool:
-    """Whether it is given at an instant, to whomever."""
-    return promotion.status is PromotionStatus.ACTIVE and is_valid(promotion, instant_ms)
 
 
 def _refusal(promotion: Promotion, facts: Facts, basket: Basket) -> Fate | None:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from sync_protocol.entities.promotions import Promotion, PromotionStatus
 from sync_protocol.rules.pricing.explanation import Fate
 from sync_protocol.values import Instant
 
@@ -19,6 +20,11 @@ class Dated(Protocol):
 def is_valid(row: Dated, instant_ms: int) -> bool:
     """Whether a row holds at an instant."""
     return row.valid_from_ms <= instant_ms and (row.valid_until_ms is None or instant_ms < row.valid_until_ms)
+
+
+def is_live(promotion: Promotion, instant_ms: int) -> bool:
+    """Whether a promotion is given at an instant, to whomever (P-50)."""
+    return promotion.status is PromotionStatus.ACTIVE and is_valid(promotion, instant_ms)
 
 
 def invalidity(row: Dated, instant_ms: int) -> Fate | None:

@@ -17,7 +17,7 @@ from server.runtime.clock import SystemClock
 from server.runtime.database import Database
 from sync_protocol.entities.catalog import ProductStatus
 from sync_protocol.entities.orders import OrderStatus
-from sync_protocol.rules.rounding import line_amount
+from sync_protocol.rules.pricing.amounts import gross_amount
 from sync_protocol.values import minor_digits
 
 NOW_MS = 1_790_000_000_000
@@ -115,7 +115,7 @@ def test_every_total_is_the_sum_of_its_lines_and_every_line_is_rounded_by_the_ru
     for line in company.history.lines:
         order = orders[line.order_id]
         assert line.customer_id == order.customer_id
-        assert line.amount_minor == line_amount(line.unit_price, line.quantity, 0, minor_digits(order.currency))
+        assert line.amount_minor == gross_amount(line.unit_price, 1, line.quantity, minor_digits(order.currency))
         sums[order.id] += line.amount_minor
     assert set(sums) == set(orders)
     assert all(order.total_minor == order.subtotal_minor == sums[order.id] for order in orders.values())

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from server.integration.bulk import Counts
-from sync_protocol.rules.rounding import line_amount
+from sync_protocol.rules.pricing.amounts import gross_amount
 from tests.server.integration.conftest import Imported
 from tests.support.databases import open_database
 
@@ -101,7 +101,7 @@ def test_money_is_the_sources_own_but_for_rounding(imported: Imported) -> None:
 def test_a_line_is_its_price_times_its_quantity_less_its_discount_within_a_cent(imported: Imported) -> None:
     lines = ask(imported, "SELECT unit_price, quantity, discount_basis_points, amount_minor FROM sales_order_line")
     assert len(lines) == 121_317
-    assert all(abs(line_amount(price, quantity, discount, 2) - amount) <= 1 for price, quantity, discount, amount in lines)
+    assert all(abs(gross_amount(price, 1, quantity, 2, discount) - amount) <= 1 for price, quantity, discount, amount in lines)
 
 
 def test_lines_are_numbered_from_one_without_gaps(imported: Imported) -> None:
