@@ -9,10 +9,12 @@ from collections.abc import Iterable
 import apsw
 import msgspec
 
+from client_sdk.quote_effects import quote_effect, quote_lines
 from client_sdk.rows import empty, fetch_one, fetch_rows, fetch_tuples
-from client_sdk.state import Identity, checkpoint, is_overlay_lost, load, note_laid, note_rows
+from client_sdk.state import Identity, channel_of, checkpoint, is_overlay_lost, load, note_laid, note_rows
 from sync_protocol.entities import BY_ROW
-from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
+from sync_protocol.entities.orders import Order, OrderLine, OrderStatus
+from sync_protocol.entities.quotes import NegotiatedQuote, QuoteStatus
 from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCustomer, SubmitOrder
 from sync_protocol.replica_schema import OVERLAID, overlay
 from sync_protocol.rules.documents import order_row, prospect_rows, quoted_line_rows, quoted_totals
@@ -65,11 +67,21 @@ def _effect(connection: apsw.Connection, intent: AnyIntent, envelope: IntentEnve
         case CreateCustomer():
             return prospect_rows(intent)
         case SubmitOrder():
-            return _submitted(connection, intent, envelope)
+            return *_submitted(connection, intent, envelope), *_ordered_quote(connection, intent)
         case AmendOrder():
             return _amended(connection, intent)
         case CancelOrder():
             return _cancelled(connection, intent)
+        case _:
+            return quote_effect(connection, intent, envelope)
+
+
+def _ordered_quote(connection: apsw.Connection, intent: SubmitOrder) -> Iterable[Row]:
+    quote = fetch_one(connection, NegotiatedQuote, intent.quote_id) if intent.quote_id is not None else None
+    if quote is None:
+        return ()
+    ordered = msgspec.structs.replace(quote, status=QuoteStatus.ORDERED, revision=quote.revision + 1, order_id=intent.order_id)
+    return ordered, *quote_lines(connection, quote.id)
 
 
 def _submitted(connection: apsw.Connection, intent: SubmitOrder, envelope: IntentEnvelope) -> Iterable[Row]:
@@ -78,7 +90,7 @@ def _submitted(connection: apsw.Connection, intent: SubmitOrder, envelope: Inten
         intent,
         quoted_totals(intent.lines, intent.currency),
         number=intent.number,
-        channel=Channel.REP if identity is not None and identity.rep_id else Channel.BUYER,
+        channel=channel_of(identity),
         status=OrderStatus.SUBMITTED,
         captured_at_ms=envelope.captured_at_ms,
         time_zone=envelope.time_zone,

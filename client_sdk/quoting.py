@@ -11,10 +11,9 @@ from client_sdk.clock import Surroundings
 from client_sdk.errors import UnknownRowError
 from client_sdk.kept_terms import kept_terms
 from client_sdk.rows import fetch_one, fetch_tuples, look_up, stored_id
-from client_sdk.state import Identity, checkpoint, load
+from client_sdk.state import Identity, channel_of, checkpoint, load
 from client_sdk.wanted import WantedLine, checked_line
 from sync_protocol.entities.customers import Customer
-from sync_protocol.entities.orders import Channel
 from sync_protocol.entities.pricing import PriceList
 from sync_protocol.rules.order_review import OrderFacts
 from sync_protocol.rules.pricing.basket import Basket, BasketLine
@@ -121,7 +120,7 @@ def basket_for(
     rep_id = identity.rep_id if identity is not None else None
     return Basket(
         customer_id=customer_id,
-        channel=Channel.REP if rep_id is not None else Channel.BUYER,
+        channel=channel_of(identity),
         instant_ms=pricing_instant(connection, surroundings),
         lines=tuple(lines),
         address_id=address_id,

@@ -8,6 +8,7 @@ import apsw
 import msgspec
 
 from client_sdk.errors import NotEnrolledError
+from sync_protocol.entities.orders import Channel
 from sync_protocol.wire.codec import encode
 from sync_protocol.wire.messages import PLACES_MAX, ImageOffer, LogPlace, PullPosition
 
@@ -31,6 +32,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     rep_id: UUID | None = None
     customer_id: UUID | None = None
     wipe_lock: bytes | None = None
+
+
+def channel_of(identity: Identity | None) -> Channel:
+    """Through which channel this device orders: its rep's, or its buyer's."""
+    return Channel.REP if identity is not None and identity.rep_id is not None else Channel.BUYER
 
 
 class Incarnation(msgspec.Struct, frozen=True):

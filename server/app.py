@@ -15,7 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 import server.catalog.models
 import server.inventory.models
 import server.pricing.models
-import server.pricing.promotion_models  # noqa: F401  # tables of slices that serve nothing, or that no route names
+import server.pricing.promotion_models
+import server.quotes.models  # noqa: F401  # tables of slices that serve nothing, or that no route names
 from server.changelog.jobs import JOBS as CHANGELOG_JOBS
 from server.changelog.log import seal_before_commit
 from server.customers.handover_execution import JOBS as CUSTOMER_JOBS
@@ -27,6 +28,7 @@ from server.identity.routes import ROUTES as IDENTITY_ROUTES
 from server.orders.intents import amend_order, cancel_order, submit_order
 from server.orders.routes import ROUTES as ORDER_ROUTES
 from server.pricing.routes import ROUTES as PRICING_ROUTES
+from server.quotes.intents import accept_quote, counter_quote, request_quote, withdraw_quote
 from server.runtime.clock import Clock, IdSource, SystemClock
 from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
@@ -45,7 +47,17 @@ from server.web.problems import answer_database_error, answer_http_exception, an
 from server.web.requests import BODY_BYTES_MAX, BodyDeadline, StrictRequest, add_headers
 from server.web.routes import ROUTES as WEB_ROUTES
 from server.web.routes import openapi_config
-from sync_protocol.intents import AmendOrder, CancelOrder, CreateCustomer, Intent, SubmitOrder
+from sync_protocol.intents import (
+    AcceptQuote,
+    AmendOrder,
+    CancelOrder,
+    CounterQuote,
+    CreateCustomer,
+    Intent,
+    RequestQuote,
+    SubmitOrder,
+    WithdrawQuote,
+)
 
 SLICES: Final = (
     Slice(name="changelog", jobs=CHANGELOG_JOBS),
@@ -57,6 +69,15 @@ SLICES: Final = (
         intents={SubmitOrder: submit_order, AmendOrder: amend_order, CancelOrder: cancel_order},
     ),
     Slice(name="pricing", routes=PRICING_ROUTES),
+    Slice(
+        name="quotes",
+        intents={
+            RequestQuote: request_quote,
+            CounterQuote: counter_quote,
+            AcceptQuote: accept_quote,
+            WithdrawQuote: withdraw_quote,
+        },
+    ),
     Slice(name="sync", routes=(*SYNC_ROUTES, *LIVE_ROUTES, *IMAGE_ROUTES, *QUARANTINE_ROUTES), jobs=IMAGE_JOBS),
     Slice(name="web", routes=WEB_ROUTES),
 )

@@ -23,6 +23,7 @@ from sync_protocol.values import (
     MinorAmount,
     PriceDigest,
     Quantity,
+    QuoteNumber,
     Revision,
     UnitPrice,
 )
@@ -116,7 +117,7 @@ class CreateCustomer(Intent, frozen=True, kw_only=True, tag="CreateCustomer"):
 
 class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
     """An order captured on the device, numbered from the device's own series, and priced at `priced_at_ms` of the server's clock
-    as the device knew it, by the rows of the checkpoint that the envelope names.
+    as the device knew it, by the rows of the checkpoint that the envelope names. `quote_id` is the accepted quote that it orders.
     """
 
     schema_version: ClassVar[int] = 2
@@ -132,9 +133,11 @@ class SubmitOrder(Intent, frozen=True, kw_only=True, tag="SubmitOrder"):
     note: EnteredNote = ""
     gifts: QuotedGifts = ()
     priced_at_ms: Instant | None = None
+    quote_id: UUID | None = None
 
     def lanes(self) -> tuple[UUID, ...]:
-        return (self.order_id, self.customer_id)
+        of_quote = (self.quote_id,) if self.quote_id is not None else ()
+        return (self.order_id, *of_quote, self.customer_id)
 
     def customer(self) -> UUID:
         return self.customer_id
@@ -172,5 +175,76 @@ class CancelOrder(Intent, frozen=True, kw_only=True, tag="CancelOrder"):
         return (self.order_id,)
 
 
-AnyIntent = CreateCustomer | SubmitOrder | AmendOrder | CancelOrder
+class WantedQuoteLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So many base units of a product to be quoted for, at the wanted price for `per_quantity` of them where one is named."""
+
+    line_id: UUID
+    product_id: UUID
+    quantity: Quantity
+    per_quantity: Quantity = 1
+    wanted_unit_price: UnitPrice | None = None
+
+
+WantedQuoteLines = Annotated[tuple[WantedQuoteLine, ...], Meta(min_length=1, max_length=LINES_MAX)]
+
+
+class RequestQuote(Intent, frozen=True, kw_only=True, tag="RequestQuote"):
+    """A customer, or its rep, asks what the office would take for these goods. Numbered from the device's own series."""
+
+    roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
+
+    quote_id: UUID
+    number: QuoteNumber
+    customer_id: UUID
+    currency: EnteredCurrency
+    lines: WantedQuoteLines
+    address_id: UUID | None = None
+    note: EnteredNote = ""
+
+    def lanes(self) -> tuple[UUID, ...]:
+        return (self.quote_id, self.customer_id)
+
+    def customer(self) -> UUID:
+        return self.customer_id
+
+
+class CounterQuote(Intent, frozen=True, kw_only=True, tag="CounterQuote"):
+    """Other goods or prices than those offered. `revision` is the one that the user saw."""
+
+    roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
+
+    quote_id: UUID
+    revision: Revision
+    lines: WantedQuoteLines
+    note: EnteredNote = ""
+
+    def lanes(self) -> tuple[UUID, ...]:
+        return (self.quote_id,)
+
+
+class AcceptQuote(Intent, frozen=True, kw_only=True, tag="AcceptQuote"):
+    """The customer takes what was offered; `revision` is the offer that it saw."""
+
+    roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
+
+    quote_id: UUID
+    revision: Revision
+
+    def lanes(self) -> tuple[UUID, ...]:
+        return (self.quote_id,)
+
+
+class WithdrawQuote(Intent, frozen=True, kw_only=True, tag="WithdrawQuote"):
+    """The customer does not want it after all."""
+
+    roles: ClassVar[frozenset[str]] = frozenset({"rep", "buyer"})
+
+    quote_id: UUID
+    reason: EnteredNote = ""
+
+    def lanes(self) -> tuple[UUID, ...]:
+        return (self.quote_id,)
+
+
+AnyIntent = CreateCustomer | SubmitOrder | AmendOrder | CancelOrder | RequestQuote | CounterQuote | AcceptQuote | WithdrawQuote
 INTENTS: Final[tuple[type[Intent], ...]] = typing.get_args(AnyIntent)

@@ -21,7 +21,13 @@ from sync_protocol.values import RANGES, plain_type
 REPLICA_APPLICATION_ID: Final = 0x52424452
 """«RBDR»: in the header of every replica and image, so that no other database is ever taken for one."""
 
-OVERLAID: Final = tuple(BY_NAME[name] for name in ("customer", "address", "contact", "sales_order", "sales_order_line"))
+OVERLAID: Final = tuple(
+    BY_NAME[name]
+    for name in (
+        *("customer", "address", "contact", "sales_order", "sales_order_line"),
+        *("agreed_price", "negotiated_quote", "negotiated_quote_line"),
+    )
+)
 _SEARCHED: Final = ("sku", "name", "variant_label", "barcode")
 _SEARCH_BUFFER_BYTES: Final = 4 * 1024 * 1024  # four times the usual: a quarter less time for a hundred thousand products
 _ADDED: Final = "ON CONFLICT (bucket, range) DO UPDATE SET rows = rows + excluded.rows, checksum = checksum + excluded.checksum"
@@ -178,8 +184,11 @@ def search_sql() -> tuple[str, ...]:
 
 
 def view_sql() -> tuple[str, ...]:
-    """The views that lay the overlay over the replica. The lines of an overlaid order are the overlay's alone."""
-    hidden = {"sales_order_line": "order_id NOT IN (SELECT id FROM overlay_sales_order)"}
+    """The views that lay the overlay over the replica. The lines of an overlaid order or quote are the overlay's alone."""
+    hidden = {
+        "sales_order_line": "order_id NOT IN (SELECT id FROM overlay_sales_order)",
+        "negotiated_quote_line": "quote_id NOT IN (SELECT id FROM overlay_negotiated_quote)",
+    }
     shown = {synced: hidden.get(synced.name, f"id NOT IN (SELECT id FROM {overlay(synced)})") for synced in OVERLAID}
     return tuple(
         f"CREATE VIEW {current(synced)} AS SELECT * FROM {overlay(synced)} UNION ALL SELECT * FROM {synced.name} WHERE {condition}"

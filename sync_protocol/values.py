@@ -60,6 +60,7 @@ EnteredLabel = Annotated[str, Meta(max_length=200, pattern=_TEXT)]
 EnteredCurrency = Annotated[str, Meta(min_length=3, max_length=3, pattern=r"^[A-Z]{3}$", description="ISO 4217")]
 EnteredCountry = Annotated[str, Meta(min_length=2, max_length=2, pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
 DocumentNumber = Annotated[str, Meta(max_length=40, pattern=r"^R[0-9]{1,9}-[0-9]{6,12}$", description="such as R17-000123")]
+QuoteNumber = Annotated[str, Meta(max_length=40, pattern=r"^R[0-9]{1,9}-Q[0-9]{6,12}$", description="such as R17-Q000012")]
 PriceDigest = Annotated[str, Meta(min_length=32, max_length=32, pattern=r"^[0-9a-f]{32}$", description="BLAKE2b-128")]
 EnteredNote = Annotated[str, Meta(max_length=4_000, pattern=_TEXT)]
 

@@ -43,6 +43,10 @@ class Code(StrEnum):
     UNKNOWN_ORDER = "unknown_order"
     ORDER_STATE_FORBIDS = "order_state_forbids"
     ORDER_CHANGED_MEANWHILE = "order_changed_meanwhile"
+    QUOTE_EXISTS = "quote_exists"
+    UNKNOWN_QUOTE = "unknown_quote"
+    QUOTE_STATE_FORBIDS = "quote_state_forbids"
+    QUOTE_CHANGED_MEANWHILE = "quote_changed_meanwhile"
     UNKNOWN_ADDRESS = "unknown_address"
     UNKNOWN_PRODUCT = "unknown_product"
     PRODUCT_DISCONTINUED = "product_discontinued"
@@ -57,6 +61,7 @@ class Code(StrEnum):
     MANUAL_PRICE_ABOVE_LIMIT = "manual_price_above_limit"
     BELOW_FLOOR = "below_floor"
     PRICE_TO_APPROVE = "price_to_approve"
+    QUOTE_EXPIRED = "quote_expired"
     ROUTED = "routed"
     NUMBER_CHANGED = "number_changed"
     PRICE_CHANGED = "price_changed"
@@ -85,6 +90,10 @@ REMEDIES: Final = MappingProxyType(
         Code.UNKNOWN_ORDER: "The order is not known to the server. Submit it again as a new order.",
         Code.ORDER_STATE_FORBIDS: "The order has moved on and cannot be changed. Call the office.",
         Code.ORDER_CHANGED_MEANWHILE: "The order was changed since you saw it. Sync, look at it and amend it again.",
+        Code.QUOTE_EXISTS: "A quote with this id exists already. Go on with that one.",
+        Code.UNKNOWN_QUOTE: "The quote is not known to the server. Ask for it again as a new one.",
+        Code.QUOTE_STATE_FORBIDS: "The quote has moved on and does not allow this. Sync, look at it and decide anew.",
+        Code.QUOTE_CHANGED_MEANWHILE: "The quote was changed since you saw it. Sync, look at it and answer again.",
         Code.UNKNOWN_ADDRESS: "The delivery address was removed. Choose another and submit again.",
         Code.UNKNOWN_PRODUCT: "A product was removed from the catalogue. Remove the line and submit again.",
         Code.PRODUCT_DISCONTINUED: "A product is no longer sold. Remove or replace the line and submit again.",
@@ -99,6 +108,7 @@ REMEDIES: Final = MappingProxyType(
         Code.MANUAL_PRICE_ABOVE_LIMIT: "You took more off than your limit. A manager decides; you will see it after the next sync.",
         Code.BELOW_FLOOR: "Your price is below what this product may go for. A manager decides.",
         Code.PRICE_TO_APPROVE: "The price changed since you quoted it. A manager decides whether your quotation holds.",
+        Code.QUOTE_EXPIRED: "The offer ran out before your acceptance came. The office decides whether it still holds.",
         Code.ROUTED: "The customer was handed over. It waits for the new rep or a manager, who decide; it is not yours any more.",
         Code.NUMBER_CHANGED: "The number could not be kept. Tell the customer the new one.",
         Code.PRICE_CHANGED: "The price changed since you quoted it. Tell the customer, or amend or cancel the order.",
@@ -122,6 +132,8 @@ SINCE: Final = MappingProxyType(
         **dict.fromkeys((Code.QUANTITY_NOT_SOLD, Code.ORDER_BELOW_MINIMUM), 3),
         **dict.fromkeys((Code.MANUAL_PRICE_ABOVE_LIMIT, Code.BELOW_FLOOR, Code.PRICE_TO_APPROVE), 3),
         **dict.fromkeys((Code.AMOUNT_CHANGED, Code.TAX_CHANGED, Code.GIFTS_CHANGED, Code.PRICE_HONOURED), 3),
+        **dict.fromkeys((Code.QUOTE_EXISTS, Code.UNKNOWN_QUOTE, Code.QUOTE_STATE_FORBIDS, Code.QUOTE_CHANGED_MEANWHILE), 3),
+        Code.QUOTE_EXPIRED: 3,
     }
 )
 """The protocol version that brought a code, where it is not the first."""
@@ -134,6 +146,11 @@ FALLBACKS: Final = MappingProxyType(
         **dict.fromkeys((Code.QUANTITY_NOT_SOLD, Code.ORDER_BELOW_MINIMUM), Code.NO_PRICE),
         **dict.fromkeys((Code.MANUAL_PRICE_ABOVE_LIMIT, Code.BELOW_FLOOR, Code.PRICE_TO_APPROVE), Code.ABOVE_REVIEW_LIMIT),
         **dict.fromkeys((Code.AMOUNT_CHANGED, Code.TAX_CHANGED, Code.GIFTS_CHANGED, Code.PRICE_HONOURED), Code.PRICE_CHANGED),
+        Code.QUOTE_EXISTS: Code.ORDER_EXISTS,
+        Code.UNKNOWN_QUOTE: Code.UNKNOWN_ORDER,
+        Code.QUOTE_STATE_FORBIDS: Code.ORDER_STATE_FORBIDS,
+        Code.QUOTE_CHANGED_MEANWHILE: Code.ORDER_CHANGED_MEANWHILE,
+        Code.QUOTE_EXPIRED: Code.ABOVE_REVIEW_LIMIT,
     }
 )
 """What an older device is told in place of a newer code. An older code of the same effect: hold for hold, no for no."""

@@ -16,7 +16,9 @@ from server.customers.models import HandoverCustomerModel, HandoverLossModel, Ha
 from server.identity.models import DeviceModel
 from server.runtime.database import ReadSession
 from server.runtime.slices import IntentContext
-from sync_protocol.entities.customers import Customer
+from server.runtime.unit_of_work import UnitOfWork
+from sync_protocol.entities.customers import Customer, Rep
+from sync_protocol.verdicts import Code
 
 CLOCK_TOLERANCE_MS: Final = 5 * 60_000
 """How far a device's corrected clock may run ahead of the server's, or behind its own enrolment, and still be believed."""
@@ -32,6 +34,10 @@ class Footing(StrEnum):
     ROUTED = "routed"
     HANDED_OVER = "handed_over"
     FOREIGN = "foreign"
+
+
+REFUSED_FOOTINGS: Final = {Footing.FOREIGN: Code.NOT_PERMITTED, Footing.HANDED_OVER: Code.HANDED_OVER}
+"""Who stands on this footing may not ask, and is told so."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +91,14 @@ async def standing_of(session: ReadSession, customer: Customer, context: IntentC
     )
     was_in = (await session.execute(before)).scalar_one_or_none()
     return Standing(footing=footing, territory_id=was_in or customer.territory_id, rep_id=context.rep_id)
+
+
+async def told_of_handover(work: UnitOfWork, customer: Customer, standing: Standing) -> str:
+    """Whose a customer is by now that was handed over, for the device that has purged its name or is about to; else nothing."""
+    if standing.footing not in {Footing.HANDED_OVER, Footing.ROUTED}:
+        return ""
+    rep = await work.get(Rep, standing.rep_id) if standing.rep_id is not None else None
+    return f"customer {customer.code}" + (f" is served by {rep.name} ({rep.code}) now" if rep is not None else "")
 
 
 async def footing_in(session: ReadSession, territory_id: UUID, context: IntentContext) -> Footing:

@@ -8,6 +8,8 @@ import msgspec
 
 from server.inventory.levels import change_allocated
 from server.pricing.consumption import give_back
+from server.quotes.ordering import note_given_up
+from server.runtime.clock import IdSource
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.orders import Order, OrderLine
 
@@ -20,8 +22,9 @@ def allocated_by_product(lines: Iterable[OrderLine]) -> Counter[UUID]:
     return promised
 
 
-async def release(work: UnitOfWork, order: Order, now_ms: int) -> None:
-    """Give back all that a locked order has allocated and used up, and wait for nothing more."""
+async def release(work: UnitOfWork, order: Order, *, ids: IdSource, now_ms: int) -> None:
+    """Give back all that a locked order has allocated and used up, the quote that it was too, and wait for nothing more."""
+    await note_given_up(work, order, ids=ids, now_ms=now_ms)
     await give_back(work, order.id, await work.find(OrderLine, lock=True, order_id=order.id))
     await release_stock(work, order, now_ms)
 

@@ -7,15 +7,26 @@ product, so that two pushes wait for each other in turn and never in a ring.
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from server.identity.numbers import prefix_of
 from server.inventory.levels import lock_levels
 from server.orders.facts import Selling, selling_on
-from server.orders.numbers import prefix_of
 from server.pricing.gathering import gathered_together
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.customers import Address, Contact, Customer
 from sync_protocol.entities.orders import Channel, NumberSeries, Order, OrderLine, OrderPromotion, PriceSource
 from sync_protocol.entities.pricing import AgreedPrice
-from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCustomer, SubmitOrder
+from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine
+from sync_protocol.intents import (
+    AcceptQuote,
+    AmendOrder,
+    AnyIntent,
+    CancelOrder,
+    CounterQuote,
+    CreateCustomer,
+    RequestQuote,
+    SubmitOrder,
+    WithdrawQuote,
+)
 from sync_protocol.rules.order_review import basket_lines
 from sync_protocol.rules.pricing.basket import Basket
 from sync_protocol.rules.pricing.facts import gather_facts
@@ -29,6 +40,7 @@ async def foresee(work: UnitOfWork, asked: Sequence[AnyIntent], number_prefix: s
     changed = [each for each in asked if isinstance(each, AmendOrder | CancelOrder)]
     made = {each.order_id for each in submitted}
     orders = await _orders(work, changed, made)
+    await _quotes(work, asked)
     await _identifiers(work, created, submitted, changed)
     numbers = [number for each in submitted for number in (each.number, f"{number_prefix}-{each.number}")]
     await work.load_by(Order, ("number",), [(number,) for number in numbers])
@@ -53,6 +65,21 @@ async def _orders(work: UnitOfWork, changed: Sequence[AmendOrder | CancelOrder],
     await work.load_by(OrderLine, ("order_id",), [(each,) for each in identifiers], lock=True)
     await work.load(Order, made)
     return [order for each in identifiers if (order := await work.get(Order, each)) is not None]
+
+
+async def _quotes(work: UnitOfWork, asked: Sequence[AnyIntent]) -> None:
+    """The quotes that are to change, and those of the orders that are to be cancelled, locked; with their lines."""
+    requested = [each for each in asked if isinstance(each, RequestQuote)]
+    await work.load(Customer, [each.customer_id for each in requested])
+    await work.load(NegotiatedQuote, [each.quote_id for each in requested])
+    await work.load_by(NegotiatedQuote, ("number",), [(each.number,) for each in requested])
+    stepped = {each.quote_id for each in asked if isinstance(each, CounterQuote | AcceptQuote | WithdrawQuote)}
+    stepped |= {each.quote_id for each in asked if isinstance(each, SubmitOrder) and each.quote_id is not None}
+    identifiers = sorted(stepped, key=lambda each: each.bytes)
+    await work.load(NegotiatedQuote, identifiers, lock=True)
+    await work.load_by(NegotiatedQuoteLine, ("quote_id",), [(each,) for each in identifiers], lock=True)
+    cancelled = sorted({each.order_id for each in asked if isinstance(each, CancelOrder)}, key=lambda each: each.bytes)
+    await work.load_by(NegotiatedQuote, ("order_id",), [(each,) for each in cancelled], lock=True)
 
 
 async def _identifiers(

@@ -7,17 +7,19 @@ from uuid import UUID
 
 import msgspec
 
-from server.customers.late_orders import Footing, Standing, standing_of
+from server.customers.late_orders import REFUSED_FOOTINGS, Footing, Standing, standing_of, told_of_handover
+from server.identity.numbers import free_number, is_leased_to, prefix_of
 from server.inventory.levels import change_allocated
 from server.orders.allocations import allocated_by_product, release, release_stock
 from server.orders.facts import Selling, available_for, selling_to
-from server.orders.numbers import free_number, is_leased_to, prefix_of
 from server.orders.settling import Settled, settle
 from server.pricing.consumption import give_back, use_up
+from server.quotes.ordering import note_ordered, order_refusal
+from server.quotes.steps import taker_of
 from server.runtime.slices import IntentContext
 from server.runtime.unit_of_work import UnitOfWork
-from sync_protocol.entities.customers import Address, Customer, CustomerStatus, Rep
-from sync_protocol.entities.orders import Channel, Order, OrderLine, OrderStatus
+from sync_protocol.entities.customers import Address, Customer, CustomerStatus
+from sync_protocol.entities.orders import Order, OrderLine, OrderStatus
 from sync_protocol.intents import AmendOrder, CancelOrder, SubmitOrder
 from sync_protocol.rules.documents import decided_status, decided_totals, order_line_rows, order_row
 from sync_protocol.rules.order_review import OrderDecision, OrderFacts, basket_lines, in_precedence, review_order, routed
@@ -37,7 +39,11 @@ async def submit_order(work: UnitOfWork, intent: SubmitOrder, context: IntentCon
     standing = await standing_of(work.session, customer, context)
     refusal = await _submission_refusal(work, intent, standing, customer)
     if refusal is not None:
-        return context.rejected(refusal, await _told(work, customer, standing) if refusal is Code.HANDED_OVER else "")
+        return context.rejected(refusal, await told_of_handover(work, customer, standing) if refusal is Code.HANDED_OVER else "")
+    if intent.quote_id is not None:
+        of_quote = await order_refusal(work, intent.quote_id, customer.id)
+        if of_quote is not None:
+            return context.rejected(*of_quote)
     selling = await selling_to(work, standing.on_its_terms(customer))
     basket = _basket(intent, selling.customer.id, context, currency=intent.currency, address_id=intent.address_id)
     settled = await settle(work, selling, basket, intent, context)
@@ -45,10 +51,10 @@ async def submit_order(work: UnitOfWork, intent: SubmitOrder, context: IntentCon
     if decision.outcome is Outcome.REJECTED:
         return _verdict(context, decision)
     own = prefix_of(intent.number) == context.number_prefix or await is_leased_to(work, intent.number, context.holder_id)
-    number = await free_number(work, intent.number if own else f"{context.number_prefix}-{intent.number}")
+    number = await free_number(work, Order, intent.number if own else f"{context.number_prefix}-{intent.number}")
     await _write_order(work, intent, context, _Decided(decision, number, selling, standing.rep_id))
     verdict = _verdict(context, decision, _number_change(intent.number, number))
-    return msgspec.structs.replace(verdict, detail=await _told(work, customer, standing))
+    return msgspec.structs.replace(verdict, detail=await told_of_handover(work, customer, standing))
 
 
 def _basket(
@@ -57,7 +63,7 @@ def _basket(
     """What is asked for, as it is priced now."""
     return Basket(
         customer_id=customer_id,
-        channel=_channel(context),
+        channel=context.channel,
         instant_ms=context.now_ms,
         currency=currency,
         address_id=address_id,
@@ -65,10 +71,6 @@ def _basket(
         rep_id=context.rep_id,
         lines=basket_lines(intent.lines),
     )
-
-
-def _channel(context: IntentContext) -> Channel:
-    return Channel.REP if context.rep_id else Channel.BUYER
 
 
 async def _reviewed(
@@ -91,13 +93,9 @@ def _routed(decision: OrderDecision, standing: Standing) -> OrderDecision:
     return routed(decision) if standing.footing is Footing.ROUTED else decision
 
 
-_REFUSED: Final = {Footing.FOREIGN: Code.NOT_PERMITTED, Footing.HANDED_OVER: Code.HANDED_OVER}
-"""Who stands on this footing may not ask, and is told so."""
-
-
 async def _submission_refusal(work: UnitOfWork, intent: SubmitOrder, standing: Standing, customer: Customer) -> Code | None:
-    if standing.footing in _REFUSED:
-        return _REFUSED[standing.footing]
+    if standing.footing in REFUSED_FOOTINGS:
+        return REFUSED_FOOTINGS[standing.footing]
     if customer.status is CustomerStatus.CLOSED:
         return Code.CUSTOMER_CLOSED
     if await work.get(Order, intent.order_id) is not None:
@@ -116,21 +114,13 @@ class _Decided(NamedTuple):
     rep_id: UUID | None
 
 
-async def _told(work: UnitOfWork, customer: Customer, standing: Standing) -> str:
-    """Whose a customer is by now that was handed over, for the device that has purged its name or is about to; else nothing."""
-    if standing.footing not in {Footing.HANDED_OVER, Footing.ROUTED}:
-        return ""
-    rep = await work.get(Rep, standing.rep_id) if standing.rep_id is not None else None
-    return f"customer {customer.code}" + (f" is served by {rep.name} ({rep.code}) now" if rep is not None else "")
-
-
 async def _write_order(work: UnitOfWork, intent: SubmitOrder, context: IntentContext, decided: _Decided) -> None:
     decision, number, selling, rep_id = decided
     order = order_row(
         intent,
         decided_totals(decision),
         number=number,
-        channel=_channel(context),
+        channel=context.channel,
         status=decided_status(decision),
         captured_at_ms=context.captured_at_ms,
         time_zone=context.time_zone,
@@ -144,6 +134,9 @@ async def _write_order(work: UnitOfWork, intent: SubmitOrder, context: IntentCon
     work.insert(order, *lines)
     await use_up(work, decision.price, lines, context.ids)
     await change_allocated(work, selling.stock_location_id, allocated_by_product(lines), context.now_ms)
+    if intent.quote_id is not None:
+        taker = await taker_of(work.session, context.user_id, ids=context.ids, now_ms=context.now_ms)
+        await note_ordered(work, intent.quote_id, order, taker)
 
 
 async def amend_order(work: UnitOfWork, intent: AmendOrder, context: IntentContext) -> Verdict:
@@ -152,8 +145,8 @@ async def amend_order(work: UnitOfWork, intent: AmendOrder, context: IntentConte
     if order is None:
         return context.rejected(Code.UNKNOWN_ORDER)
     customer, standing = await _whose(work, order, context)
-    if standing.footing in _REFUSED:
-        return context.rejected(_REFUSED[standing.footing], await _told(work, customer, standing))
+    if standing.footing in REFUSED_FOOTINGS:
+        return context.rejected(REFUSED_FOOTINGS[standing.footing], await told_of_handover(work, customer, standing))
     if await _foreign_line(work, order.id, [line.line_id for line in intent.lines]):
         return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another order")
     if not may_amend(order.status):
@@ -211,13 +204,13 @@ async def cancel_order(work: UnitOfWork, intent: CancelOrder, context: IntentCon
     if order is None:
         return context.rejected(Code.UNKNOWN_ORDER)
     customer, standing = await _whose(work, order, context)
-    if standing.footing in _REFUSED:
-        return context.rejected(_REFUSED[standing.footing], await _told(work, customer, standing))
+    if standing.footing in REFUSED_FOOTINGS:
+        return context.rejected(REFUSED_FOOTINGS[standing.footing], await told_of_handover(work, customer, standing))
     if standing.footing is Footing.ROUTED:
         return await _route_cancellation(work, order, intent, context)
     if not may_move(Actor.CAPTURER, order.status, OrderStatus.CANCELLED):
         return context.rejected(Code.ORDER_STATE_FORBIDS, f"the order is {order.status}")
-    await release(work, order, context.now_ms)
+    await release(work, order, ids=context.ids, now_ms=context.now_ms)
     work.replace(msgspec.structs.replace(order, status=OrderStatus.CANCELLED, hold_code=None, reason=intent.reason))
     return Verdict(intent_id=context.intent_id, outcome=Outcome.ACCEPTED, decided_at_ms=context.now_ms)
 

@@ -99,7 +99,7 @@ async def refuse_order(session: WriteSession, order_id: UUID, *, user_id: UUID, 
     work = await UnitOfWork.of(session)
     held = await work.get(Order, order_id, lock=True)
     assert held is not None
-    await release(work, held, now_ms)
+    await release(work, held, ids=ids, now_ms=now_ms)
     await work.flush()
     await _decide(session, order, OrderStatus.REFUSED, user_id=user_id, reason=reason, ids=ids, now_ms=now_ms)
 

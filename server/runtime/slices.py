@@ -11,6 +11,7 @@ from server.runtime.database import Database
 from server.runtime.unit_of_work import UnitOfWork
 from server.settings import Settings
 from sync_protocol.entities.customers import Customer
+from sync_protocol.entities.orders import Channel
 from sync_protocol.intents import Intent
 from sync_protocol.verdicts import Code, Outcome, Verdict
 
@@ -38,6 +39,14 @@ class IntentContext(msgspec.Struct, frozen=True, kw_only=True):
     rep_id: UUID | None = None
     customer_id: UUID | None = None
     territory_ids: frozenset[UUID] = frozenset()
+    is_online: bool = False
+
+    @property
+    def channel(self) -> Channel:
+        """Through which channel it is asked: the API, or the device of a rep or of a buyer."""
+        if self.is_online:
+            return Channel.ONLINE
+        return Channel.REP if self.rep_id else Channel.BUYER
 
     @property
     def holder_id(self) -> UUID:

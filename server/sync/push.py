@@ -37,7 +37,7 @@ from server.sync.histories import is_of_this_past
 from server.sync.lanes import Lanes
 from server.sync.reader import Reader
 from server.sync.records import Records, place_records
-from sync_protocol.intents import INTENTS, AnyIntent, CreateCustomer, Intent, SubmitOrder
+from sync_protocol.intents import INTENTS, AnyIntent, CreateCustomer, Intent, RequestQuote, SubmitOrder
 from sync_protocol.verdicts import Code, Verdict
 from sync_protocol.wire.codec import WireError, decode_verdict, digest, encode, intent_of
 from sync_protocol.wire.messages import IntentEnvelope, PushReply, PushRequest, PushResult, PushStatus
@@ -45,7 +45,11 @@ from sync_protocol.wire.version import PROTOCOL_VERSION
 
 FAILURES_MAX: Final = 5
 CLASHES_MAX: Final = 3
-_MADE_BY: Final = {Code.UNKNOWN_CUSTOMER: CreateCustomer.__name__, Code.UNKNOWN_ORDER: SubmitOrder.__name__}
+_MADE_BY: Final = {
+    Code.UNKNOWN_CUSTOMER: CreateCustomer.__name__,
+    Code.UNKNOWN_ORDER: SubmitOrder.__name__,
+    Code.UNKNOWN_QUOTE: RequestQuote.__name__,
+}
 _SCHEMA_VERSIONS: Final = {kind.__name__: kind.schema_version for kind in INTENTS}
 
 _log = logging.getLogger(__name__)
@@ -229,8 +233,8 @@ class Pusher:
             return context.rejected(Code.TOO_OLD, "whether it was decided before cannot be known any more")
         verdict = await self._handlers[type(intent)](work, intent, context)
         maker = _MADE_BY.get(verdict.codes[0]) if verdict.codes else None
-        # Where what is missing, the last of the lanes, was refused to this user before, say by which intent.
-        refused = await records.first_refused(intent.lanes()[-1], maker) if maker else None
+        # Where what is missing was refused to this user before, say by which intent.
+        refused = await records.first_refused(_missing(intent, verdict.codes[0]), maker) if maker else None
         if refused is None:
             return verdict
         return msgspec.structs.replace(verdict, codes=(Code.DEPENDENCY_REFUSED,), refused_intent_id=refused)
@@ -299,6 +303,13 @@ def _asked(envelope: IntentEnvelope) -> _Asked:
     if not envelope.time_zone.isprintable():
         return _Asked(envelope, None, "time_zone: it is the name of no zone")
     return _Asked(envelope, intent, "")
+
+
+def _missing(intent: Intent, code: Code) -> UUID:
+    """What an intent needs that is not there: the last of its lanes, or the quote that an order names."""
+    if code is Code.UNKNOWN_QUOTE and isinstance(intent, SubmitOrder) and intent.quote_id is not None:
+        return intent.quote_id
+    return intent.lanes()[-1]
 
 
 def _is_whole(envelope: IntentEnvelope) -> bool:

@@ -34,6 +34,7 @@ from sync_protocol.entities.promotions import (
     PromotionTier,
     PromotionUse,
 )
+from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, NegotiatedQuoteRound
 from sync_protocol.entities.taxes import TaxExemption, TaxRate
 from sync_protocol.values import Row, plain_type
 
@@ -127,6 +128,9 @@ SYNCED: Final = (
     Synced(33, "tax_rate", TaxRate, CATALOG, (("jurisdiction",),), since_protocol=3),
     Synced(34, "tax_exemption", TaxExemption, ACCOUNT, (("customer_id",),), since_protocol=3),
     Synced(35, "sales_order_promotion", OrderPromotion, ACCOUNT, (("order_id",),), since_protocol=3),
+    Synced(36, "negotiated_quote", NegotiatedQuote, ACCOUNT, (("customer_id", "requested_at_ms"), ("number",)), since_protocol=3),
+    Synced(37, "negotiated_quote_line", NegotiatedQuoteLine, ACCOUNT, (("quote_id",),), since_protocol=3),
+    Synced(38, "negotiated_quote_round", NegotiatedQuoteRound, ACCOUNT, (("quote_id",),), since_protocol=3),
 )
 
 BY_NAME: Final = MappingProxyType({synced.name: synced for synced in SYNCED})

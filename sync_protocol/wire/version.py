@@ -5,7 +5,8 @@ PROTOCOL 2 (2026-11-24): images for the first sync, checksums with repair and pr
     AmendOrder 2, whose note can be taken back, the codes too_old, handed_over and routed, and places that tell a server that was
     restored by hand.
 PROTOCOL 3 (2026-11-30): price books: validity, assignments, agreed prices, quantity rules, promotions, taxes, limits; SubmitOrder 2
-    and AmendOrder 3, whose lines carry the proof of their prices; codes for quantities, prices by hand and honoured prices.
+    and AmendOrder 3, whose lines carry the proof of their prices; codes for quantities, prices by hand and honoured prices;
+    negotiated quotes with their intents and codes.
 RULES 1 (2026-11-22): nearest price list, deepest break; stock promised line by line; three reasons to hold.
 RULES 2 (2026-11-30): the rules of docs/PRICING.md.
 """

@@ -36,7 +36,7 @@ from server.web.problems import _CODES
 from server.web.requests import BODY_BYTES_MAX, BODY_SECONDS_MAX
 from sync_protocol.entities import SYNCED, Bucket
 from sync_protocol.entities.catalog import Product
-from sync_protocol.intents import INTENTS, LINES_MAX, ManualPrice, QuotedGift, RequestedLine
+from sync_protocol.intents import INTENTS, LINES_MAX, ManualPrice, QuotedGift, RequestedLine, WantedQuoteLine
 from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX
 from sync_protocol.verdicts import REMEDIES, Change, Code, Verdict
 from sync_protocol.wire import codec, messages
@@ -55,7 +55,7 @@ ARCHITECTURE, INVARIANTS = TEXTS["docs/ARCHITECTURE.md"], TEXTS["docs/INVARIANTS
 PARTS = (
     *(messages.PullPosition, messages.BucketCheck, messages.IntentEnvelope, messages.PushResult, messages.RangeCheck),
     *(messages.BucketRange, messages.ImageOffer, messages.PurgeReceipt, messages.Proof, messages.StallReport),
-    *(Verdict, Change, RequestedLine, ManualPrice, QuotedGift),
+    *(Verdict, Change, RequestedLine, ManualPrice, QuotedGift, WantedQuoteLine),
 )
 STRUCTS = (*messages.MESSAGES, *PARTS)
 every_document = pytest.mark.parametrize("name", TEXTS)

@@ -48,6 +48,7 @@ KNOWN_TO_3 = {
     "PromotionKind": "percent amount fixed_price volume_tiers buy_x_get_y free_goods bundle",
     "PromotionPhase": "line order freight",
     "PromotionStatus": "active paused",
+    "QuoteStatus": "requested offered countered accepted ordered refused withdrawn expired",
     "Reach": "all targets",
     "Stacking": "stackable alone",
     "Strength": "required recommended",

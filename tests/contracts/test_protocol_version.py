@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "3afc5a2fd48eead8768130202c07cbca"
+FINGERPRINT = "b71a7acd9413f0b35be9b6ef3113e4f0"
 PROTOCOL_VERSION = 3
 RULES_VERSION = 2
 

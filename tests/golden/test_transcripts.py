@@ -166,7 +166,7 @@ def test_the_intents_of_a_push_carry_their_own_digests() -> None:
 def test_intents_of_the_first_schema_are_read_in_todays_words() -> None:
     request = decode(bytes.fromhex(TRANSCRIPTS["v1/push_request.json"]["hex"]), PushRequest)
     said = {envelope.kind: readable(intent_of(envelope)) for envelope in request.intents}
-    assert set(said) == {kind.__name__ for kind in INTENTS}
+    assert set(said) == {"CreateCustomer", "SubmitOrder", "AmendOrder", "CancelOrder"}
     for kind, intent in said.items():
         assert says_all(intent, TRANSCRIPTS[f"v1/intent_{kind}.json"]["value"])
     assert all(digest(envelope.body) == envelope.digest for envelope in request.intents)

@@ -49,6 +49,11 @@ _TOLD: Final = {
     **dict.fromkeys(("quantity_not_sold", "order_below_minimum"), "no_price"),
     **dict.fromkeys(("manual_price_above_limit", "below_floor", "price_to_approve"), "above_review_limit"),
     **dict.fromkeys(("amount_changed", "tax_changed", "gifts_changed", "price_honoured"), "price_changed"),
+    "quote_exists": "order_exists",
+    "unknown_quote": "unknown_order",
+    "quote_state_forbids": "order_state_forbids",
+    "quote_changed_meanwhile": "order_changed_meanwhile",
+    "quote_expired": "above_review_limit",
 }
 """What a device of protocol 1 is told in place of a code that came later."""
 _FIRST_TABLES: Final = frozenset(

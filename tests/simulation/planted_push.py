@@ -99,7 +99,7 @@ _PUSH: Final = (
     PlantedBug(
         "a number that is taken is given again",
         "the order of a restored device cannot be stored",
-        "server.orders.numbers",
+        "server.identity.numbers",
         "while await work.find(Order, number=candidate):",
         "while False:",
         swarm=_COPIED,

@@ -1,0 +1,1 @@
+"""Negotiated quotes: asked for, offered, countered, accepted, ordered."""

@@ -1,0 +1,225 @@
+"""What the customer's side may ask about quotes: by intent from a device, and through the API."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+
+from server.customers.late_orders import REFUSED_FOOTINGS, Standing, standing_of, told_of_handover
+from server.identity.numbers import free_number, is_leased_to, prefix_of
+from server.pricing.gathering import gathered
+from server.quotes.steps import Taker, accept, lines_of, note_round, taker_of
+from server.runtime.slices import IntentContext
+from server.runtime.unit_of_work import UnitOfWork
+from sync_protocol.entities.customers import Address, Customer, CustomerStatus
+from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, QuoteStatus
+from sync_protocol.intents import AcceptQuote, CounterQuote, RequestQuote, WantedQuoteLine, WithdrawQuote
+from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX
+from sync_protocol.rules.pricing.basket import Basket, BasketLine
+from sync_protocol.rules.pricing.engine import price_for
+from sync_protocol.rules.pricing.explanation import BasketPrice, Obstacle
+from sync_protocol.rules.quote_states import Side, may_step, standing_at
+from sync_protocol.rules.quotes import accepted_late, countered, named_amount, requested_quote, wanted_rows
+from sync_protocol.verdicts import Change, Code, Outcome, Verdict
+
+_NOT_FOR_SALE = {Obstacle.UNKNOWN_PRODUCT: Code.UNKNOWN_PRODUCT, Obstacle.PRODUCT_DISCONTINUED: Code.PRODUCT_DISCONTINUED}
+"""For these no price can be asked; that there is none yet, or not for this quantity, is what a quote is for."""
+
+
+async def request_quote(work: UnitOfWork, intent: RequestQuote, context: IntentContext) -> Verdict:
+    """Write down what a customer wants a price for, with what it costs now."""
+    customer = await work.get(Customer, intent.customer_id)
+    if customer is None:
+        return context.rejected(Code.UNKNOWN_CUSTOMER)
+    standing = await standing_of(work.session, customer, context)
+    refusal = await _request_refusal(work, intent, customer, standing)
+    if refusal is not None:
+        return context.rejected(refusal, await told_of_handover(work, customer, standing) if refusal is Code.HANDED_OVER else "")
+    price = await _price(work, customer, intent.lines, context, address_id=intent.address_id)
+    if price.nearest_currency not in {"", intent.currency}:
+        return context.rejected(Code.CURRENCY_DIFFERS, f"the customer buys in {price.nearest_currency}")
+    refused = _refused_lines(context, price)
+    if refused is not None:
+        return refused
+    own = prefix_of(intent.number) == context.number_prefix or await is_leased_to(work, intent.number, context.holder_id)
+    number = await free_number(work, NegotiatedQuote, intent.number if own else f"{context.number_prefix}-{intent.number}")
+    quote = requested_quote(
+        intent,
+        number=number,
+        channel=context.channel,
+        requested_at_ms=context.now_ms,
+        time_zone=context.time_zone,
+        rep_id=standing.rep_id,
+    )
+    lines = wanted_rows(quote, intent.lines, _list_prices(price))
+    if _is_too_large(quote, lines):
+        return context.rejected(Code.TOTAL_TOO_LARGE)
+    work.insert(quote, *lines)
+    note_round(work, quote, lines, await _taker(work, context), intent.note)
+    return _accepted(context, intent.number, number)
+
+
+async def _request_refusal(work: UnitOfWork, intent: RequestQuote, customer: Customer, standing: Standing) -> Code | None:
+    if standing.footing in REFUSED_FOOTINGS:
+        return REFUSED_FOOTINGS[standing.footing]
+    if customer.status is CustomerStatus.CLOSED:
+        return Code.CUSTOMER_CLOSED
+    if await work.get(NegotiatedQuote, intent.quote_id) is not None:
+        return Code.QUOTE_EXISTS
+    if intent.address_id is not None:
+        address = await work.get(Address, intent.address_id)
+        if address is None or address.customer_id != customer.id:
+            return Code.UNKNOWN_ADDRESS
+    return None
+
+
+async def _price(
+    work: UnitOfWork,
+    customer: Customer,
+    lines: Sequence[WantedQuoteLine],
+    context: IntentContext,
+    *,
+    address_id: UUID | None,
+    currency: str | None = None,
+) -> BasketPrice:
+    """What the goods cost without a quote of their own."""
+    basket = Basket(
+        customer_id=customer.id,
+        channel=context.channel,
+        instant_ms=context.now_ms,
+        currency=currency,
+        address_id=address_id,
+        role=context.role,
+        rep_id=context.rep_id,
+        lines=tuple(BasketLine(line_id=line.line_id, product_id=line.product_id, quantity=line.quantity) for line in lines),
+    )
+    return await gathered(work, price_for(customer, basket), lock=False)
+
+
+def _list_prices(price: BasketPrice) -> Mapping[UUID, tuple[int, int]]:
+    return {line.line_id: (line.unit_price, line.per_quantity) for line in price.lines if line.unit_price is not None}
+
+
+def _refused_lines(context: IntentContext, price: BasketPrice) -> Verdict | None:
+    changes = tuple(
+        Change(code=_NOT_FOR_SALE[line.obstacle], line_id=line.line_id) for line in price.lines if line.obstacle in _NOT_FOR_SALE
+    )
+    if not changes:
+        return None
+    return msgspec.structs.replace(context.rejected(changes[0].code), changes=changes)
+
+
+def _is_too_large(quote: NegotiatedQuote, lines: Sequence[NegotiatedQuoteLine]) -> bool:
+    return (named_amount(quote, lines) or 0) > ORDER_TOTAL_MINOR_MAX
+
+
+async def _taker(work: UnitOfWork, context: IntentContext) -> Taker:
+    return await taker_of(work.session, context.user_id, ids=context.ids, now_ms=context.now_ms)
+
+
+def _accepted(context: IntentContext, asked: str = "", given: str = "") -> Verdict:
+    changes = () if asked == given else (Change(code=Code.NUMBER_CHANGED, before=asked, after=given),)
+    return Verdict(
+        intent_id=context.intent_id,
+        outcome=Outcome.ACCEPTED_WITH_CHANGES if changes else Outcome.ACCEPTED,
+        decided_at_ms=context.now_ms,
+        codes=tuple(change.code for change in changes),
+        changes=changes,
+    )
+
+
+async def _open(work: UnitOfWork, quote_id: UUID, context: IntentContext) -> NegotiatedQuote | Verdict:
+    """The quote that a step is to be taken in, locked, or why the asker may not."""
+    quote = await work.get(NegotiatedQuote, quote_id, lock=True)
+    if quote is None:
+        return context.rejected(Code.UNKNOWN_QUOTE)
+    customer = await work.get(Customer, quote.customer_id)
+    assert customer is not None, "a quote refers to its customer"
+    standing = await standing_of(work.session, customer, context)
+    if standing.footing in REFUSED_FOOTINGS:
+        return context.rejected(REFUSED_FOOTINGS[standing.footing], await told_of_handover(work, customer, standing))
+    return quote
+
+
+def _step_refusal(context: IntentContext, quote: NegotiatedQuote, revision: int, target: QuoteStatus) -> Verdict | None:
+    if quote.revision != revision:
+        detail = f"it is at revision {quote.revision}, you saw {revision}"
+        return context.rejected(Code.QUOTE_CHANGED_MEANWHILE, detail)
+    if not may_step(Side.CUSTOMER, quote.status, target):
+        return context.rejected(Code.QUOTE_STATE_FORBIDS, f"the quote is {quote.status}")
+    return None
+
+
+async def counter_quote(work: UnitOfWork, intent: CounterQuote, context: IntentContext) -> Verdict:
+    """Take other goods or prices to the office."""
+    quote = await _open(work, intent.quote_id, context)
+    if isinstance(quote, Verdict):
+        return quote
+    refusal = _step_refusal(context, quote, intent.revision, QuoteStatus.COUNTERED)
+    if refusal is not None:
+        return refusal
+    if await _is_foreign(work, quote.id, [line.line_id for line in intent.lines]):
+        return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another quote")
+    customer = await work.get(Customer, quote.customer_id)
+    assert customer is not None
+    price = await _price(work, customer, intent.lines, context, address_id=quote.address_id, currency=quote.currency)
+    refused = _refused_lines(context, price)
+    if refused is not None:
+        return refused
+    changed = countered(quote, intent)
+    lines = wanted_rows(changed, intent.lines, _list_prices(price))
+    if _is_too_large(changed, lines):
+        return context.rejected(Code.TOTAL_TOO_LARGE)
+    for line in await lines_of(work, quote):
+        work.remove(line)
+    work.insert(*lines)
+    work.replace(changed)
+    note_round(work, changed, lines, await _taker(work, context), intent.note)
+    return _accepted(context)
+
+
+async def _is_foreign(work: UnitOfWork, quote_id: UUID, line_ids: Sequence[UUID]) -> bool:
+    await work.load(NegotiatedQuoteLine, line_ids)
+    lines = [await work.get(NegotiatedQuoteLine, line_id) for line_id in line_ids]
+    return any(line is not None and line.quote_id != quote_id for line in lines)
+
+
+async def accept_quote(work: UnitOfWork, intent: AcceptQuote, context: IntentContext) -> Verdict:
+    """Agree on what was offered. After the offer ran out the customer's word is kept, and the office decides."""
+    quote = await _open(work, intent.quote_id, context)
+    if isinstance(quote, Verdict):
+        return quote
+    lines = await lines_of(work, quote)
+    has_run_out = standing_at(quote, context.now_ms) is QuoteStatus.EXPIRED
+    # What the job wrote down since is no news to who saw the offer: an expiry is the only round that it takes.
+    seen = quote.revision - 1 if quote.status is QuoteStatus.EXPIRED else quote.revision
+    target = QuoteStatus.COUNTERED if has_run_out else QuoteStatus.ACCEPTED
+    refusal = _step_refusal(context, msgspec.structs.replace(quote, revision=seen), intent.revision, target)
+    if refusal is not None:
+        return refusal
+    taker = await _taker(work, context)
+    if not has_run_out:
+        await accept(work, quote, lines, taker)
+        return _accepted(context)
+    changed, wanted = accepted_late(quote, lines)
+    work.replace(changed)
+    for line in wanted:
+        work.replace(line)
+    note_round(work, changed, wanted, taker, quote.note)
+    return Verdict(intent_id=context.intent_id, outcome=Outcome.HELD, decided_at_ms=context.now_ms, codes=(Code.QUOTE_EXPIRED,))
+
+
+async def withdraw_quote(work: UnitOfWork, intent: WithdrawQuote, context: IntentContext) -> Verdict:
+    """End a negotiation that led to nothing."""
+    quote = await _open(work, intent.quote_id, context)
+    if isinstance(quote, Verdict):
+        return quote
+    refusal = _step_refusal(context, quote, quote.revision, QuoteStatus.WITHDRAWN)
+    if refusal is not None:
+        return refusal
+    withdrawn = msgspec.structs.replace(
+        quote, status=QuoteStatus.WITHDRAWN, revision=quote.revision + 1, note=intent.reason or quote.note
+    )
+    work.replace(withdrawn)
+    note_round(work, withdrawn, await lines_of(work, quote), await _taker(work, context), intent.reason)
+    return _accepted(context)
