@@ -15,8 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import server.catalog.models
 import server.inventory.models
 import server.pricing.models
-import server.pricing.promotion_models
-import server.quotes.models  # noqa: F401  # tables of slices that serve nothing, or that no route names
+import server.pricing.promotion_models  # noqa: F401  # tables of slices that serve nothing, or that no route names
 from server.changelog.jobs import JOBS as CHANGELOG_JOBS
 from server.changelog.log import seal_before_commit
 from server.customers.handover_execution import JOBS as CUSTOMER_JOBS
@@ -26,9 +25,12 @@ from server.identity.authentication import authorize, principal_of_request
 from server.identity.principals import Principal
 from server.identity.routes import ROUTES as IDENTITY_ROUTES
 from server.orders.intents import amend_order, cancel_order, submit_order
+from server.orders.quote_orders import ROUTES as QUOTE_ORDER_ROUTES
 from server.orders.routes import ROUTES as ORDER_ROUTES
 from server.pricing.routes import ROUTES as PRICING_ROUTES
 from server.quotes.intents import accept_quote, counter_quote, request_quote, withdraw_quote
+from server.quotes.jobs import JOBS as QUOTE_JOBS
+from server.quotes.routes import ROUTES as QUOTE_ROUTES
 from server.runtime.clock import Clock, IdSource, SystemClock
 from server.runtime.database import Database, engine_url
 from server.runtime.errors import ProblemError
@@ -65,12 +67,14 @@ SLICES: Final = (
     Slice(name="customers", routes=CUSTOMER_ROUTES, intents={CreateCustomer: create_customer}, jobs=CUSTOMER_JOBS),
     Slice(
         name="orders",
-        routes=ORDER_ROUTES,
+        routes=(*ORDER_ROUTES, *QUOTE_ORDER_ROUTES),
         intents={SubmitOrder: submit_order, AmendOrder: amend_order, CancelOrder: cancel_order},
     ),
     Slice(name="pricing", routes=PRICING_ROUTES),
     Slice(
         name="quotes",
+        routes=QUOTE_ROUTES,
+        jobs=QUOTE_JOBS,
         intents={
             RequestQuote: request_quote,
             CounterQuote: counter_quote,

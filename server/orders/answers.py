@@ -7,9 +7,9 @@ from uuid import UUID
 import msgspec
 
 from server.changelog.models import IntentRecordModel
-from server.orders.listing import Cursor
 from server.orders.models import OrderModel
 from server.orders.service import Ordered
+from server.runtime.cursor import Cursor
 from server.runtime.instants import iso
 from sync_protocol.entities.orders import Channel, OrderStatus
 from sync_protocol.verdicts import Change, Code, Outcome

@@ -59,11 +59,3 @@ class TimeWithoutOffsetError(InvalidRequestError):
         remedy = "has no offset from UTC; write it like 2026-11-22T04:33:30Z"
         super().__init__(f"{field} {remedy}", fields={field: remedy})
         self.field = field
-
-
-class CursorInvalidError(InvalidRequestError):
-    code = "cursor_invalid"
-
-    def __init__(self) -> None:
-        remedy = "is not a cursor of ours; give back `next` of the page before, or leave it out"
-        super().__init__(f"after {remedy}", fields={"after": remedy})

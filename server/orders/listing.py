@@ -1,8 +1,6 @@
 """Lists of orders and of verdicts, newest first, by a cursor that new arrivals do not move."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
-from typing import Any, Self
 from uuid import UUID
 
 import msgspec
@@ -11,31 +9,11 @@ import sqlalchemy as sa
 from server.changelog.models import IntentRecordModel
 from server.customers.models import CustomerModel, RepModel
 from server.identity.models import UserModel
-from server.orders.errors import CursorInvalidError
 from server.orders.models import OrderModel
+from server.runtime.cursor import Cursor, below
 from server.runtime.database import ReadSession
 from sync_protocol.entities.orders import OrderStatus
-from sync_protocol.values import Instant
 from sync_protocol.verdicts import Outcome
-
-
-class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """The last item of a page: lists go on below it."""
-
-    received_at_ms: Instant
-    id: UUID
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """Raises CursorInvalidError."""
-        try:
-            return msgspec.msgpack.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
-        except (ValueError, msgspec.DecodeError) as error:
-            raise CursorInvalidError from error
-
-    def __str__(self) -> str:
-        body = msgspec.msgpack.encode((self.received_at_ms, self.id.bytes))
-        return urlsafe_b64encode(body).decode().rstrip("=")
 
 
 class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,14 +35,6 @@ class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
         return conditions
 
 
-def _below(received_at_ms: Any, identifier: Any, after: Cursor | None) -> list[sa.ColumnElement[bool]]:
-    """What comes after the cursor when the newest comes first."""
-    if after is None:
-        return []
-    here = sa.and_(received_at_ms == after.received_at_ms, identifier < after.id)
-    return [received_at_ms <= after.received_at_ms, sa.or_(received_at_ms < after.received_at_ms, here)]
-
-
 async def page_of_orders(
     session: ReadSession, chosen: OrderFilter, *, after: Cursor | None, limit: int
 ) -> Sequence[sa.Row[OrderModel, str, str]]:
@@ -73,7 +43,7 @@ async def page_of_orders(
         sa.select(OrderModel, CustomerModel.name.label("customer_name"), RepModel.name.label("rep_name"))
         .join(CustomerModel, CustomerModel.id == OrderModel.customer_id)
         .outerjoin(RepModel, RepModel.id == OrderModel.rep_id)
-        .where(*chosen.conditions(), *_below(OrderModel.received_at_ms, OrderModel.id, after))
+        .where(*chosen.conditions(), *below(OrderModel.received_at_ms, OrderModel.id, after))
         .order_by(OrderModel.received_at_ms.desc(), OrderModel.id.desc())
         .limit(limit)
     )
@@ -97,7 +67,7 @@ async def page_of_verdicts(
     query = (
         sa.select(IntentRecordModel, UserModel.name.label("user_name"))
         .join(UserModel, UserModel.id == IntentRecordModel.user_id)
-        .where(*_below(IntentRecordModel.received_at_ms, IntentRecordModel.id, after))
+        .where(*below(IntentRecordModel.received_at_ms, IntentRecordModel.id, after))
         .order_by(IntentRecordModel.received_at_ms.desc(), IntentRecordModel.id.desc())
         .limit(limit)
     )

@@ -15,8 +15,9 @@ from server.identity.service import id_of_code
 from server.orders import service
 from server.orders.answers import OrderDetail, OrderPage, VerdictPage, order_detail, order_page, verdict_page
 from server.orders.errors import TimeWithoutOffsetError
-from server.orders.listing import Cursor, OrderFilter, outcomes_of, page_of_orders, page_of_verdicts
+from server.orders.listing import OrderFilter, outcomes_of, page_of_orders, page_of_verdicts
 from server.runtime.clock import IdSource
+from server.runtime.cursor import Cursor
 from server.runtime.database import Database, ReadSession, WriteSession
 from server.runtime.instants import milliseconds
 from server.runtime.pages import GivenCode, Limit
@@ -74,7 +75,7 @@ async def list_orders(
         if _differ(chosen.customer_id, of_customer) or _differ(chosen.rep_id, of_rep):
             return OrderPage(items=[], next=None)
         chosen = msgspec.structs.replace(chosen, customer_id=chosen.customer_id or of_customer, rep_id=chosen.rep_id or of_rep)
-        found = await page_of_orders(session, chosen, after=Cursor.read(after) if after else None, limit=limit)
+        found = await page_of_orders(session, chosen, after=Cursor.read(after), limit=limit)
         outcomes = await outcomes_of(session, [row.OrderModel.id for row in found])
     return order_page(found, outcomes, limit)
 
@@ -141,7 +142,7 @@ async def list_verdicts(
 ) -> VerdictPage:
     """What devices asked and what became of it, newest first: rejected submissions too, which made no order."""
     async with database.read() as session:
-        found = await page_of_verdicts(session, outcome, after=Cursor.read(after) if after else None, limit=limit)
+        found = await page_of_verdicts(session, outcome, after=Cursor.read(after), limit=limit)
     return verdict_page(found, limit)
 
 

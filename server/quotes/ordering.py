@@ -4,15 +4,13 @@ from uuid import UUID
 
 import msgspec
 
-from server.quotes.steps import Taker, lines_of, note_round
+from server.quotes.steps import SERVER_NAME, Taker, lines_of, note_round
 from server.runtime.clock import IdSource
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.orders import Order
 from sync_protocol.entities.quotes import NegotiatedQuote, QuoteStatus
 from sync_protocol.rules.quote_states import Side, may_step
 from sync_protocol.verdicts import Code
-
-_SERVER_NAME = "Roadbook"
 
 
 async def order_refusal(work: UnitOfWork, quote_id: UUID, customer_id: UUID) -> tuple[Code, str] | None:
@@ -39,5 +37,5 @@ async def note_given_up(work: UnitOfWork, order: Order, *, ids: IdSource, now_ms
     for quote in await work.find(NegotiatedQuote, lock=True, order_id=order.id):
         accepted = msgspec.structs.replace(quote, status=QuoteStatus.ACCEPTED, revision=quote.revision + 1, order_id=None)
         work.replace(accepted)
-        taker = Taker(name=_SERVER_NAME, now_ms=now_ms, ids=ids)
+        taker = Taker(name=SERVER_NAME, now_ms=now_ms, ids=ids)
         note_round(work, accepted, await lines_of(work, quote), taker, order.number)

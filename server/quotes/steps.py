@@ -1,6 +1,7 @@
 """What every step of a negotiation writes: the quote as it stands after it, its lines, and the round for the record."""
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -13,6 +14,9 @@ from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, NegotiatedQuoteRound, QuoteStatus
 from sync_protocol.rules.quotes import agreed_prices, named_amount
+
+SERVER_NAME: Final = "Roadbook"
+"""Who took a step that nobody took."""
 
 
 class Taker(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,82 @@
+"""What can be wrong with a step of a negotiation that is taken through the API."""
+
+from uuid import UUID
+
+from server.runtime.errors import ConflictError, InvalidRequestError, NotFoundError
+from server.runtime.instants import iso
+from sync_protocol.entities.quotes import QuoteStatus
+from sync_protocol.verdicts import Verdict
+
+
+class QuoteNotFoundError(NotFoundError):
+    """It does not exist, or is another's: the caller is not told which."""
+
+    code = "quote_not_found"
+
+    def __init__(self, quote_id: UUID) -> None:
+        super().__init__(f"there is no quote {quote_id}; GET /negotiated-quotes lists those you may see")
+        self.quote_id = quote_id
+
+
+class QuoteStateError(ConflictError):
+    """From where the quote stands this step cannot be taken."""
+
+    code = "quote_state_forbids"
+
+    def __init__(self, number: str, status: QuoteStatus, step: str) -> None:
+        super().__init__(f"quote {number} is {status} and cannot be {step}; look at it, and decide anew")
+        self.number = number
+        self.quote_status = status
+
+
+class QuoteChangedError(ConflictError):
+    """Somebody took a step meanwhile."""
+
+    code = "quote_changed_meanwhile"
+
+    def __init__(self, number: str, revision: int, seen: int) -> None:
+        remedy = f"you saw {seen}, it is at {revision}; look at it and answer again"
+        super().__init__(f"quote {number} was changed: revision {remedy}", fields={"revision": remedy})
+        self.number = number
+
+
+class QuoteRefusedError(ConflictError):
+    """What the customer's side asked is refused by the rules that hold for devices too; `fields` names the code."""
+
+    code = "quote_refused"
+
+    def __init__(self, verdict: Verdict) -> None:
+        reason = verdict.codes[0]
+        detail = f" ({verdict.detail})" if verdict.detail else ""
+        super().__init__(f"{reason}{detail}: {verdict.remedies()[0]}", fields={"verdict": str(reason)})
+        self.verdict = verdict
+
+
+class UnfitOfferError(InvalidRequestError):
+    """An offer that nobody could accept."""
+
+    code = "unfit_offer"
+
+    def __init__(self, field: str, remedy: str) -> None:
+        super().__init__(f"{field}: {remedy}", fields={field: remedy})
+        self.field = field
+
+
+class QuoteRanOutError(ConflictError):
+    """What was agreed does not hold any more."""
+
+    code = "quote_ran_out"
+
+    def __init__(self, number: str, valid_until_ms: int) -> None:
+        super().__init__(f"what quote {number} promised held until {iso(valid_until_ms)}; ask for a new one")
+        self.number = number
+
+
+class QuoteUsedUpError(ConflictError):
+    """What was agreed was bought already."""
+
+    code = "quote_used_up"
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"other orders bought what quote {number} promised; ask for a new one")
+        self.number = number
