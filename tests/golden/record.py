@@ -16,7 +16,24 @@ from sync_protocol.checksums import row_checksum
 from sync_protocol.entities import BY_NAME, BY_ROW
 from sync_protocol.entities.catalog import Product, ProductStatus, Unit
 from sync_protocol.entities.customers import Customer, CustomerStatus
-from sync_protocol.intents import AmendOrder, CancelOrder, CreateCustomer, Intent, RequestedLine, SubmitOrder
+from sync_protocol.entities.orders import Channel
+from sync_protocol.entities.pricing import PriceEntry
+from sync_protocol.entities.quotes import NegotiatedQuote, QuoteStatus
+from sync_protocol.intents import (
+    AcceptQuote,
+    AmendOrder,
+    CancelOrder,
+    CounterQuote,
+    CreateCustomer,
+    Intent,
+    ManualPrice,
+    QuotedGift,
+    RequestedLine,
+    RequestQuote,
+    SubmitOrder,
+    WantedQuoteLine,
+    WithdrawQuote,
+)
 from sync_protocol.values import Row, uuid7
 from sync_protocol.verdicts import Change, Code, Outcome, Verdict
 from sync_protocol.wire.codec import PageWriter, columns, digest, encode, stored_values
@@ -65,6 +82,7 @@ def make_id(number: int) -> UUID:
 
 
 DEVICE, EPOCH, USER, REP, CUSTOMER, TERRITORY, UNIT, PRODUCT, ORDER, LINE = (make_id(number) for number in range(10))
+QUOTE = make_id(15)
 OLD_TOKEN, NEW_TOKEN = bytes(range(16)), bytes(range(16, 32))
 BUCKETS = tuple(sorted(("catalog", f"account:{CUSTOMER.hex}", f"rep:{REP.hex}")))
 SCOPE_DIGEST = digest("\n".join(BUCKETS).encode())
@@ -133,7 +151,18 @@ def enveloped(number: int, intent: Intent) -> IntentEnvelope:
 
 
 def record_intents() -> None:
-    line = RequestedLine(line_id=LINE, product_id=PRODUCT, quantity=10, unit_price=12_5000)
+    line = RequestedLine(
+        line_id=LINE,
+        product_id=PRODUCT,
+        quantity=10,
+        unit_price=12_0000,
+        manual=ManualPrice(reason="A good customer", unit_price=12_0000),
+        amount_minor=12_000,
+        tax_minor=2_280,
+        rule_ids=(make_id(12),),
+        digest=digest(b"the explanation of the line").hex(),
+    )
+    gift = QuotedGift(line_id=make_id(13), product_id=PRODUCT, quantity=1, promotion_id=make_id(14))
     prospect = CreateCustomer(
         customer_id=CUSTOMER,
         address_id=make_id(10),
@@ -146,10 +175,19 @@ def record_intents() -> None:
         country="NL",
         contact_name="An Bos",
     )
-    order = SubmitOrder(order_id=ORDER, number="R17-000123", customer_id=CUSTOMER, currency="EUR", lines=(line,))
+    order = SubmitOrder(
+        order_id=ORDER,
+        number="R17-000123",
+        customer_id=CUSTOMER,
+        currency="EUR",
+        lines=(line,),
+        gifts=(gift,),
+        priced_at_ms=NOW_MS,
+        quote_id=QUOTE,
+    )
     amendment = AmendOrder(order_id=ORDER, revision=0, lines=(msgspec.structs.replace(line, quantity=8),), note="Eight will do")
     intents = (prospect, order, amendment, CancelOrder(order_id=ORDER, reason="Ordered twice"))
-    for intent in intents:
+    for intent in (*intents, *quote_intents()):
         message(f"intent_{type(intent).__name__}", "The body of an envelope", intent)
     envelopes = tuple(enveloped(number, intent) for number, intent in enumerate(intents, start=20))
     message(
@@ -166,6 +204,14 @@ def record_intents() -> None:
         ),
     )
     record_reply(envelopes)
+
+
+def quote_intents() -> tuple[Intent, ...]:
+    line = WantedQuoteLine(line_id=LINE, product_id=PRODUCT, quantity=500, wanted_unit_price=9_0000)
+    request = RequestQuote(quote_id=QUOTE, number="R17-Q000012", customer_id=CUSTOMER, currency="EUR", lines=(line,))
+    cheaper = msgspec.structs.replace(line, wanted_unit_price=9_5000)
+    counter = CounterQuote(quote_id=QUOTE, revision=1, lines=(cheaper,), note="Half way?")
+    return request, counter, AcceptQuote(quote_id=QUOTE, revision=3), WithdrawQuote(quote_id=QUOTE, reason="Bought elsewhere")
 
 
 def record_reply(envelopes: tuple[IntentEnvelope, ...]) -> None:
@@ -254,14 +300,34 @@ def record_pull() -> None:
     )
     customer = Customer(id=CUSTOMER, code="C-1001", name="Café Noord", status=CustomerStatus.PROSPECT, territory_id=TERRITORY)
     gone = GoneChunk(entity=BY_NAME["contact"].name, rows=((41, make_id(11).bytes),))
-    chunks = (rows_of(unit), rows_of(product), rows_of(customer, msgspec.structs.replace(customer, id=make_id(30), note="2nd")))
-    counted = msgspec.structs.replace(header, rows_expected=5)
+    entry = PriceEntry(id=make_id(31), price_list_id=make_id(32), product_id=PRODUCT, min_quantity=10, unit_price=12_5000)
+    quote = NegotiatedQuote(
+        id=QUOTE,
+        number="R17-Q000012",
+        customer_id=CUSTOMER,
+        status=QuoteStatus.OFFERED,
+        channel=Channel.REP,
+        currency="EUR",
+        requested_at_ms=NOW_MS,
+        time_zone="Europe/Amsterdam",
+        revision=1,
+        rep_id=REP,
+        valid_until_ms=NOW_MS + 86_400_000,
+    )
+    chunks = (
+        rows_of(unit),
+        rows_of(product),
+        rows_of(entry),
+        rows_of(customer, msgspec.structs.replace(customer, id=make_id(30), note="2nd")),
+        rows_of(quote),
+    )
+    counted = msgspec.structs.replace(header, rows_expected=7)
     page(
         "page_rows",
         "A pass goes on behind this page",
         counted,
         *chunks,
-        rows=4,
+        rows=6,
         cursor=42,
         complete=False,
         position=position,
