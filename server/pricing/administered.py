@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
+from server.pricing.computed_rows import MarginRule, ProductCost
 from server.runtime.database import Base
 from sync_protocol.entities import BY_NAME
 from sync_protocol.entities.customers import Segment, SegmentMember
@@ -123,11 +124,12 @@ _WRITTEN: Final = (
     *(ProductQuantityRule, ListQuantityRule, DiscountLimit, PriceFloor),
     *(Promotion, PromotionAudience, PromotionTarget, PromotionTier, PromotionExclusion, PromotionCustomer),
     *(TaxRate, TaxExemption),
+    *(ProductCost, MarginRule),
 )
 _LOOKED_AT: Final = (PriceEntry, PromotionUse)
 """Prices are changed by revisions, and uses are counted by orders."""
 
-_NAMES: Final = {synced.row: name for name, synced in BY_NAME.items()}
+_NAMES: Final = {synced.row: name for name, synced in BY_NAME.items()} | {ProductCost: "product_cost", MarginRule: "margin_rule"}
 KINDS: Final = (
     *(Kind(row, _NAMES[row]) for row in _WRITTEN),
     *(Kind(row, _NAMES[row], is_written=False) for row in _LOOKED_AT),

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from server.identity.principals import Role
+from server.pricing.computed_prices import is_computed
+from server.pricing.computed_rows import MarginRule
 from server.pricing.promotion_fitness import (
     audience_faults,
     exclusion_faults,
@@ -18,6 +20,7 @@ from sync_protocol.entities.pricing import (
     CustomerPriceList,
     DiscountLimit,
     ListQuantityRule,
+    PriceFloor,
     PriceList,
     ProductQuantityRule,
 )
@@ -91,6 +94,16 @@ def _jurisdiction_faults(row: TaxRate | TaxExemption, _around: Surroundings) -> 
         yield "jurisdiction", "is no country such as DE, and no region of one such as US-CA; write it like these"
 
 
+def _margin_faults(rule: MarginRule, _around: Surroundings) -> Faults:
+    if rule.product_id is not None and rule.category_id is not None:
+        yield "category_id", "does not go with product_id; make two rules of it"
+
+
+def _floor_faults(_floor: PriceFloor, around: Surroundings) -> Faults:
+    if isinstance(around.former, PriceFloor) and is_computed(around.former):
+        yield "id", "is that of a floor computed of cost and margin; make another for this product, which takes its place"
+
+
 _JUDGES: Final[dict[type[Row], Callable[[Any, Surroundings], Faults]]] = {
     PriceList: _list_faults,
     CustomerPriceList: _address_faults,
@@ -98,6 +111,8 @@ _JUDGES: Final[dict[type[Row], Callable[[Any, Surroundings], Faults]]] = {
     ProductQuantityRule: _rule_faults,
     ListQuantityRule: _rule_faults,
     DiscountLimit: _limit_faults,
+    PriceFloor: _floor_faults,
+    MarginRule: _margin_faults,
     TaxRate: _jurisdiction_faults,
     TaxExemption: _jurisdiction_faults,
     Promotion: promotion_faults,

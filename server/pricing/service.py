@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from server.pricing.administered import Kind
+from server.pricing.computed_changes import ask_if_asked_by
 from server.pricing.errors import PriceRowNotFoundError, ReferredToError, UnfitPriceRowError, ValueTakenError
 from server.pricing.fitness import faults_of
 from server.pricing.referrals import missing_references, referrers_of
@@ -61,6 +62,7 @@ async def put_row(session: WriteSession, kind: Kind, row_id: UUID, entered: msgs
         if not is_clash(error):
             raise
         raise ValueTakenError(kind.name, next(iter(kind.unique), ("id",))) from error
+    await ask_if_asked_by(session, kind.row)
     return row, former is None
 
 
@@ -72,6 +74,7 @@ async def delete_row(session: WriteSession, kind: Kind, row_id: UUID) -> None:
     if referrers:
         raise ReferredToError(kind.name, row_id, referrers)
     await session.execute(sa.delete(kind.table).where(kind.table.c.id == row_id))
+    await ask_if_asked_by(session, kind.row)
 
 
 async def set_tax_code(session: WriteSession, row: type[Taxed], row_id: UUID, tax_code: str) -> Taxed:

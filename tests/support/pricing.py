@@ -100,6 +100,8 @@ class PriceOffice:
                 "rate_ppm": 210_000,
             },
             "tax-exemptions": {"customer_id": customer, "jurisdiction": "US-CA", "certificate": "X-1"},
+            "product-costs": {"product_id": product, "currency": "EUR", "unit_cost": 5_0000, "per_quantity": 2, "valid_from_ms": 5},
+            "margin-rules": {"minimum_margin_basis_points": 2_500, "product_id": product},
             "another-promotion": {**offer, "id": other, "code": "LESS", "name": "Less for more"},
         }
 
