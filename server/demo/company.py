@@ -8,6 +8,7 @@ import msgspec
 from server.demo.accounts import Accounts, make_accounts
 from server.demo.catalogue import Catalogue, make_catalogue
 from server.demo.history import HISTORY_DAYS, History, make_history
+from server.demo.price_book import PriceBook, make_price_book
 from server.demo.seeds import Dice
 from sync_protocol.entities import BY_NAME, Synced
 from sync_protocol.values import Row
@@ -24,10 +25,11 @@ class Company(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     accounts: Accounts
     history: History
+    price_book: PriceBook
 
     def rows(self) -> tuple[tuple[Synced, Sequence[Row]], ...]:
         """All rows by entity, referenced rows before the rows that refer to them."""
-        catalogue, accounts, history = self.catalogue, self.accounts, self.history
+        catalogue, accounts, history, book = self.catalogue, self.accounts, self.history, self.price_book
         by_name: dict[str, Sequence[Row]] = {
             "unit": catalogue.units,
             "category": catalogue.categories,
@@ -44,6 +46,13 @@ class Company(msgspec.Struct, frozen=True, kw_only=True):
             "stock_level": history.levels,
             "sales_order": history.orders,
             "sales_order_line": history.lines,
+            "agreed_price": book.agreed_prices,
+            "product_quantity_rule": book.quantity_rules,
+            "discount_limit": book.discount_limits,
+            "promotion": book.promotions,
+            "promotion_target": book.targets,
+            "promotion_tier": book.tiers,
+            "tax_rate": book.tax_rates,
         }
         return tuple((BY_NAME[name], rows) for name, rows in by_name.items())
 
@@ -55,4 +64,5 @@ def make_company(seed: int, now_ms: int) -> Company:
     catalogue = make_catalogue(dice)
     accounts = make_accounts(dice, catalogue.price_lists)
     history = make_history(dice, catalogue, accounts, as_of_ms=as_of_ms)
-    return Company(as_of_ms=as_of_ms, catalogue=catalogue, accounts=accounts, history=history)
+    price_book = make_price_book(dice, catalogue, accounts, as_of_ms=as_of_ms)
+    return Company(as_of_ms=as_of_ms, catalogue=catalogue, accounts=accounts, history=history, price_book=price_book)
