@@ -27,6 +27,7 @@ from server.identity.routes import ROUTES as IDENTITY_ROUTES
 from server.orders.intents import amend_order, cancel_order, submit_order
 from server.orders.quote_orders import ROUTES as QUOTE_ORDER_ROUTES
 from server.orders.routes import ROUTES as ORDER_ROUTES
+from server.pricing.materialising import JOBS as PRICING_JOBS
 from server.pricing.routes import ROUTES as PRICING_ROUTES
 from server.quotes.intents import accept_quote, counter_quote, request_quote, withdraw_quote
 from server.quotes.jobs import JOBS as QUOTE_JOBS
@@ -70,7 +71,7 @@ SLICES: Final = (
         routes=(*ORDER_ROUTES, *QUOTE_ORDER_ROUTES),
         intents={SubmitOrder: submit_order, AmendOrder: amend_order, CancelOrder: cancel_order},
     ),
-    Slice(name="pricing", routes=PRICING_ROUTES),
+    Slice(name="pricing", routes=PRICING_ROUTES, jobs=PRICING_JOBS),
     Slice(
         name="quotes",
         routes=QUOTE_ROUTES,

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from server.pricing.computed_lists import hold_list, refuse_computed
 from server.pricing.errors import (
     RevisionBuiltUponError,
     RevisionNotRecallableError,
     UnfitRevisionError,
 )
-from server.pricing.models import PriceListModel
 from server.pricing.revision_models import PriceRevisionModel
 from server.pricing.revisions import Actor, RevisionAct, RevisionState, events_of, hold_revision, record, require_draft
 from server.pricing.standings import (
@@ -48,14 +48,15 @@ async def publish(session: WriteSession, revision_id: UUID, *, effective_at_ms: 
     """Write the prices of a draft, to be in force from an instant on, or from now on.
 
     The same again by the same person for the same instant changes nothing. Raises RevisionNotFoundError, RevisionNotDraftError,
-    UnfitRevisionError.
+    ListIsComputedError, UnfitRevisionError.
     """
     revision = await hold_revision(session, revision_id)
     if await _is_repeated(session, revision, effective_at_ms, actor):
         return
     await require_draft(session, revision)
     check_instant(effective_at_ms, actor.now_ms)
-    await _hold_list(session, revision.price_list_id)
+    await hold_list(session, revision.price_list_id)
+    await refuse_computed(session, revision.price_list_id)
     latest_ms = await _latest_publication(session, revision.price_list_id)
     at_ms = max(actor.now_ms, latest_ms + 1) if effective_at_ms is None else effective_at_ms
     written = await _write(session, revision, at_ms)
@@ -70,12 +71,6 @@ async def _is_repeated(session: ReadSession, revision: PriceRevisionModel, effec
         return False
     acts = [event.user_id for event, _ in await events_of(session, revision.id) if event.act == RevisionAct.PUBLISHED]
     return acts[-1] == actor.user_id
-
-
-async def _hold_list(session: WriteSession, price_list_id: UUID) -> None:
-    """Let one at a time publish on a list: each sees what the others wrote."""
-    held = sa.select(PriceListModel.id).where(PriceListModel.id == price_list_id)
-    await session.execute(held.with_for_update(key_share=True))
 
 
 async def _latest_publication(session: ReadSession, price_list_id: UUID) -> int:
@@ -158,12 +153,13 @@ def _begun(
 async def recall(session: WriteSession, revision_id: UUID, *, reason: str, actor: Actor) -> None:
     """Take back what is published and not in force yet: it is a draft again.
 
-    Raises RevisionNotFoundError, RevisionNotRecallableError, RevisionBuiltUponError.
+    Raises RevisionNotFoundError, RevisionNotRecallableError, ListIsComputedError, RevisionBuiltUponError.
     """
     revision = await hold_revision(session, revision_id)
     if revision.state != RevisionState.PUBLISHED or revision.effective_at_ms is None or revision.published_at_ms is None:
         raise RevisionNotRecallableError(revision_id, f"is not published but {revision.state}; there is nothing to recall")
-    await _hold_list(session, revision.price_list_id)
+    await hold_list(session, revision.price_list_id)
+    await refuse_computed(session, revision.price_list_id)
     at_ms = revision.effective_at_ms
     if at_ms <= actor.now_ms:
         raise RevisionNotRecallableError(

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from msgspec import Meta
 
 from server.catalog.models import ProductModel
+from server.pricing.computed_lists import refuse_computed
 from server.pricing.errors import UnfitPriceSheetError, UnfitRevisionError
 from server.pricing.revision_models import PriceRevisionEntryModel
 from server.pricing.revisions import Actor, RevisionAct, hold_draft, record
@@ -74,8 +75,8 @@ class Filling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def change_entries(session: WriteSession, revision_id: UUID, changes: Changes, actor: Actor) -> None:
-    """Raises RevisionNotFoundError, RevisionNotDraftError, UnfitRevisionError."""
-    await hold_draft(session, revision_id)
+    """Raises RevisionNotFoundError, RevisionNotDraftError, ListIsComputedError, UnfitRevisionError."""
+    await refuse_computed(session, (await hold_draft(session, revision_id)).price_list_id)
     faults = await _unknown_products(session, changes) | _repeated(changes)
     if faults:
         raise UnfitRevisionError(faults)
@@ -92,8 +93,11 @@ async def change_entries(session: WriteSession, revision_id: UUID, changes: Chan
 async def fill_from_sheet(
     session: WriteSession, revision_id: UUID, sheet: Sheet, *, on_refusal: OnRefusal, note: str, actor: Actor
 ) -> Filling:
-    """Take the lines of a sheet. Raises RevisionNotFoundError, RevisionNotDraftError, UnfitPriceSheetError."""
-    await hold_draft(session, revision_id)
+    """Take the lines of a sheet.
+
+    Raises RevisionNotFoundError, RevisionNotDraftError, ListIsComputedError, UnfitPriceSheetError.
+    """
+    await refuse_computed(session, (await hold_draft(session, revision_id)).price_list_id)
     products = await _products_of(session, sheet.lines.values())
     refusals = sorted((*sheet.refusals, *_unknown_skus(sheet.lines, products)), key=lambda each: each.line)
     if refusals and on_refusal is OnRefusal.TAKE_NOTHING:

@@ -123,13 +123,13 @@ async def _moved(session: ReadSession, standing: sa.Subquery, *, is_rise: bool) 
             per_quantity=row.per_quantity,
             old_unit_price=row.former_unit_price,
             new_unit_price=row.unit_price,
-            change_basis_points=_change(row.former_unit_price, row.unit_price),
+            change_basis_points=change_of(row.former_unit_price, row.unit_price),
         )
         for row in await session.execute(query)
     ]
 
 
-def _change(old: int, new: int) -> int | None:
+def change_of(old: int, new: int) -> int | None:
     return (new - old) * BASIS_POINTS // old if old else None
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from server.identity.models import UserModel
 from server.identity.terminal import OPERATOR_ID
+from server.pricing.computed_lists import refuse_computed
 from server.pricing.errors import RevisionNotDraftError, RevisionNotFoundError, UnfitRevisionError
 from server.pricing.models import PriceListModel
 from server.pricing.revision_models import PriceRevisionEntryModel, PriceRevisionEventModel, PriceRevisionModel
@@ -63,9 +64,10 @@ class FoundRevision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def create_revision(session: WriteSession, price_list_id: UUID, note: str, actor: Actor) -> PriceRevisionModel:
-    """Begin a change of a list. Raises UnfitRevisionError."""
+    """Begin a change of a list. Raises UnfitRevisionError, ListIsComputedError."""
     if await fetch_row(session, PriceList, price_list_id) is None:
         raise UnfitRevisionError({"price_list_id": "names no price_list; check the id"})
+    await refuse_computed(session, price_list_id)
     revision = PriceRevisionModel(
         id=actor.ids.new(),
         price_list_id=price_list_id,
