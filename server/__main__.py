@@ -22,6 +22,7 @@ from server.identity.commands import devices, users
 from server.identity.devices import forget_after_restore
 from server.integration.commands import import_command
 from server.migrations import alembic_config, migrate
+from server.pricing.computed_commands import add_materialise
 from server.pricing.explain_commands import EXAMPLE as EXPLAIN_EXAMPLE
 from server.pricing.explain_commands import add_explain
 from server.runtime.clock import IdSource, SystemClock
@@ -220,7 +221,11 @@ def _newest_revision() -> str:
     return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
 
 
-prices = click.Group("price", help="See what things cost, and why.", epilog=f"\b\nExample:\n  {EXPLAIN_EXAMPLE}")
+prices = click.Group(
+    "price",
+    help="See what things cost, and why, and compute prices that follow from others.",
+    epilog=f"\b\nExample:\n  {EXPLAIN_EXAMPLE}",
+)
 
 
 @main.command(epilog="\b\nExample:\n  pg_restore --dbname roadbook backup.dump && roadbook restored")
@@ -254,6 +259,7 @@ quarantine.add_command(release_command(server.app.intent_handlers))
 main.add_command(quarantine)
 main.add_command(images)
 add_explain(prices)
+add_materialise(prices)
 main.add_command(prices)
 main.add_command(import_command, "import")
 main.add_command(demo, "demo")

@@ -43,3 +43,15 @@ class ComputingBusyError(BusyError):
 
     def __init__(self) -> None:
         super().__init__("prices are being computed by somebody else; ask again when that is done, it may do what you want")
+
+
+class UnfitCostSheetError(InvalidRequestError):
+    """A file of costs with lines that are refused, of which nothing was taken; `fields` names each with its remedy."""
+
+    code = "unfit_cost_sheet"
+
+    def __init__(self, fields: Mapping[str, str], refused: int) -> None:
+        lines = "1 line is" if refused == 1 else f"{refused} lines are"
+        first = one_line(list(fields.items())[:1])
+        super().__init__(f"{lines} refused and nothing was taken: {first}; correct them", fields=fields)
+        self.refused = refused

@@ -98,11 +98,11 @@ async def fill_from_sheet(
     Raises RevisionNotFoundError, RevisionNotDraftError, ListIsComputedError, UnfitPriceSheetError.
     """
     await refuse_computed(session, (await hold_draft(session, revision_id)).price_list_id)
-    products = await _products_of(session, sheet.lines.values())
-    refusals = sorted((*sheet.refusals, *_unknown_skus(sheet.lines, products)), key=lambda each: each.line)
+    products = await products_of_lines(session, sheet.lines.values())
+    refusals = sorted((*sheet.refusals, *unknown_skus(sheet.lines, products)), key=lambda each: each.line)
     if refusals and on_refusal is OnRefusal.TAKE_NOTHING:
         shown = refusals[:REFUSALS_SHOWN_MAX]
-        raise UnfitPriceSheetError({f"lines[{each.line}].{each.field}": _said(each) for each in shown}, len(refusals))
+        raise UnfitPriceSheetError({f"lines[{each.line}].{each.field}": said_of(each) for each in shown}, len(refusals))
     taken = [line for line in sheet.lines.values() if line.sku in products]
     prices = {(products[line.sku], line.min_quantity, line.per_quantity): line.unit_price for line in taken}
     await _put(session, revision_id, prices, actor)
@@ -111,11 +111,13 @@ async def fill_from_sheet(
     return Filling(sets=len(taken) - ends, ends=ends, refused=len(refusals), refusals=refusals[:REFUSALS_SHOWN_MAX])
 
 
-def _said(refusal: Refusal) -> str:
+def said_of(refusal: Refusal) -> str:
+    """What is wrong with a line, for people."""
     return f"{refusal.value!r} {refusal.remedy}" if refusal.value else refusal.remedy
 
 
-def _unknown_skus(lines: Mapping[int, SheetLine], products: Mapping[str, UUID]) -> Iterable[Refusal]:
+def unknown_skus(lines: Mapping[int, SheetLine], products: Mapping[str, UUID]) -> Iterable[Refusal]:
+    """The lines whose SKU is that of no product."""
     remedy = "is the SKU of no product; correct it, or make the product first"
     return (
         Refusal(line=number, field="sku", value=line.sku, remedy=remedy)
@@ -124,7 +126,8 @@ def _unknown_skus(lines: Mapping[int, SheetLine], products: Mapping[str, UUID]) 
     )
 
 
-async def _products_of(session: ReadSession, lines: Iterable[SheetLine]) -> dict[str, UUID]:
+async def products_of_lines(session: ReadSession, lines: Iterable[SheetLine]) -> dict[str, UUID]:
+    """The products of lines by their SKU."""
     statements = await BulkStatements.of(session)
     keys = [(sku,) for sku in dict.fromkeys(line.sku for line in lines)]
     found = await statements.select(_table(ProductModel), ("id", "sku"), ("sku",), keys)

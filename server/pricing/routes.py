@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 
 from server.identity.principals import OFFICE, allow_signed_in
 from server.pricing.computed_routes import ROUTES as COMPUTED_ROUTES
+from server.pricing.cost_routes import ROUTES as COST_ROUTES
 from server.pricing.file_routes import ROUTES as FILE_ROUTES
 from server.pricing.honour_routes import ROUTES as HONOUR_ROUTES
 from server.pricing.quote_routes import ROUTES as QUOTE_ROUTES
@@ -51,4 +52,5 @@ ROUTES: Final = (
     *REVISION_ROUTES,
     *FILE_ROUTES,
     *COMPUTED_ROUTES,
+    *COST_ROUTES,
 )
