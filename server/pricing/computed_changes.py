@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from server.changelog.log import Head
 from server.changelog.models import ChangeCommitModel, ChangeLogModel
-from server.pricing.computed_models import ComputedListModel, FloorComputationModel, ProductCostModel
+from server.pricing.computed_models import FLOORS, ComputedListModel, FloorComputationModel, ProductCostModel
 from server.pricing.computed_rows import MarginRule, ProductCost
 from server.runtime.database import ReadSession, WriteSession
 from sync_protocol.entities import BY_ROW
@@ -30,6 +30,21 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     seen_seq: int
     computed_at_ms: int | None = None
+
+
+async def hold_costs(session: WriteSession) -> None:
+    """Let nobody else change costs or margins until this transaction ends.
+
+    Whoever changes them holds this before any of their rows: a file and a single cost would else wait for each other.
+    """
+    held = sa.select(FloorComputationModel.id).where(FloorComputationModel.id == FLOORS)
+    await session.execute(held.with_for_update())
+
+
+async def hold_costs_if_asked_by(session: WriteSession, row: type[Row]) -> None:
+    """Hold them where a row of this kind is one."""
+    if row in _ASKING:
+        await hold_costs(session)
 
 
 async def ask_if_asked_by(session: WriteSession, row: type[Row]) -> None:

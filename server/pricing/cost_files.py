@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 import msgspec
-import sqlalchemy as sa
 
-from server.pricing.computed_changes import ask_anew
+from server.pricing.computed_changes import ask_anew, hold_costs
 from server.pricing.computed_errors import UnfitCostSheetError
-from server.pricing.computed_models import FLOORS, FloorComputationModel, ProductCostModel
+from server.pricing.computed_models import ProductCostModel
 from server.pricing.revision_entries import REFUSALS_SHOWN_MAX, products_of_lines, said_of, unknown_skus
 from server.pricing.sheets import Refusal, Sheet, SheetLine
 from server.runtime.bulk_statements import BulkStatements
@@ -34,8 +33,7 @@ async def fill_costs(session: WriteSession, sheet: Sheet, *, currency: str, vali
     if refusals:
         shown = sorted(refusals, key=lambda each: each.line)[:REFUSALS_SHOWN_MAX]
         raise UnfitCostSheetError({f"lines[{each.line}].{each.field}": said_of(each) for each in shown}, len(refusals))
-    # Whoever takes costs holds this row: of two files at once the second finds what the first made.
-    await session.execute(sa.select(FloorComputationModel).where(FloorComputationModel.id == FLOORS).with_for_update())
+    await hold_costs(session)
     table, statements = Base.metadata.tables[ProductCostModel.__tablename__], await BulkStatements.of(session)
     wanted = {products[line.sku]: (line.unit_price, line.per_quantity) for line in sheet.lines.values()}
     keys = [(product_id, currency, valid_from_ms) for product_id in wanted]

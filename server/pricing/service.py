@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from server.pricing.administered import Kind
-from server.pricing.computed_changes import ask_if_asked_by
+from server.pricing.computed_changes import ask_if_asked_by, hold_costs_if_asked_by
 from server.pricing.errors import PriceRowNotFoundError, ReferredToError, UnfitPriceRowError, ValueTakenError
 from server.pricing.fitness import faults_of
 from server.pricing.referrals import missing_references, referrers_of
@@ -45,6 +45,7 @@ async def open_row(session: ReadSession, kind: Kind, row_id: UUID) -> Row:
 
 async def put_row(session: WriteSession, kind: Kind, row_id: UUID, entered: msgspec.Struct) -> tuple[Row, bool]:
     """Make the row, or replace it as a whole; whether it was made. Raises UnfitPriceRowError, ValueTakenError."""
+    await hold_costs_if_asked_by(session, kind.row)
     former = await _find(session, kind, row_id, lock=True)
     row = kind.row_of(entered, row_id, former)
     sent_id = getattr(entered, "id", None)
@@ -68,6 +69,7 @@ async def put_row(session: WriteSession, kind: Kind, row_id: UUID, entered: msgs
 
 async def delete_row(session: WriteSession, kind: Kind, row_id: UUID) -> None:
     """Raises PriceRowNotFoundError, ReferredToError."""
+    await hold_costs_if_asked_by(session, kind.row)
     if await _find(session, kind, row_id, lock=True) is None:
         raise PriceRowNotFoundError(kind.name, row_id, kind.path)
     referrers = await referrers_of(session, kind, row_id)

@@ -1,5 +1,7 @@
 """Costs from files: taken as a whole, and each refused line is named."""
 
+import asyncio
+
 import pytest
 
 from server.pricing.xlsx_writing import write_xlsx
@@ -57,3 +59,15 @@ async def test_a_file_needs_a_currency_and_an_instant_that_is_one(office: PriceO
     response = await office.client.post(f"/pricing/product-costs/file{query}", content=CSV.encode())
     problem(response, 400, "invalid_request")
     problem(await office.client.post("/pricing/product-costs/file?currency=EUR", content=b"\xff"), 400, "price_sheet_unreadable")
+
+
+async def test_a_file_and_single_costs_at_once_never_wait_for_each_other(office: PriceOffice) -> None:
+    goods = office.world.company.products
+    costs = [await office.post("product-costs", product_id=str(each.id), currency="EUR", unit_cost=1) for each in goods]
+    for price in range(10):
+        body = "sku,price\n" + "".join(f"{each.sku},{price}\n" for each in goods)
+        answers = await asyncio.gather(
+            office.client.post("/pricing/product-costs/file?currency=EUR", content=body.encode()),
+            *(office.client.put(f"/pricing/product-costs/{each['id']}", json={**each, "unit_cost": price}) for each in costs),
+        )
+        assert [each.status_code for each in answers] == [200] * len(answers), "each waits for another, and one is given up"
