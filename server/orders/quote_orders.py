@@ -13,7 +13,7 @@ from server.identity.principals import Principal, Role, allow
 from server.orders import service
 from server.orders.answers import OrderDetail, order_detail
 from server.orders.intents import submit_order
-from server.quotes.errors import QuoteRanOutError, QuoteRefusedError, QuoteStateError, QuoteUsedUpError
+from server.quotes.errors import QuoteOvertakenError, QuoteRanOutError, QuoteRefusedError, QuoteStateError, QuoteUsedUpError
 from server.quotes.online import context_of, require_seen
 from server.quotes.steps import lines_of
 from server.runtime.clock import IdSource
@@ -24,7 +24,7 @@ from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, 
 from sync_protocol.intents import RequestedLine, SubmitOrder
 from sync_protocol.rules.quote_states import Side, has_run_out, may_step
 from sync_protocol.values import EnteredLabel, EnteredNote
-from sync_protocol.verdicts import Outcome
+from sync_protocol.verdicts import Code, Outcome
 
 
 class QuoteOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +62,8 @@ async def post_quote_order(
         verdict = await submit_order(work, intent, context)
         if verdict.outcome is Outcome.REJECTED:
             raise QuoteRefusedError(verdict)
+        if Code.PRICE_CHANGED in verdict.codes:
+            raise QuoteOvertakenError(quote.number)
         await work.flush()
         return order_detail(await service.open_order(session, intent.order_id))
 
@@ -99,6 +101,7 @@ def _intent(
                 quantity=line.quantity,
                 unit_price=line.offered_unit_price or 0,
                 per_quantity=line.per_quantity,
+                pack_quantity=line.per_quantity,  # a price for so many is only for lines in packs of so many (P-21)
             )
             for line in lines
         ),

@@ -72,6 +72,19 @@ class QuoteRanOutError(ConflictError):
         self.number = number
 
 
+class QuoteOvertakenError(ConflictError):
+    """Another agreement, or a rule of now, comes before what was agreed: nothing is ordered at a price that nobody named."""
+
+    code = "quote_overtaken"
+
+    def __init__(self, number: str) -> None:
+        super().__init__(
+            f"an order of quote {number} would not be at its prices: another agreement on these goods comes first;"
+            " order that one before, or ask for a new quote"
+        )
+        self.number = number
+
+
 class QuoteUsedUpError(ConflictError):
     """What was agreed was bought already."""
 

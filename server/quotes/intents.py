@@ -1,5 +1,6 @@
 """What the customer's side may ask about quotes: by intent from a device, and through the API."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from server.quotes.steps import Taker, accept, lines_of, note_round, taker_of
 from server.runtime.slices import IntentContext
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.customers import Address, Customer, CustomerStatus
+from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, QuoteStatus
 from sync_protocol.intents import AcceptQuote, CounterQuote, RequestQuote, WantedQuoteLine, WithdrawQuote
 from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX
@@ -38,7 +40,7 @@ async def request_quote(work: UnitOfWork, intent: RequestQuote, context: IntentC
     price = await _price(work, customer, intent.lines, context, address_id=intent.address_id)
     if price.nearest_currency not in {"", intent.currency}:
         return context.rejected(Code.CURRENCY_DIFFERS, f"the customer buys in {price.nearest_currency}")
-    refused = _refused_lines(context, price)
+    refused = await _refused_lines(work, intent.quote_id, intent.lines, price, context)
     if refused is not None:
         return refused
     own = prefix_of(intent.number) == context.number_prefix or await is_leased_to(work, intent.number, context.holder_id)
@@ -100,13 +102,30 @@ def _list_prices(price: BasketPrice) -> Mapping[UUID, tuple[int, int]]:
     return {line.line_id: (line.unit_price, line.per_quantity) for line in price.lines if line.unit_price is not None}
 
 
-def _refused_lines(context: IntentContext, price: BasketPrice) -> Verdict | None:
-    changes = tuple(
+async def _refused_lines(
+    work: UnitOfWork, quote_id: UUID, lines: Sequence[WantedQuoteLine], price: BasketPrice, context: IntentContext
+) -> Verdict | None:
+    """Lines that cannot be bought, or whose price would never be paid as it was agreed (P-21), or whose id is another row's."""
+    if await _is_foreign(work, quote_id, [line.line_id for line in lines]):
+        return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another quote or agreement")
+    product_id, times = Counter(line.product_id for line in lines).most_common(1)[0]
+    if times > 1:
+        return context.rejected(Code.MALFORMED, f"lines: product {product_id} stands on {times}; put it on one line")
+    not_for_sale = [
         Change(code=_NOT_FOR_SALE[line.obstacle], line_id=line.line_id) for line in price.lines if line.obstacle in _NOT_FOR_SALE
-    )
-    if not changes:
-        return None
-    return msgspec.structs.replace(context.rejected(changes[0].code), changes=changes)
+    ]
+    changes = (*not_for_sale, *(_whole(line) for line in lines if _is_broken(line)))
+    return msgspec.structs.replace(context.rejected(changes[0].code), changes=changes) if changes else None
+
+
+def _is_broken(line: WantedQuoteLine) -> bool:
+    """Whether a price is wanted for so many that the quantity is no multiple of them."""
+    return line.wanted_unit_price is not None and line.quantity % line.per_quantity > 0
+
+
+def _whole(line: WantedQuoteLine) -> Change:
+    whole = -(-line.quantity // line.per_quantity) * line.per_quantity
+    return Change(code=Code.QUANTITY_NOT_SOLD, line_id=line.line_id, before=line.quantity, after=whole)
 
 
 def _is_too_large(quote: NegotiatedQuote, lines: Sequence[NegotiatedQuoteLine]) -> bool:
@@ -142,7 +161,9 @@ async def _open(work: UnitOfWork, quote_id: UUID, context: IntentContext) -> Neg
 
 
 def _step_refusal(context: IntentContext, quote: NegotiatedQuote, revision: int, target: QuoteStatus) -> Verdict | None:
-    if quote.revision != revision:
+    # That an offer ran out, which the server wrote down by itself, is no news to who saw the offer.
+    seen = {quote.revision - 1, quote.revision} if quote.status is QuoteStatus.EXPIRED else {quote.revision}
+    if revision not in seen:
         detail = f"it is at revision {quote.revision}, you saw {revision}"
         return context.rejected(Code.QUOTE_CHANGED_MEANWHILE, detail)
     if not may_step(Side.CUSTOMER, quote.status, target):
@@ -158,12 +179,10 @@ async def counter_quote(work: UnitOfWork, intent: CounterQuote, context: IntentC
     refusal = _step_refusal(context, quote, intent.revision, QuoteStatus.COUNTERED)
     if refusal is not None:
         return refusal
-    if await _is_foreign(work, quote.id, [line.line_id for line in intent.lines]):
-        return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another quote")
     customer = await work.get(Customer, quote.customer_id)
     assert customer is not None
     price = await _price(work, customer, intent.lines, context, address_id=quote.address_id, currency=quote.currency)
-    refused = _refused_lines(context, price)
+    refused = await _refused_lines(work, intent.quote_id, intent.lines, price, context)
     if refused is not None:
         return refused
     changed = countered(quote, intent)
@@ -179,9 +198,12 @@ async def counter_quote(work: UnitOfWork, intent: CounterQuote, context: IntentC
 
 
 async def _is_foreign(work: UnitOfWork, quote_id: UUID, line_ids: Sequence[UUID]) -> bool:
+    """Whether an id is that of a line of another quote, or of an agreement, whose place the accepted line would take."""
     await work.load(NegotiatedQuoteLine, line_ids)
+    await work.load(AgreedPrice, line_ids)
     lines = [await work.get(NegotiatedQuoteLine, line_id) for line_id in line_ids]
-    return any(line is not None and line.quote_id != quote_id for line in lines)
+    agreements = [await work.get(AgreedPrice, line_id) for line_id in line_ids]
+    return any(agreements) or any(line is not None and line.quote_id != quote_id for line in lines)
 
 
 async def accept_quote(work: UnitOfWork, intent: AcceptQuote, context: IntentContext) -> Verdict:
@@ -191,10 +213,8 @@ async def accept_quote(work: UnitOfWork, intent: AcceptQuote, context: IntentCon
         return quote
     lines = await lines_of(work, quote)
     has_run_out = standing_at(quote, context.now_ms) is QuoteStatus.EXPIRED
-    # What the job wrote down since is no news to who saw the offer: an expiry is the only round that it takes.
-    seen = quote.revision - 1 if quote.status is QuoteStatus.EXPIRED else quote.revision
     target = QuoteStatus.COUNTERED if has_run_out else QuoteStatus.ACCEPTED
-    refusal = _step_refusal(context, msgspec.structs.replace(quote, revision=seen), intent.revision, target)
+    refusal = _step_refusal(context, quote, intent.revision, target)
     if refusal is not None:
         return refusal
     taker = await _taker(work, context)

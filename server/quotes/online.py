@@ -21,9 +21,17 @@ ZONE: Final = "UTC"
 
 
 async def context_of(
-    session: ReadSession, principal: Principal, *, ids: IdSource, now_ms: int, number_prefix: str = ""
+    session: ReadSession,
+    principal: Principal,
+    *,
+    ids: IdSource,
+    now_ms: int,
+    number_prefix: str = "",
+    in_stead_of: UUID | None = None,
 ) -> IntentContext:
-    """A caller of the API as one who asks; `number_prefix` is for who numbers a document."""
+    """A caller of the API as one who asks; `number_prefix` is for who numbers a document. The office, which has no customer
+    of its own, asks in the stead of any.
+    """
     return IntentContext(
         intent_id=ids.new(),
         captured_at_ms=now_ms,
@@ -34,7 +42,7 @@ async def context_of(
         role=principal.role,
         number_prefix=number_prefix,
         rep_id=principal.rep_id,
-        customer_id=principal.customer_id,
+        customer_id=in_stead_of if principal.role in OFFICE else principal.customer_id,
         territory_ids=await territories_of(session, principal.rep_id),
         is_online=True,
     )

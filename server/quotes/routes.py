@@ -94,7 +94,7 @@ def _lines(wanted: tuple[WantedLine, ...], ids: IdSource) -> tuple[WantedQuoteLi
     return tuple(WantedQuoteLine(line_id=ids.new(), **msgspec.structs.asdict(line)) for line in wanted)
 
 
-@post(_PATH, opt=allow(*_CUSTOMERS_SIDE), summary="Ask for a quote", tags=_TAGS)
+@post(_PATH, opt=allow(*OFFICE, *_CUSTOMERS_SIDE), summary="Ask for a quote", tags=_TAGS)
 async def post_quote_request(
     data: JSONBody[NewQuote],
     principal: NamedDependency[Principal],
@@ -109,7 +109,7 @@ async def post_quote_request(
     async with database.write() as session:
         work = await UnitOfWork.of(session)
         prefix = await next_number_prefix(session)
-        context = await online.context_of(session, principal, ids=ids, now_ms=now_ms, number_prefix=prefix)
+        context = await online.context_of(session, principal, ids=ids, now_ms=now_ms, number_prefix=prefix, in_stead_of=customer_id)
         intent = RequestQuote(
             quote_id=data.quote_id or ids.new(),
             number=f"{prefix}-Q{1:06d}",
