@@ -27,6 +27,7 @@ from client_sdk.live import Hint, LiveEndpoint
 from client_sdk.order_draft import OrderDraft
 from client_sdk.ordering import NewCustomer
 from client_sdk.outbox import OutboxEntry
+from client_sdk.quotes import Quotes
 from client_sdk.quoting import PriceQuote, StockView
 from client_sdk.reading import open_store
 from client_sdk.reporting import stall_report
@@ -299,6 +300,11 @@ class OrderClient:
         """Go on with a draft. Raises UnknownRowError."""
         await self._store.read(draft_view.view, order_id, self._surroundings)
         return OrderDraft(self._store, self._surroundings, order_id, self._nudge)
+
+    @property
+    def quotes(self) -> Quotes:
+        """Negotiated quotes: ask for prices, answer offers, order what was agreed."""
+        return Quotes(self._store, self._surroundings, self._nudge)
 
     async def orders(
         self, *, customer_id: UUID | None = None, status: OrderStatus | None = None, limit: int = 50

@@ -46,7 +46,10 @@ class DraftLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DraftView(msgspec.Struct, frozen=True, kw_only=True):
-    """A draft with its lines, priced as of now. `price` is the whole of it, gifts and offers too."""
+    """A draft with its lines, priced as of now. `price` is the whole of it, gifts and offers too.
+
+    `quote_id` is the accepted quote that it orders, if it does.
+    """
 
     order_id: UUID
     customer_id: UUID
@@ -60,6 +63,7 @@ class DraftView(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[DraftLine, ...]
     total_minor: int
     price: BasketPrice | None = None
+    quote_id: UUID | None = None
 
 
 class _Entered(NamedTuple):
@@ -139,12 +143,15 @@ def _priced(
 def view(connection: apsw.Connection, order_id: UUID, surroundings: Surroundings) -> DraftView:
     """A draft with its lines, without prices where its customer is out of the scope now. Raises UnknownRowError."""
     row = connection.execute(
-        "SELECT customer_id, address_id, number, state, purchase_order_number, note, updated_at_ms FROM draft WHERE order_id = ?",
+        """
+        SELECT customer_id, address_id, number, state, purchase_order_number, note, updated_at_ms, quote_id
+          FROM draft WHERE order_id = ?
+        """,
         (order_id.bytes,),
     ).fetchone()
     if row is None:
         raise UnknownRowError("draft", order_id)
-    customer, address, number, state, purchase_order_number, note, updated_at_ms = row
+    customer, address, number, state, purchase_order_number, note, updated_at_ms, quote = row
     customer_id, address_id = stored_id(customer), stored_id(address) if address else None
     entered = _entered(connection, "line.order_id = ?", order_id)
     priced = _priced(connection, customer_id, address_id, entered, surroundings)
@@ -162,6 +169,7 @@ def view(connection: apsw.Connection, order_id: UUID, surroundings: Surroundings
         lines=tuple(_line(each, line) for each, line in zip(entered, prices, strict=True)),
         total_minor=priced.total_minor if priced is not None else 0,
         price=priced,
+        quote_id=stored_id(quote) if quote else None,
     )
 
 

@@ -11,7 +11,7 @@ from client_sdk.draft_view import DraftLine, DraftState, line_by_itself
 from client_sdk.entries import unfit
 from client_sdk.errors import DraftClosedError, InvalidEntryError, UnknownRowError
 from client_sdk.quoting import require_customer
-from client_sdk.rows import fetch_one
+from client_sdk.rows import fetch_one, stored_id
 from client_sdk.state import require_identity
 from client_sdk.wanted import WantedLine, checked_line, checked_manual, checked_quantity
 from sync_protocol.entities.catalog import Product
@@ -22,16 +22,34 @@ from sync_protocol.wire.codec import encode
 _TEXTS: Final[dict[str, Any]] = {"note": EnteredNote, "purchase_order_number": EnteredLabel}
 
 
-def create(connection: apsw.Connection, customer_id: UUID, address_id: UUID | None, surroundings: Surroundings) -> UUID:
-    """Begin an order for a customer. Raises UnknownRowError, NotEnrolledError."""
+def create(
+    connection: apsw.Connection,
+    customer_id: UUID,
+    address_id: UUID | None,
+    surroundings: Surroundings,
+    *,
+    quote_id: UUID | None = None,
+) -> UUID:
+    """Begin an order for a customer, of an accepted quote where one is named. Raises UnknownRowError, NotEnrolledError."""
     require_identity(connection)
     require_customer(connection, customer_id)
     order_id = surroundings.ids.new()
     connection.execute(
-        "INSERT INTO draft (order_id, customer_id, address_id, updated_at_ms) VALUES (?, ?, ?, ?)",
-        (order_id.bytes, customer_id.bytes, address_id.bytes if address_id else None, surroundings.clock.now_ms()),
+        "INSERT INTO draft (order_id, customer_id, address_id, updated_at_ms, quote_id) VALUES (?, ?, ?, ?, ?)",
+        (order_id.bytes, customer_id.bytes, _bytes(address_id), surroundings.clock.now_ms(), _bytes(quote_id)),
     )
     return order_id
+
+
+def _bytes(key: UUID | None) -> bytes | None:
+    return key.bytes if key is not None else None
+
+
+def of_quote(connection: apsw.Connection, quote_id: UUID) -> UUID | None:
+    """The draft that is being made of a quote, if one is."""
+    sql = "SELECT order_id FROM draft WHERE quote_id = ? AND state <> ? LIMIT 1"
+    found = connection.execute(sql, (quote_id.bytes, DraftState.SUBMITTED.value)).get
+    return stored_id(found) if found is not None else None
 
 
 def require_open(connection: apsw.Connection, order_id: UUID) -> None:
@@ -149,14 +167,13 @@ def _delete(connection: apsw.Connection, order_id: UUID) -> None:
 
 
 def _write_anew(connection: apsw.Connection, intent: SubmitOrder, now_ms: int) -> None:
-    address = intent.address_id.bytes if intent.address_id else None
     texts = (intent.number, intent.purchase_order_number, intent.note, DraftState.RETURNED.value)
     connection.execute(
         """
-        INSERT INTO draft (order_id, customer_id, address_id, number, purchase_order_number, note, state, updated_at_ms)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO draft (order_id, customer_id, address_id, number, purchase_order_number, note, state, updated_at_ms, quote_id)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
-        (intent.order_id.bytes, intent.customer_id.bytes, address, *texts, now_ms),
+        (intent.order_id.bytes, intent.customer_id.bytes, _bytes(intent.address_id), *texts, now_ms, _bytes(intent.quote_id)),
     )
     lines = enumerate(intent.lines, start=1)
     connection.executemany(

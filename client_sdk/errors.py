@@ -37,8 +37,13 @@ RoadbookError
     ├── OrderBelowMinimumError   the goods come to less than the least order
     ├── NotPermittedError        whose device this is may not do this
     ├── OrderStateError          the order has gone too far for this
+    ├── QuoteStateError          where the quote stands does not allow this
+    ├── QuoteRanOutError         what was offered or agreed in a quote held until then
+    ├── QuoteUnpricedError       a line of the quote has no offered price
+    ├── QuoteUsedUpError         what was agreed in a quote was ordered already
     └── InvalidEntryError        a value is outside its limits
-        └── ManualPriceError     a price by hand that says too much, or not enough
+        ├── ManualPriceError     a price by hand that says too much, or not enough
+        └── QuoteEntryError      what is asked a quote for cannot be quoted
 """
 
 import re

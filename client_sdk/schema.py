@@ -91,6 +91,7 @@ MIGRATIONS: Final = (
     ALTER TABLE draft_line ADD COLUMN pack_quantity INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE draft_line ADD COLUMN manual BLOB;
     """,
+    "ALTER TABLE draft ADD COLUMN quote_id BLOB",
 )
 
 

@@ -17,6 +17,7 @@ from client_sdk.errors import (
     OrderBelowMinimumError,
     QuantityNotSoldError,
 )
+from client_sdk.quote_views import require_orderable
 from client_sdk.quoting import basket_for, facts_for, price, terms_for
 from client_sdk.rows import fetch_one
 from client_sdk.state import require_identity
@@ -84,14 +85,14 @@ def priced_lines(
     lines = [checked_line(connection, each).as_basket_line(surroundings.ids.new()) for each in wanted]
     priced = price(connection, terms, basket_for(connection, order.customer_id, lines, order.address_id, surroundings))
     _require_orderable(connection, priced)
-    _require_total(priced)
+    require_total(priced.total_minor, priced.currency)
     return priced
 
 
-def _require_total(priced: BasketPrice) -> None:
-    """Refuse what the server would, and what no row can hold."""
-    if priced.total_minor > ORDER_TOTAL_MINOR_MAX:
-        most = amount_text(ORDER_TOTAL_MINOR_MAX, priced.currency)
+def require_total(total_minor: int, currency: str) -> None:
+    """Refuse what the server would, and what no row can hold. Raises InvalidEntryError."""
+    if total_minor > ORDER_TOTAL_MINOR_MAX:
+        most = amount_text(ORDER_TOTAL_MINOR_MAX, currency)
         raise InvalidEntryError(f"total: an order may be worth {most} at most, split it")
 
 
@@ -99,13 +100,15 @@ def submit(connection: apsw.Connection, order_id: UUID, surroundings: Surroundin
     """Number the draft and put it into the outbox, all in one act; returns the order's id.
 
     Raises EmptyOrderError, NoPriceError, QuantityNotSoldError, OrderBelowMinimumError, DraftClosedError, UnknownRowError,
-    InvalidEntryError.
+    InvalidEntryError, and what `require_orderable` does of the quote that the draft orders.
     """
     require_open(connection, order_id)
     draft = view(connection, order_id, surroundings)
     priced = _orderable(connection, draft)
-    _require_total(priced)
-    number = draft.number or _next_number(connection)
+    require_total(priced.total_minor, priced.currency)
+    if draft.quote_id is not None:
+        require_orderable(connection, draft.quote_id, surroundings)
+    number = draft.number or next_number(connection)
     intent = SubmitOrder(
         order_id=order_id,
         number=number,
@@ -117,6 +120,7 @@ def submit(connection: apsw.Connection, order_id: UUID, surroundings: Surroundin
         note=draft.note,
         gifts=quoted_gifts(priced),
         priced_at_ms=priced.instant_ms,
+        quote_id=draft.quote_id,
     )
     outbox.enqueue(connection, intent, surroundings)
     connection.execute(
@@ -125,10 +129,11 @@ def submit(connection: apsw.Connection, order_id: UUID, surroundings: Surroundin
     return order_id
 
 
-def _next_number(connection: apsw.Connection) -> str:
-    """The next number of this device's own series, such as `R17-000123`."""
+def next_number(connection: apsw.Connection, letter: str = "") -> str:
+    """The next number of a series of this device's own, such as `R17-000123`; one with a letter is counted by itself."""
     prefix = require_identity(connection).number_prefix
+    series = f"{prefix}-{letter}" if letter else prefix
     counted = connection.execute(
-        "INSERT INTO number_counter VALUES (?, 1) ON CONFLICT (prefix) DO UPDATE SET last = last + 1 RETURNING last", (prefix,)
+        "INSERT INTO number_counter VALUES (?, 1) ON CONFLICT (prefix) DO UPDATE SET last = last + 1 RETURNING last", (series,)
     ).get
-    return f"{prefix}-{counted:06d}"
+    return f"{prefix}-{letter}{counted:06d}"

@@ -403,6 +403,7 @@ async def test_a_file_of_the_first_layout_keeps_what_waits_and_pulls_the_rest_an
     older.pragma("user_version", 2)
     older.execute("DELETE FROM meta WHERE key IN ('replica_files', 'overlay')")
     older.execute("ALTER TABLE draft_line DROP COLUMN pack_quantity; ALTER TABLE draft_line DROP COLUMN manual")
+    older.execute("ALTER TABLE draft DROP COLUMN quote_id")
     older.execute("CREATE TABLE staged_gone (x); CREATE TABLE product (x); CREATE TABLE overlay_sales_order (x)")
     older.execute("CREATE VIEW current_sales_order AS SELECT * FROM overlay_sales_order")
     older.close()
