@@ -11,6 +11,7 @@ from client_sdk.cli_catalog import customers, price, prospect, search, stock
 from client_sdk.cli_command import Device, examples
 from client_sdk.cli_follow import follow
 from client_sdk.cli_orders import amend, cancel, drafts, mend, order, orders
+from client_sdk.cli_quotes import quote
 from client_sdk.cli_sync import enrol, journal, outbox, status, sync
 from client_sdk.cli_verify import verify
 
@@ -29,6 +30,7 @@ COMMANDS: Final = (
     cancel,
     mend,
     drafts,
+    quote,
     prospect,
     status,
     outbox,

@@ -50,7 +50,7 @@ async def order(client: OrderClient, screen: Screen, *, customer: str, lines: Li
         if preview:
             await draft.discard()
         else:
-            await _show_order(client, screen, await draft.submit())
+            await show_order(client, screen, await draft.submit())
     except RoadbookError:
         # Nobody goes on with a draft that this command could not finish; it is typed again.
         await draft.discard()
@@ -73,7 +73,7 @@ async def _fill(draft: OrderDraft, wanted: Iterable[WantedLine]) -> None:
 async def amend(client: OrderClient, screen: Screen, *, number: str, lines: Lines, note: str | None) -> None:
     """Give an order other lines, all of them anew, while it is not completed."""
     view = await client.order(number)
-    await _show_order(client, screen, await client.amend_order(view.order.id, await products_of(client, lines), note=note))
+    await show_order(client, screen, await client.amend_order(view.order.id, await products_of(client, lines), note=note))
 
 
 @command("roadbook device cancel R17-000001 --reason 'Ordered twice'")
@@ -82,7 +82,7 @@ async def amend(client: OrderClient, screen: Screen, *, number: str, lines: Line
 async def cancel(client: OrderClient, screen: Screen, *, number: str, reason: str) -> None:
     """Cancel an order that is not completed."""
     view = await client.order(number)
-    await _show_order(client, screen, await client.cancel_order(view.order.id, reason=reason))
+    await show_order(client, screen, await client.cancel_order(view.order.id, reason=reason))
 
 
 @command("roadbook device mend R17-000005 H477-08:3", "roadbook device mend R17-000005 H477-08:3 H493-01")
@@ -98,7 +98,7 @@ async def mend(client: OrderClient, screen: Screen, *, number: str, lines: Lines
     for line in rejected.lines:
         await draft.remove_line(line.line_id)
     await _fill(draft, wanted)
-    await _show_order(client, screen, await draft.submit())
+    await show_order(client, screen, await draft.submit())
 
 
 @command("roadbook device drafts", "roadbook device drafts R17-000005", "roadbook device drafts --discard R17-000005", reads=True)
@@ -156,7 +156,7 @@ async def _draft_of(client: OrderClient, number: str) -> DraftView:
 async def orders(client: OrderClient, screen: Screen, *, number: str, customer: str, status: str | None, limit: int) -> None:
     """List orders, newest first, or open the one with this number."""
     if number:
-        await _show_order(client, screen, await client.order(number))
+        await show_order(client, screen, await client.order(number))
         return
     buyer_id = (await client.customer(customer)).id if customer else None
     found = await client.orders(customer_id=buyer_id, status=OrderStatus(status) if status else None, limit=limit)
@@ -166,7 +166,8 @@ async def orders(client: OrderClient, screen: Screen, *, number: str, customer: 
         screen.orders(found, await _customers(client, (view.order.customer_id for view in found)))
 
 
-async def _show_order(client: OrderClient, screen: Screen, view: OrderView) -> None:
+async def show_order(client: OrderClient, screen: Screen, view: OrderView) -> None:
+    """An order as it stands on the device."""
     if screen.as_json:
         screen.data(view)
         return

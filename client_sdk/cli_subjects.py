@@ -50,12 +50,16 @@ class Subjects:
                     await self._name(customer_id)
 
     async def _customer_of_order(self, order_id: UUID) -> UUID | None:
-        try:
+        """Of an order or a quote."""
+        with suppress(UnknownRowError):
             order = (await self._client.order(order_id)).order
-        except UnknownRowError:
-            return None
-        self._orders[order_id] = (order.number, order.customer_id)
-        return order.customer_id
+            self._orders[order_id] = (order.number, order.customer_id)
+            return order.customer_id
+        with suppress(UnknownRowError):
+            quote = (await self._client.quotes.open(order_id)).quote
+            self._orders[order_id] = (quote.number, quote.customer_id)
+            return quote.customer_id
+        return None
 
     async def show(self, screen: Screen, entries: Iterable[JournalEntry]) -> None:
         """Each verdict under what it is about."""
@@ -78,10 +82,11 @@ class Subjects:
         """An order, one that came back as a draft, a customer, or what the intent itself says."""
         if entry.kind == CreateCustomer.__name__:
             return await self._of_customer(entry)
-        try:
+        with suppress(UnknownRowError):
             return await self._of_order(entry)
-        except UnknownRowError:
-            return await self._of_intent(entry)
+        with suppress(UnknownRowError):
+            return await self._of_quote(entry)
+        return await self._of_intent(entry)
 
     async def _of_customer(self, entry: JournalEntry) -> Subject:
         try:
@@ -99,8 +104,17 @@ class Subjects:
         total = amount_text(view.order.total_minor, view.order.currency)
         return Subject(f"{view.order.number} for {buyer}, {total}", view.order.currency, lines)
 
+    async def _of_quote(self, entry: JournalEntry) -> Subject:
+        view = await self._client.quotes.open(entry.subject_id)
+        buyer = await self._name(view.quote.customer_id)
+        lines = {line.line_id: await self._product(line.product_id) for line in entry.asked}
+        lines |= {line.id: await self._product(line.product_id) for line in view.lines}
+        return Subject(f"{view.quote.number} for {buyer}", view.quote.currency, lines)
+
     async def _of_intent(self, entry: JournalEntry) -> Subject:
-        number, customer_id = self._orders.get(entry.subject_id, (entry.order_number or "", entry.customer_id))
+        number, customer_id = self._orders.get(
+            entry.subject_id, (entry.order_number or entry.quote_number or "", entry.customer_id)
+        )
         buyer = await self._name(customer_id) if customer_id is not None else GONE_CUSTOMER
         lines = {line.line_id: await self._product(line.product_id) for line in entry.asked}
         return Subject(f"{number} for {buyer}".strip(), entry.currency, lines)

@@ -126,7 +126,7 @@ async def journal(client: OrderClient, screen: Screen, *, number: str, limit: in
 async def _subject_of(client: OrderClient, number: str) -> UUID:
     for entry in await client.journal(limit=_JOURNAL_MAX):
         given = (change.after for change in entry.verdict.changes if change.code is Code.NUMBER_CHANGED)
-        if number in {entry.order_number, *given}:
+        if number in {entry.order_number, entry.quote_number, *given}:
             return entry.subject_id
     raise UnknownRowError("verdict of an order", number)
 

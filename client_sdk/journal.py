@@ -12,7 +12,15 @@ import msgspec
 from client_sdk import drafts
 from client_sdk.rows import fetch_tuples, stored_id
 from client_sdk.state import DecidedIn, checkpoint, forget_log, load, note_change
-from sync_protocol.intents import CreateCustomer, QuotedGift, RequestedLine, SubmitOrder
+from sync_protocol.intents import (
+    CounterQuote,
+    CreateCustomer,
+    QuotedGift,
+    RequestedLine,
+    RequestQuote,
+    SubmitOrder,
+    WantedQuoteLine,
+)
 from sync_protocol.values import Instant
 from sync_protocol.verdicts import Outcome, Verdict
 from sync_protocol.wire.codec import decode, decode_verdict, intent_of
@@ -23,10 +31,10 @@ _DAY_MS: Final = 86_400_000
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An intent and what became of it. `subject_id` is the order or customer that it is about.
+    """An intent and what became of it. `subject_id` is the order, quote or customer that it is about.
 
-    `customer_id`, `customer_name`, `currency`, `lines` and `gifts` are as the intent has them, if it does: the order itself may
-    have left this device, and a customer whose creation was rejected is on none.
+    `customer_id`, `customer_name`, `currency`, `lines`, `gifts` and `wanted`, the lines of a quote, are as the intent has them, if
+    it does: the order itself may have left this device, and a customer whose creation was rejected is on none.
     """
 
     intent_id: UUID
@@ -41,11 +49,13 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = ""
     lines: tuple[RequestedLine, ...] = ()
     gifts: tuple[QuotedGift, ...] = ()
+    quote_number: str | None = None
+    wanted: tuple[WantedQuoteLine, ...] = ()
 
     @property
-    def asked(self) -> tuple[RequestedLine | QuotedGift, ...]:
+    def asked(self) -> tuple[RequestedLine | QuotedGift | WantedQuoteLine, ...]:
         """Its lines, those that are given for nothing with them."""
-        return (*self.lines, *self.gifts)
+        return (*self.lines, *self.gifts, *self.wanted)
 
 
 def record(connection: apsw.Connection, result: PushResult, now_ms: int) -> JournalEntry | None:
@@ -104,8 +114,10 @@ def _entry(kind: str, subject_id: bytes, envelope: bytes, verdict: bytes, receiv
         customer_id=intent.customer(),
         customer_name=intent.name if isinstance(intent, CreateCustomer) else "",
         currency=getattr(intent, "currency", ""),
-        lines=getattr(intent, "lines", ()),
+        lines=() if isinstance(intent, RequestQuote | CounterQuote) else getattr(intent, "lines", ()),
         gifts=getattr(intent, "gifts", ()),
+        quote_number=intent.number if isinstance(intent, RequestQuote) else None,
+        wanted=intent.lines if isinstance(intent, RequestQuote | CounterQuote) else (),
     )
 
 

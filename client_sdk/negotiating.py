@@ -88,7 +88,7 @@ def _checked(wanted: Sequence[WantedQuote], surroundings: Surroundings) -> tuple
     """Lines as they are asked for. Raises QuoteEntryError, InvalidEntryError."""
     if not 1 <= len(wanted) <= LINES_MAX:
         raise QuoteEntryError("lines", f"{len(wanted)} is not between 1 and {LINES_MAX}")
-    lines = []
+    lines: list[WantedQuoteLine] = []
     for place, each in enumerate(wanted, start=1):
         named = f"lines[{place}]"
         if each.unit_price is not None and not 0 <= each.unit_price <= UNIT_PRICE_MAX:
@@ -100,6 +100,12 @@ def _checked(wanted: Sequence[WantedQuote], surroundings: Surroundings) -> tuple
             per_quantity=checked_quantity(each.per_quantity, f"{named}.per_quantity"),
             wanted_unit_price=each.unit_price,
         )
+        if each.unit_price is not None and each.quantity % each.per_quantity:
+            raise QuoteEntryError(
+                f"{named}.quantity", f"{each.quantity} is no multiple of the {each.per_quantity} that the price is for"
+            )
+        if any(other.product_id == each.product_id for other in lines):
+            raise QuoteEntryError(f"{named}.product_id", f"{each.product_id} is on another line already, ask for all of it on one")
         lines.append(line)
     return tuple(lines)
 
@@ -189,5 +195,6 @@ def order(connection: apsw.Connection, key: UUID | str, surroundings: Surroundin
         return begun
     order_id = drafts.create(connection, quote.customer_id, quote.address_id, surroundings, quote_id=quote.id)
     for line in quote_lines(connection, quote.id):
-        drafts.add_line(connection, order_id, WantedLine(line.product_id, line.quantity), surroundings)
+        # A price for so many is only for lines in packs of so many (P-21).
+        drafts.add_line(connection, order_id, WantedLine(line.product_id, line.quantity, line.per_quantity), surroundings)
     return order_id

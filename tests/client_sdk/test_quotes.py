@@ -52,10 +52,10 @@ async def test_quotes_are_numbered_from_a_series_of_their_own_and_shown_at_once(
     draft = await device.draft_order(customer.id)
     await draft.add_line(product.id, 1)
     assert (await draft.submit()).order.number == "R1-000001"
-    first = await device.quotes.request(customer.id, [WantedQuote(product.id, 4, 7_5000, 10)], note="  for the school ")
+    first = await device.quotes.request(customer.id, [WantedQuote(product.id, 40, 7_5000, 10)], note="  for the school ")
     second = await device.quotes.request(world.company.customers[1].id, [WantedQuote(product.id, 2)])
     assert [first.quote.number, second.quote.number] == ["R1-Q000001", "R1-Q000002"]
-    assert (first.quote.currency, first.quote.note, first.amount_minor) == ("EUR", "for the school", 300)
+    assert (first.quote.currency, first.quote.note, first.amount_minor) == ("EUR", "for the school", 3_000)
     assert (first.standing, first.pending, first.is_unsent, second.amount_minor) == (QuoteStatus.REQUESTED, True, True, None)
     assert {view.quote.number for view in await device.quotes.list()} == {"R1-Q000001", "R1-Q000002"}
     assert await device.quotes.list(customer_id=customer.id) == [first]
@@ -70,7 +70,7 @@ async def test_what_cannot_be_quoted_names_its_field_and_saves_nothing(world: Wo
     refused: list[tuple[list[WantedQuote], str, type[OrderingError], str]] = [
         ([], "", QuoteEntryError, "lines: 0 is not between"),
         ([WantedQuote(product, 0)], "", InvalidEntryError, r"lines\[1\]\.quantity"),
-        ([WantedQuote(product, 1), WantedQuote(product, 10_000_001)], "", InvalidEntryError, r"lines\[2\]\.quantity"),
+        ([WantedQuote(gone, 1), WantedQuote(product, 10_000_001)], "", InvalidEntryError, r"lines\[2\]\.quantity"),
         ([WantedQuote(product, 1, -1)], "", QuoteEntryError, r"lines\[1\]\.unit_price"),
         ([WantedQuote(product, 1, 1, 0)], "", InvalidEntryError, r"lines\[1\]\.per_quantity"),
         (
@@ -79,6 +79,8 @@ async def test_what_cannot_be_quoted_names_its_field_and_saves_nothing(world: Wo
             QuoteEntryError,
             r"lines\[2\]\.product_id: SKU-5 is not sold any more",
         ),
+        ([WantedQuote(product, 15, 1, 10)], "", QuoteEntryError, r"lines\[1\]\.quantity: 15 is no multiple of the 10"),
+        ([WantedQuote(product, 1), WantedQuote(product, 2)], "", QuoteEntryError, r"lines\[2\]\.product_id: .* on another line"),
         ([WantedQuote(make_id(9), 1)], "", UnknownRowError, "no product"),
         ([WantedQuote(product, 1)], "x" * 4_001, InvalidEntryError, "note: has more than 4000 characters"),
         ([WantedQuote(product, 10_000_000, 10**13)], "", InvalidEntryError, "total: .* split it"),

@@ -178,3 +178,20 @@ async def test_an_offer_that_ran_out_is_not_accepted_here_and_what_was_agreed_no
     for act in (draft.submit, lambda: device.quotes.order(view.quote.id)):
         with pytest.raises(QuoteRanOutError):
             await act()
+
+
+async def test_a_price_for_ten_is_ordered_in_packs_of_ten_at_the_same_amount_on_both_ends(
+    world: World, manager: Manager, device: OrderClient
+) -> None:
+    customer, product = world.company.customers[0], world.company.products[0]
+    made = await device.quotes.request(customer.id, [WantedQuote(product.id, 20, 7_5555, 10)])
+    await device.sync()
+    await offer(manager, world, made, 7_7777)
+    await device.sync()
+    await device.quotes.accept(made.quote.id)
+    order = await (await device.quotes.order(made.quote.id)).submit()
+    assert [(line.unit_price, line.per_quantity, line.amount_minor) for line in order.lines] == [(7_7777, 10, 1_556)]
+    (_, entry) = (await device.sync()).verdicts
+    assert Code.PRICE_CHANGED not in entry.verdict.codes
+    (line,) = (await device.order(order.order.id)).lines
+    assert (line.unit_price, line.per_quantity, line.amount_minor, line.price_source) == (7_7777, 10, 1_556, PriceSource.QUOTE)
