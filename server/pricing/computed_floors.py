@@ -50,12 +50,12 @@ async def margins_of(session: ReadSession, parents: Mapping[UUID, UUID | None]) 
     return Margins(rules, parents)
 
 
-async def compute_floors(database: Database, margins: Margins, at_ms: int) -> Counts:
+async def compute_floors(database: Database, margins: Margins, at_ms: int, only: Sequence[UUID] | None) -> Counts:
     """Write what differs from the floors that costs ask for at an instant, in portions like those of entries."""
     counts, last = Counts(), None
     while True:
         async with database.read() as session:
-            products = await portions(session, last)
+            products = await portions(session, last, only)
             change = await _change(await UnitOfWork.of(session), margins, products, at_ms, lock=False)
         if not products:
             return counts

@@ -4,6 +4,7 @@ Whoever is killed in between leaves whole portions behind and the rest to be don
 than a portion.
 """
 
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -120,11 +121,13 @@ async def parents_of(session: ReadSession) -> dict[UUID, UUID | None]:
     return {row.id: row.parent_id for row in await session.execute(sa.select(CategoryModel.id, CategoryModel.parent_id))}
 
 
-async def portions(session: ReadSession, after: UUID | None = None) -> Sequence[Sold]:
-    """The next products in the order of their ids."""
+async def portions(session: ReadSession, after: UUID | None = None, only: Sequence[UUID] | None = None) -> Sequence[Sold]:
+    """The next products in the order of their ids; or of those that are named alone, in this order too."""
     query = sa.select(ProductModel.id, ProductModel.category_id).order_by(ProductModel.id).limit(PORTION)
     if after is not None:
         query = query.where(ProductModel.id > after)
+    if only is not None:
+        query = query.where(ProductModel.id.in_(only[(bisect_right(only, after) if after is not None else 0) :][:PORTION]))
     return [(row.id, row.category_id) for row in await session.execute(query)]
 
 
@@ -136,12 +139,12 @@ async def all_portions(session: ReadSession) -> AsyncIterator[Sequence[Sold]]:
         last = products[-1][0]
 
 
-async def compute_entries(database: Database, recipe: Recipe) -> Counts | None:
-    """Write what differs. None where somebody changed the rules meanwhile: then it is to be done again."""
+async def compute_entries(database: Database, recipe: Recipe, only: Sequence[UUID] | None) -> Counts | None:
+    """Write what differs, of all products or of some. None where the rules were changed meanwhile: it is to be done again."""
     counts, last = Counts(), None
     while True:
         async with database.read() as session:
-            products = await portions(session, last)
+            products = await portions(session, last, only)
             found, beyond = await recipe.difference(await UnitOfWork.of(session), products, lock=False)
         if not products:
             return counts

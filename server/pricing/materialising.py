@@ -10,10 +10,13 @@ import msgspec
 
 from server.changelog.log import read_head, seal_foreign_writes
 from server.pricing.computed_changes import (
+    EVERYTHING,
+    NOTHING,
     SEEN_BEHIND_MAX,
+    Products,
     Standing,
-    are_floors_due,
-    is_list_due,
+    floors_are_due_for,
+    list_is_due_for,
     note_done,
 )
 from server.pricing.computed_errors import ComputingBusyError
@@ -51,9 +54,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Due(msgspec.Struct, frozen=True, kw_only=True):
-    """A list as it is begun, and how far it is behind the log."""
+    """A list as it is begun, for which products, and how far it is behind the log."""
 
-    is_due: bool
+    products: Products
     behind: int
 
     computed: ComputedList
@@ -109,7 +112,7 @@ async def _compute_list(database: Database, clock: Clock, price_list_id: UUID, *
         due = await _due_list(session, price_list_id, every=every)
     if due is None:
         return None
-    if not due.is_due:
+    if due.products == NOTHING:
         if due.behind > SEEN_BEHIND_MAX:
             await _note_list(database, due, clock.now_ms(), due.computed.problem)
         return None
@@ -117,7 +120,7 @@ async def _compute_list(database: Database, clock: Clock, price_list_id: UUID, *
         problem = f"base_list_id {problem_of_currency(due.price_list, due.base)}"
         await _note_list(database, due, clock.now_ms(), problem)
         return ListRun(price_list_id=price_list_id, problem=problem)
-    counts = await compute_entries(database, Recipe(due.price_list, due.computed.definition, due.parents))
+    counts = await compute_entries(database, Recipe(due.price_list, due.computed.definition, due.parents), due.products)
     if counts is None:
         return ListRun(price_list_id=price_list_id, is_complete=False)
     await _note_list(database, due, clock.now_ms(), None)
@@ -136,7 +139,7 @@ async def _due_list(session: ReadSession, price_list_id: UUID, *, every: bool) -
     price_list = await fetch_row(session, PriceList, price_list_id)
     assert price_list is not None
     return _Due(
-        is_due=every or await is_list_due(session, _standing(row), lists, head),
+        products=EVERYTHING if every else await list_is_due_for(session, _standing(row), lists, head),
         behind=head.head - row.seen_seq,
         computed=await open_computed_list(session, price_list_id),
         price_list=price_list,
@@ -166,11 +169,11 @@ async def _compute_floors(database: Database, clock: Clock, *, every: bool) -> C
     async with database.read() as session:
         row = await session.get_one(FloorComputationModel, FLOORS)
         head, standing = await read_head(session), _standing(row)
-        is_due = every or await are_floors_due(session, standing, head, now_ms)
+        products = EVERYTHING if every else await floors_are_due_for(session, standing, head, now_ms)
         margins = await margins_of(session, await parents_of(session))
-    if not is_due and head.head - standing.seen_seq <= SEEN_BEHIND_MAX:
+    if products == NOTHING and head.head - standing.seen_seq <= SEEN_BEHIND_MAX:
         return None
-    counts = await compute_floors(database, margins, now_ms) if is_due else None
+    counts = await compute_floors(database, margins, now_ms, products) if products != NOTHING else None
     async with database.write() as session:
         row = await session.get_one(FloorComputationModel, FLOORS, with_for_update=True)
         await note_done(session, row, asked=standing.asked, seen_seq=head.head, now_ms=now_ms)

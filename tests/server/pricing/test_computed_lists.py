@@ -102,7 +102,7 @@ async def test_a_change_of_one_price_of_the_base_writes_just_what_is_made_of_it(
     changed = next(each for each in world.company.entries if (each.price_list_id, each.product_id) == (base, product))
     await world.change(PriceEntry, changed.id, unit_price=70_000)
     run = await compute(world)
-    assert [each.counts for each in run.lists] == [Counts(changed=1, unchanged=11)] * 2
+    assert [each.counts for each in run.lists] == [Counts(changed=1, unchanged=1)] * 2
     derived = {entry_id(UUID(each), key_of(changed)) for each in (first, second)}
     assert await written_since(world, before) == derived | {changed.id}
     found = {each.id: each.unit_price for each in (*await entries(world, first), *await entries(world, second))}
@@ -211,8 +211,43 @@ async def test_a_list_that_becomes_computed_keeps_the_rows_that_stay_and_what_an
     await world.change(PriceEntry, before[3].id, unit_price=2)
     async with world.database.write() as session:
         await session.execute(sa.delete(PriceEntryModel).where(PriceEntryModel.id == before[4].id))
-    assert (await compute(world)).lists[0].counts == Counts(made=1, changed=1, unchanged=10)
+    assert (await compute(world)).lists[0].counts == Counts(made=1, changed=1, unchanged=2)
     assert await prices(world, other) == await prices(world, base)
+
+
+async def test_an_entry_that_another_program_moved_to_another_break_does_not_stop_the_run(office: PriceOffice) -> None:
+    world = office.world
+    base = world.company.price_lists[0].id
+    list_id = await computed(office, "C", of_list(base))
+    await compute(world)
+    moved = (await entries(world, list_id))[0]
+    await world.change(PriceEntry, moved.id, min_quantity=777)
+    source = (await entries(world, base))[0]
+    async with world.database.write() as session:
+        await insert_rows(session, [msgspec.structs.replace(source, id=make_id(70_000), min_quantity=777)])
+    assert (await compute(world)).lists[0].counts == Counts(made=1, unchanged=12)
+    assert await prices(world, list_id) == await prices(world, base)
+    assert (await compute(world, every=True)).lists[0].counts == Counts(unchanged=13)
+
+
+async def test_a_price_that_another_program_moves_or_deletes_is_followed(office: PriceOffice) -> None:
+    world = office.world
+    (base, other), last = (each.id for each in world.company.price_lists), world.company.products[5].id
+    list_id = await computed(office, "C", of_list(base))
+    await compute(world)
+    await compute(world)
+    rows = await entries(world, base)
+    await world.change(PriceEntry, rows[0].id, product_id=last, min_quantity=77)
+    assert (await compute(world)).lists[0].counts == Counts(made=1, removed=1, unchanged=3)
+    assert await prices(world, list_id) == await prices(world, base)
+    await compute(world)
+    await world.change(PriceEntry, rows[1].id, price_list_id=other, min_quantity=78)
+    assert (await compute(world)).lists[0].counts == Counts(removed=1)
+    await compute(world)
+    async with world.database.write() as session:
+        await session.execute(sa.delete(PriceEntryModel).where(PriceEntryModel.id == rows[2].id))
+    assert (await compute(world)).lists[0].counts == Counts(removed=1, unchanged=1)
+    assert await prices(world, list_id) == await prices(world, base)
 
 
 async def test_a_circle_is_refused_and_named(office: PriceOffice) -> None:
