@@ -1,7 +1,7 @@
 """Prices that are made of other prices or of costs by a rule, and floors of cost and margin. Pure, and all of it integers."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Final, Generic, Protocol, TypeVar
@@ -168,13 +168,16 @@ def key_of(entry: PriceEntry) -> Key:
 
 
 def difference_of(held: Iterable[PriceEntry], wanted: Iterable[PriceEntry]) -> Difference:
-    """What is to be written. A row that stays keeps its id, whoever made it."""
+    """What is to be written. A row that stays keeps its id, whoever made it, also one that was moved to another key: then what is
+    made for the former key takes another id.
+    """
     rows = {key_of(each): each for each in held}
+    taken = {each.id for each in rows.values()}
     made, changed, unchanged = [], [], 0
     for each in wanted:
         former = rows.pop(key_of(each), None)
         if former is None:
-            made.append(each)
+            made.append(msgspec.structs.replace(each, id=_not_among(taken, each.id)))
         elif (former.unit_price, former.valid_until_ms) == (each.unit_price, each.valid_until_ms):
             unchanged += 1
         else:
@@ -228,6 +231,13 @@ def entry_id(price_list_id: UUID, key: Key) -> UUID:
 def floor_id(product_id: UUID, currency: str) -> UUID:
     """The id of the computed floor of a product in a currency. One that is written by hand has another."""
     return _derived("floor", product_id.bytes, currency.encode())
+
+
+def _not_among(taken: Container[UUID], wanted: UUID) -> UUID:
+    """An id, or one that follows from it where that is taken."""
+    while wanted in taken:
+        wanted = _derived("entry", wanted.bytes)
+    return wanted
 
 
 def _derived(kind: str, *parts: bytes) -> UUID:
