@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from server.pricing.computed_models import MarginRuleModel
-from server.pricing.computed_prices import RuleBook, categories_of, floors_of, is_computed
+from server.pricing.computed_prices import RuleBook, categories_of, floor_id, floors_of, is_computed
 from server.pricing.computed_rows import MarginRule
 from server.pricing.computing import Counts, Sold, costs_of, portions
 from server.runtime.database import Database, ReadSession
@@ -71,6 +71,8 @@ async def _change(unit: UnitOfWork, margins: Margins, products: Sequence[Sold], 
     for floor in await unit.find_all(PriceFloor, ("product_id",), keys, lock=lock):
         floors.setdefault(floor.product_id, []).append(floor)
     costs = await costs_of(unit.session, products)
+    ids = {floor_id(product_id, each.currency) for product_id, theirs in costs.items() for each in theirs}
+    await unit.load(PriceFloor, ids, lock=lock)
     change = _Change([], [], [], 0)
     unchanged = 0
     for product in products:
@@ -81,10 +83,12 @@ async def _change(unit: UnitOfWork, margins: Margins, products: Sequence[Sold], 
         for currency, floor in wanted.items():
             if currency in by_hand:
                 continue
-            former = held.pop(currency, None)
+            held.pop(currency, None)
+            # By its id: where another program moved it to another product or currency it comes back.
+            former = await unit.get(PriceFloor, floor.id, lock=lock)
             if former is None:
                 change.made.append(floor)
-            elif former.unit_price == floor.unit_price:
+            elif former == floor:
                 unchanged += 1
             else:
                 change.changed.append(floor)

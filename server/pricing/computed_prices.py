@@ -236,8 +236,13 @@ def floor_id(product_id: UUID, currency: str) -> UUID:
 def _not_among(taken: Container[UUID], wanted: UUID) -> UUID:
     """An id, or one that follows from it where that is taken."""
     while wanted in taken:
-        wanted = _derived("entry", wanted.bytes)
+        wanted = following_id(wanted)
     return wanted
+
+
+def following_id(taken: UUID) -> UUID:
+    """The id of a computed entry whose own another row has."""
+    return _derived("entry", taken.bytes)
 
 
 def _derived(kind: str, *parts: bytes) -> UUID:

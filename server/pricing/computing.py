@@ -23,6 +23,7 @@ from server.pricing.computed_prices import (
     difference_of,
     entries_of_base,
     entries_of_costs,
+    following_id,
 )
 from server.pricing.computed_rows import ProductCost
 from server.runtime.database import Database, ReadSession
@@ -170,8 +171,20 @@ async def _write(database: Database, recipe: Recipe, products: Sequence[Sold]) -
         found, beyond = await recipe.difference(unit, products, lock=True)
         for row in found.removed:
             unit.remove(row)
-        unit.insert(*found.made)
+        unit.insert(*await _with_free_ids(unit, found.made))
         for _, row in found.changed:
             unit.replace(row)
         await unit.flush()
         return Counts.of(found, beyond)
+
+
+async def _with_free_ids(unit: UnitOfWork, made: Sequence[PriceEntry]) -> Sequence[PriceEntry]:
+    """The entries with ids that no row has: another program may have moved a computed one to another product or list."""
+    await unit.load(PriceEntry, [each.id for each in made])
+    found = []
+    for each in made:
+        identifier = each.id
+        while await unit.get(PriceEntry, identifier) is not None:
+            identifier = following_id(identifier)
+        found.append(msgspec.structs.replace(each, id=identifier))
+    return found

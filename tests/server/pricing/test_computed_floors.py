@@ -11,7 +11,7 @@ from server.pricing.computed_prices import floor_id, is_computed
 from server.pricing.computing import Counts
 from server.runtime.rows import insert_rows
 from sync_protocol.entities.catalog import Category, Product
-from sync_protocol.entities.pricing import DiscountLimit
+from sync_protocol.entities.pricing import DiscountLimit, PriceFloor
 from sync_protocol.verdicts import Code, Outcome
 from tests.support.computed_prices import compute, floors, head
 from tests.support.ledger import device_view
@@ -110,6 +110,21 @@ async def test_a_floor_by_hand_takes_the_place_of_a_computed_one_and_stays_as_it
     await office.delete("price-floors", str(computed.id))
     await compute(world)
     assert await floors(world) == [computed]
+
+
+async def test_a_computed_floor_that_another_program_moved_comes_back(office: PriceOffice) -> None:
+    world = office.world
+    await office.post("margin-rules", minimum_margin_basis_points=0)
+    for place in range(2):
+        await cost(office, place, 100)
+    await compute(world)
+    before = await floors(world)
+    first, second = before
+    await world.change(PriceFloor, second.id, currency="USD")
+    await world.change(PriceFloor, first.id, product_id=world.company.products[2].id)
+    for _ in range(3):
+        await compute(world)
+    assert await floors(world) == before
 
 
 async def test_an_order_below_the_margin_is_held_and_a_buyer_never_sees_a_floor(office: PriceOffice, tmp_path: Path) -> None:

@@ -230,6 +230,22 @@ async def test_an_entry_that_another_program_moved_to_another_break_does_not_sto
     assert (await compute(world, every=True)).lists[0].counts == Counts(unchanged=13)
 
 
+async def test_an_entry_that_another_program_moved_to_another_product_or_list_does_not_stop_the_run(office: PriceOffice) -> None:
+    world = office.world
+    base, other = (each.id for each in world.company.price_lists)
+    list_id = await computed(office, "C", of_list(base))
+    await compute(world)
+    first, second, *_ = await entries(world, list_id)
+    await world.change(PriceEntry, first.id, product_id=world.company.products[3].id, min_quantity=777)
+    await world.change(PriceEntry, second.id, price_list_id=other, min_quantity=777)
+    source = next(each for each in await entries(world, base) if each.product_id == world.company.products[3].id)
+    async with world.database.write() as session:
+        await insert_rows(session, [msgspec.structs.replace(source, id=make_id(70_000), min_quantity=777)])
+    await compute(world)
+    assert await prices(world, list_id) == await prices(world, base)
+    assert (await compute(world, every=True)).lists[0].counts == Counts(unchanged=13)
+
+
 async def test_a_price_that_another_program_moves_or_deletes_is_followed(office: PriceOffice) -> None:
     world = office.world
     (base, other), last = (each.id for each in world.company.price_lists), world.company.products[5].id
