@@ -141,7 +141,7 @@ def plain_type(annotation: Any) -> Any:
     return annotation
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A synced row: as it travels, as the device stores it, as the rules read it. Every row has a UUIDv7 `id`.
 
     A field is a UUID, an int, a str or a StrEnum, or one of these or None. New fields come last, with a default.

@@ -79,7 +79,7 @@ class StepKind(StrEnum):
     ORDER_SHARE = "order_share"
 
 
-class ListStanding(msgspec.Struct, frozen=True, kw_only=True):
+class ListStanding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A list that the customer has a claim to, in the order of the chain. `rule_id` is the row that assigns it."""
 
     source: PriceSource
@@ -89,7 +89,7 @@ class ListStanding(msgspec.Struct, frozen=True, kw_only=True):
     fate: Fate
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A price that was considered: an agreed price, or an entry of a list of the chain."""
 
     source: PriceSource
@@ -101,7 +101,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     fate: Fate
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that was added to the amount of a line (below zero: taken off), and what it came to then, in minor units."""
 
     kind: StepKind
@@ -111,14 +111,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     after_minor: int
 
 
-class Missed(msgspec.Struct, frozen=True, kw_only=True):
+class Missed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An offer that this line was kept from by another."""
 
     promotion_id: UUID
     fate: Fate
 
 
-class Gap(msgspec.Struct, frozen=True, kw_only=True):
+class Gap(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is missing to something better: so many base units, or so much money, and what that gives."""
 
     rule_id: UUID
@@ -128,7 +128,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     basis_points: int | None = None
 
 
-class QuantityAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class QuantityAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the quantity rules of one strength say: the rule of each field, and the nearest quantities that keep them all."""
 
     strength: Strength
@@ -140,7 +140,7 @@ class QuantityAnswer(msgspec.Struct, frozen=True, kw_only=True):
     above: int | None
 
 
-class TaxPart(msgspec.Struct, frozen=True, kw_only=True):
+class TaxPart(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One tax on a line."""
 
     rule_id: UUID
@@ -149,7 +149,7 @@ class TaxPart(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
 
 
-class LinePrice(msgspec.Struct, frozen=True, kw_only=True):
+class LinePrice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A line with its price, top to bottom. Amounts are minor units, unit prices ten-thousandths for `per_quantity` units."""
 
     line_id: UUID
@@ -180,7 +180,7 @@ class LinePrice(msgspec.Struct, frozen=True, kw_only=True):
     holds: tuple[PriceHold, ...]
 
 
-class OfferStanding(msgspec.Struct, frozen=True, kw_only=True):
+class OfferStanding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A promotion about something in the basket: what it gave in all, or why it gave nothing, and what is missing to more."""
 
     promotion_id: UUID
@@ -191,7 +191,7 @@ class OfferStanding(msgspec.Struct, frozen=True, kw_only=True):
     gap: Gap | None
 
 
-class BasketPrice(msgspec.Struct, frozen=True, kw_only=True):
+class BasketPrice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The whole. `lines` stand as they were asked, and `goods_minor + tax_minor + freight_minor` is the total.
 
     `nearest_currency` is that of the first list of the chain, empty without any.
