@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tests.simulation.quotes_oracle import check_quotes
 from tests.simulation.trace import require
 
 Row = tuple[Any, ...]
@@ -21,7 +22,7 @@ SYNCED_TABLES = (
     *("segment", "segment_member", "price_list_assignment", "customer_price_list", "agreed_price", "product_quantity_rule"),
     *("list_quantity_rule", "discount_limit", "price_floor", "promotion", "promotion_audience", "promotion_target"),
     *("promotion_tier", "promotion_exclusion", "promotion_customer", "promotion_use", "tax_rate", "tax_exemption"),
-    "sales_order_promotion",
+    *("sales_order_promotion", "negotiated_quote", "negotiated_quote_line", "negotiated_quote_round"),
 )
 VERSIONS = ("commit_seq", "checksum")
 """What a device's table has beside the columns that travel."""
@@ -126,6 +127,13 @@ class Snapshot:
             return {territory}
         return {territory, *(before for customer, before in self.handed_over if customer == customer_id)}
 
+    def agreed(self, customer_id: bytes, product_id: bytes, quantity: int) -> set[int]:
+        """What accepted quotes promise a customer for so many, used up or not."""
+        of_product = self.among("agreed_price", "product_id", [product_id])
+        names = ("customer_id", "min_quantity", "unit_price")
+        promised = [tuple(self.columns.of("agreed_price", row, name) for name in names) for row in of_product]
+        return {price for customer, least, price in promised if customer == customer_id and least <= quantity}
+
     def price(self, customer_id: bytes, territory: bytes | None, product_id: bytes, quantity: int) -> int | None:
         """What a customer pays for one in a territory, in ten-thousandths of the major unit; None where it has no price (I-8)."""
         candidates = (
@@ -191,6 +199,7 @@ class History:
             require(now.epoch != before.epoch or now.head > before.head, "I-4", "the log went back")
             self._check_stock(before, now)
             self._check_orders(before, now)
+            check_quotes(now)
 
     def restart_from(self, connection: sqlite3.Connection) -> None:
         """The server was restored: what it has now is what it knows, whatever was before."""
@@ -293,5 +302,7 @@ class History:
         customer = now.columns.of("sales_order", order, "customer_id")
         territories = now.terms(customer, now.columns.of("sales_order", order, "rep_id"))
         for line in lines:
-            due = {now.price(customer, each, line[place["product_id"]], line[place["quantity"]]) for each in territories}
+            wanted = (line[place["product_id"]], line[place["quantity"]])
+            due = {now.price(customer, each, *wanted) for each in territories}
+            due |= now.agreed(customer, *wanted)  # that no more is bought so than was agreed is asked of quotes
             require(line[place["unit_price"]] in due, "I-8", f"the price is {due}, the order has {line[place['unit_price']]}")

@@ -76,6 +76,7 @@ RARER_STEPS: Final = {
 }
 DAMAGES: Final = {"damage": 5, "spoil_sum": 1}
 IMAGE_STEPS: Final = {"build_images": 3, "spoil_image": 1, "reinstall": 4}
+QUOTE_STEPS: Final = {"haggle": 4, "answer_quotes": 3, "sync": 4}
 RARER_FAULTS: Final = ("newer_server", "older_server", "too_large")
 
 
@@ -138,7 +139,18 @@ def draw(seed: int, swarm: Swarm | None = None) -> Plan:
     kinds = chance.choices(list(RARER_STEPS), list(RARER_STEPS.values()), k=count)
     further = tuple(_step(chance, chance.randrange(until_ms + 1), kind) for kind in kinds)
     steps = sorted((*plan.steps, *further), key=lambda step: step.at_ms)
-    return _with_latest(msgspec.structs.replace(plan, rates=plan.rates | rates, steps=tuple(steps)))
+    return _with_quotes(_with_latest(msgspec.structs.replace(plan, rates=plan.rates | rates, steps=tuple(steps))))
+
+
+def _with_quotes(plan: Plan) -> Plan:
+    """Some worlds haggle, from a stream of its own."""
+    chance = random.Random(f"{plan.seed}/quotes")
+    if chance.random() >= 0.15:
+        return plan
+    kinds = chance.choices(list(QUOTE_STEPS), list(QUOTE_STEPS.values()), k=chance.choice((10, 16, 24)))
+    until_ms = plan.steps[-1].at_ms
+    steps = [_step(chance, chance.randrange(until_ms + 1), kind) for kind in kinds]
+    return msgspec.structs.replace(plan, steps=tuple(sorted((*plan.steps, *steps), key=lambda step: step.at_ms)))
 
 
 def _with_latest(plan: Plan) -> Plan:

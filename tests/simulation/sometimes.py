@@ -12,9 +12,16 @@ SEEDS_MANY: Final = 20_000
 _RARE_VERDICTS: Final = (
     *(Code.QUARANTINED, Code.ORDER_EXISTS, Code.UNKNOWN_ORDER, Code.UNKNOWN_ADDRESS),
     *(Code.ORDER_STATE_FORBIDS, Code.ORDER_CHANGED_MEANWHILE, Code.NO_PRICE),
+    *(Code.UNKNOWN_QUOTE, Code.QUOTE_STATE_FORBIDS, Code.QUOTE_CHANGED_MEANWHILE, Code.QUOTE_EXPIRED),
 )
-_NEVER_HERE: Final = (Code.MALFORMED, Code.CUSTOMER_EXISTS, Code.UNKNOWN_CUSTOMER)
-"""The SDK makes no intent that is malformed, and no customer twice; here no customer is deleted."""
+_NEVER_HERE: Final = (
+    *(Code.MALFORMED, Code.CUSTOMER_EXISTS, Code.UNKNOWN_CUSTOMER, Code.QUOTE_EXISTS),
+    *(Code.QUANTITY_NOT_SOLD, Code.ORDER_BELOW_MINIMUM, Code.MANUAL_PRICE_ABOVE_LIMIT, Code.BELOW_FLOOR, Code.PRICE_TO_APPROVE),
+    *(Code.AMOUNT_CHANGED, Code.TAX_CHANGED, Code.GIFTS_CHANGED, Code.PRICE_HONOURED),
+)
+"""The SDK makes no intent that is malformed, and no customer or quote twice; here no customer is deleted, and there are no rules
+of quantities, offers, taxes, prices by hand or policies.
+"""
 
 SOMETIMES: Final = (
     *(f"network: {fault}" for fault in (*NETWORK_FAULTS, *RARER_FAULTS)),
@@ -27,7 +34,8 @@ SOMETIMES: Final = (
         for fault in ("killed before", "killed after", "restored", "cloned", "clock jumped", "disk full", "locked")
     ),
     *(f"device: {fault}" for fault in ("revoked", "offline 91 days", "offline 400 days")),
-    *(f"office: {act}" for act in ("released", "handed over", "assigned", "enlisted", "a fad")),
+    *(f"office: {act}" for act in ("released", "handed over", "assigned", "enlisted", "a fad", "offered")),
+    *(f"quote: {step}" for step in ("requested", "countered", "accepted", "ordered", "ordered at once", "withdrawn")),
     "server: tombstones collected",
     *(f"device: {damage}" for damage in ("changed row", "lost row", "extra row", "wrong sum", "repaired", "asked for a recount")),
     *(f"image: {what}" for what in ("built", "begun", "resumed", "adopted", "fallen back", "expired", "spoiled")),

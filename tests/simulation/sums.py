@@ -66,6 +66,9 @@ _KEPT: Final = {
     "tax_rate": _Kept(33, "catalog"),
     "tax_exemption": _Kept(34, "account", "customer_id"),
     "sales_order_promotion": _Kept(35, "account", "customer_id"),
+    "negotiated_quote": _Kept(36, "account", "customer_id"),
+    "negotiated_quote_line": _Kept(37, "account", "customer_id"),
+    "negotiated_quote_round": _Kept(38, "account", "customer_id"),
 }
 _PRIVATE: Final = frozenset({"account", "rep"})
 _OF_DEVICE: Final = "SELECT bucket, range, rows, checksum FROM range_sum WHERE rows <> 0 OR checksum <> 0"
