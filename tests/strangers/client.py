@@ -70,6 +70,11 @@ min_amount_minor cap_minor budget_minor spent_minor uses_per_customer
 33 tax_rate catalog: id jurisdiction customer_tax_code product_tax_code name rate_ppm valid_from_ms valid_until_ms
 34 tax_exemption account:customer_id id customer_id jurisdiction certificate valid_from_ms valid_until_ms
 35 sales_order_promotion account:customer_id id order_id customer_id promotion_id amount_minor
+36 negotiated_quote account:customer_id id number customer_id status channel currency requested_at_ms time_zone revision rep_id \
+   address_id note answer valid_until_ms order_id
+37 negotiated_quote_line account:customer_id id quote_id customer_id line_number product_id quantity per_quantity list_unit_price \
+   wanted_unit_price offered_unit_price
+38 negotiated_quote_round account:customer_id id quote_id customer_id revision status taken_at_ms taken_by said amount_minor
 """
 ENTITIES: dict[str, tuple[int, str, str, list[str]]] = {
     name: (int(number), *bucket.partition(":")[::2], columns)

@@ -66,6 +66,9 @@ SCOPE_OF_A_REP = {
     "tax_rate": "true",
     "tax_exemption": f"customer_id IN ({_ACCOUNTS})",
     "sales_order_promotion": f"customer_id IN ({_ACCOUNTS})",
+    "negotiated_quote": f"customer_id IN ({_ACCOUNTS})",
+    "negotiated_quote_line": f"customer_id IN ({_ACCOUNTS})",
+    "negotiated_quote_round": f"customer_id IN ({_ACCOUNTS})",
 }
 
 
