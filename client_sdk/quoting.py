@@ -1,6 +1,7 @@
 """Prices and stock as this device knows them, found by a few index look-ups and decided by the shared rules."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,17 +15,21 @@ from client_sdk.rows import fetch_one, fetch_tuples, look_up, stored_id
 from client_sdk.state import Identity, channel_of, checkpoint, load
 from client_sdk.wanted import WantedLine, checked_line
 from sync_protocol.entities.customers import Customer
-from sync_protocol.entities.pricing import PriceList
+from sync_protocol.entities.orders import OrderLine
+from sync_protocol.entities.pricing import AgreedPrice, PriceList
 from sync_protocol.rules.order_review import OrderFacts
+from sync_protocol.rules.pricing.agreements import used_by, with_given_back
 from sync_protocol.rules.pricing.basket import Basket, BasketLine
 from sync_protocol.rules.pricing.engine import price_basket
 from sync_protocol.rules.pricing.explaining import Explained, explain, gather_names, line_id_at
 from sync_protocol.rules.pricing.explanation import BasketPrice, LinePrice
 from sync_protocol.rules.pricing.facts import gather_facts
 from sync_protocol.rules.pricing.table import Names
-from sync_protocol.rules.pricing.terms import Terms, gather_terms, gathered
+from sync_protocol.rules.pricing.terms import Lookup, Terms, gather_terms, gathered
 from sync_protocol.values import Instant
+from sync_protocol.wire.codec import rows_from_stored
 
+NOTHING_GIVEN_BACK: Final[Mapping[UUID, int]] = MappingProxyType({})
 CLOCK_TRUSTED_MS_MAX: Final = 90 * 86_400_000
 """How far past its checkpoint a device believes its own clock."""
 
@@ -103,9 +108,24 @@ def pricing_instant(connection: apsw.Connection, surroundings: Surroundings) -> 
     return reading
 
 
-def price(connection: apsw.Connection, terms: Terms, basket: Basket) -> BasketPrice:
-    """What a basket costs by the rows of this device."""
-    return price_basket(basket, gathered(gather_facts(terms, basket), _answers(connection)))
+def price(
+    connection: apsw.Connection, terms: Terms, basket: Basket, given_back: Mapping[UUID, int] = NOTHING_GIVEN_BACK
+) -> BasketPrice:
+    """What a basket costs by the rows of this device; `given_back` is what its order has taken of agreed prices, by their ids."""
+    answers = _answers(connection)
+
+    def answer(lookup: Lookup) -> Sequence[Any]:
+        found = answers(lookup)
+        return with_given_back(found, given_back) if lookup.row is AgreedPrice and given_back else found
+
+    return price_basket(basket, gathered(gather_facts(terms, basket), answer))
+
+
+def used_before(connection: apsw.Connection, order_id: UUID) -> Mapping[UUID, int]:
+    """What an order has taken of agreed prices as the server knows it: an amendment gives that back first."""
+    columns = ", ".join(OrderLine.__struct_fields__)
+    sql = f"SELECT {columns} FROM sales_order_line WHERE order_id = ?"  # noqa: S608  # the replica's own rows, without the overlay
+    return used_by(rows_from_stored(OrderLine, fetch_tuples(connection, sql, (order_id.bytes,))))
 
 
 def basket_for(

@@ -18,7 +18,7 @@ from client_sdk.errors import (
     QuantityNotSoldError,
 )
 from client_sdk.quote_views import require_orderable
-from client_sdk.quoting import basket_for, facts_for, price, terms_for
+from client_sdk.quoting import basket_for, facts_for, price, terms_for, used_before
 from client_sdk.rows import fetch_one
 from client_sdk.state import require_identity
 from client_sdk.wanted import WantedLine, checked_line
@@ -83,7 +83,8 @@ def priced_lines(
         raise EmptyOrderError
     terms = terms_for(connection, order.customer_id)
     lines = [checked_line(connection, each).as_basket_line(surroundings.ids.new()) for each in wanted]
-    priced = price(connection, terms, basket_for(connection, order.customer_id, lines, order.address_id, surroundings))
+    basket = basket_for(connection, order.customer_id, lines, order.address_id, surroundings)
+    priced = price(connection, terms, basket, used_before(connection, order.id))
     _require_orderable(connection, priced)
     require_total(priced.total_minor, priced.currency)
     return priced

@@ -13,7 +13,7 @@ from server.orders.facts import Selling, selling_on
 from server.pricing.gathering import gathered_together
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.customers import Address, Contact, Customer
-from sync_protocol.entities.orders import Channel, NumberSeries, Order, OrderLine, OrderPromotion, PriceSource
+from sync_protocol.entities.orders import Channel, NumberSeries, Order, OrderLine, OrderPromotion
 from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine
 from sync_protocol.intents import (
@@ -28,6 +28,7 @@ from sync_protocol.intents import (
     WithdrawQuote,
 )
 from sync_protocol.rules.order_review import basket_lines
+from sync_protocol.rules.pricing.agreements import used_by
 from sync_protocol.rules.pricing.basket import Basket
 from sync_protocol.rules.pricing.facts import gather_facts
 from sync_protocol.rules.pricing.terms import gather_terms
@@ -100,12 +101,7 @@ async def _identifiers(
 async def _used_up(work: UnitOfWork, orders: Sequence[Order]) -> None:
     """What the orders that are to change have used up of agreements and offers, locked."""
     await work.load_by(OrderPromotion, ("order_id",), [(order.id,) for order in orders], lock=True)
-    agreed = {
-        line.price_rule_id
-        for order in orders
-        for line in await work.find(OrderLine, lock=True, order_id=order.id)
-        if line.price_rule_id is not None and line.price_source in {PriceSource.QUOTE, PriceSource.CONTRACT}
-    }
+    agreed = {each for order in orders for each in used_by(await work.find(OrderLine, lock=True, order_id=order.id))}
     await work.load(AgreedPrice, sorted(agreed, key=lambda each: each.bytes), lock=True)
 
 

@@ -41,7 +41,7 @@ async def submit_order(work: UnitOfWork, intent: SubmitOrder, context: IntentCon
     if refusal is not None:
         return context.rejected(refusal, await told_of_handover(work, customer, standing) if refusal is Code.HANDED_OVER else "")
     if intent.quote_id is not None:
-        of_quote = await order_refusal(work, intent.quote_id, customer.id)
+        of_quote = await order_refusal(work, intent.quote_id, customer.id, context.now_ms)
         if of_quote is not None:
             return context.rejected(*of_quote)
     selling = await selling_to(work, standing.on_its_terms(customer))

@@ -61,7 +61,7 @@ async def post_quote_order(
         context = await context_of(session, principal, ids=ids, now_ms=now_ms, number_prefix=prefix)
         verdict = await submit_order(work, intent, context)
         if verdict.outcome is Outcome.REJECTED:
-            raise QuoteRefusedError(verdict)
+            raise QuoteRefusedError(verdict, [line.line_id for line in intent.lines])
         if Code.PRICE_CHANGED in verdict.codes:
             raise QuoteOvertakenError(quote.number)
         await work.flush()
@@ -79,9 +79,10 @@ async def _orderable(work: UnitOfWork, quote: NegotiatedQuote, now_ms: int) -> l
         assert quote.valid_until_ms is not None
         raise QuoteRanOutError(quote.number, quote.valid_until_ms)
     lines = await lines_of(work, quote)
+    await work.load(AgreedPrice, sorted((line.id for line in lines), key=lambda each: each.bytes), lock=True)
     for line in lines:
         agreed = await work.get(AgreedPrice, line.id, lock=True)
-        if agreed is None or (agreed.remaining_quantity or 0) < line.quantity:
+        if agreed is None or (agreed.remaining_quantity is not None and agreed.remaining_quantity < line.quantity):
             raise QuoteUsedUpError(quote.number)
     return lines
 

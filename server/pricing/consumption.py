@@ -7,12 +7,11 @@ import msgspec
 
 from server.runtime.clock import IdSource
 from server.runtime.unit_of_work import UnitOfWork
-from sync_protocol.entities.orders import OrderLine, OrderPromotion, PriceSource
+from sync_protocol.entities.orders import OrderLine, OrderPromotion
 from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.promotions import Promotion, PromotionUse
+from sync_protocol.rules.pricing.agreements import used_by
 from sync_protocol.rules.pricing.explanation import BasketPrice, Fate
-
-_AGREED = frozenset({PriceSource.QUOTE, PriceSource.CONTRACT})
 
 
 async def use_up(work: UnitOfWork, price: BasketPrice, lines: Sequence[OrderLine], ids: IdSource) -> None:
@@ -57,13 +56,11 @@ async def give_back(work: UnitOfWork, order_id: UUID, lines: Sequence[OrderLine]
 async def _change_remaining(work: UnitOfWork, lines: Sequence[OrderLine], sign: int) -> list[AgreedPrice]:
     """Take from agreements, or give back; says how the changed ones were before the first change."""
     before: dict[UUID, AgreedPrice] = {}
-    for line in lines:
-        if line.price_source not in _AGREED or line.price_rule_id is None:
-            continue
-        agreed = await work.get(AgreedPrice, line.price_rule_id, lock=True)
+    for agreed_id, quantity in sorted(used_by(lines).items()):
+        agreed = await work.get(AgreedPrice, agreed_id, lock=True)
         if agreed is not None and agreed.remaining_quantity is not None:
-            before.setdefault(agreed.id, agreed)
-            left = max(0, agreed.remaining_quantity + sign * line.quantity)
+            before[agreed.id] = agreed
+            left = max(0, agreed.remaining_quantity + sign * quantity)
             work.replace(msgspec.structs.replace(agreed, remaining_quantity=left))
     return list(before.values())
 

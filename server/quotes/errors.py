@@ -1,11 +1,13 @@
 """What can be wrong with a step of a negotiation that is taken through the API."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from server.runtime.errors import ConflictError, InvalidRequestError, NotFoundError
 from server.runtime.instants import iso
 from sync_protocol.entities.quotes import QuoteStatus
-from sync_protocol.verdicts import Verdict
+from sync_protocol.verdicts import Change, Code, Verdict
+from sync_protocol.verdicts import remedy as remedy_of
 
 
 class QuoteNotFoundError(NotFoundError):
@@ -45,11 +47,20 @@ class QuoteRefusedError(ConflictError):
 
     code = "quote_refused"
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, line_ids: Sequence[UUID] = ()) -> None:
         reason = verdict.codes[0]
-        detail = f" ({verdict.detail})" if verdict.detail else ""
-        super().__init__(f"{reason}{detail}: {verdict.remedies()[0]}", fields={"verdict": str(reason)})
+        field, _, remedy = verdict.detail.partition(": ") if reason is Code.MALFORMED else ("", "", verdict.remedies()[0])
+        places = {line_id: f"lines[{place}]" for place, line_id in enumerate(line_ids)}
+        lines = {places[each.line_id]: _line_remedy(each) for each in verdict.changes if each.line_id in places}
+        fields = {"verdict": str(reason), **({field: remedy} if field else {}), **lines}
+        detail = f" ({verdict.detail})" if verdict.detail and not field else ""
+        super().__init__(f"{reason}{detail}: {remedy}", fields=fields)
         self.verdict = verdict
+
+
+def _line_remedy(change: Change) -> str:
+    nearest = f" The nearest is {change.after}." if change.after is not None else ""
+    return f"{change.code}: {remedy_of(change.code)}{nearest}"
 
 
 class UnfitOfferError(InvalidRequestError):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from server.customers.late_orders import REFUSED_FOOTINGS, Standing, standing_of, told_of_handover
+from server.customers.late_orders import REFUSED_FOOTINGS, Footing, Standing, standing_of, told_of_handover
 from server.identity.numbers import free_number, is_leased_to, prefix_of
 from server.pricing.gathering import gathered
 from server.quotes.steps import Taker, accept, lines_of, note_round, taker_of
@@ -19,13 +19,18 @@ from sync_protocol.intents import AcceptQuote, CounterQuote, RequestQuote, Wante
 from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX
 from sync_protocol.rules.pricing.basket import Basket, BasketLine
 from sync_protocol.rules.pricing.engine import price_for
-from sync_protocol.rules.pricing.explanation import BasketPrice, Obstacle
+from sync_protocol.rules.pricing.explanation import BasketPrice, LinePrice, Obstacle
+from sync_protocol.rules.pricing.quantities import nearest_quantities
 from sync_protocol.rules.quote_states import Side, may_step, standing_at
 from sync_protocol.rules.quotes import accepted_late, countered, named_amount, requested_quote, wanted_rows
 from sync_protocol.verdicts import Change, Code, Outcome, Verdict
 
-_NOT_FOR_SALE = {Obstacle.UNKNOWN_PRODUCT: Code.UNKNOWN_PRODUCT, Obstacle.PRODUCT_DISCONTINUED: Code.PRODUCT_DISCONTINUED}
-"""For these no price can be asked; that there is none yet, or not for this quantity, is what a quote is for."""
+_NOT_FOR_SALE = {
+    Obstacle.UNKNOWN_PRODUCT: Code.UNKNOWN_PRODUCT,
+    Obstacle.PRODUCT_DISCONTINUED: Code.PRODUCT_DISCONTINUED,
+    Obstacle.QUANTITY_NOT_SOLD: Code.QUANTITY_NOT_SOLD,
+}
+"""No price would make an order of these; that there is none yet is what a quote is for."""
 
 
 async def request_quote(work: UnitOfWork, intent: RequestQuote, context: IntentContext) -> Verdict:
@@ -34,10 +39,10 @@ async def request_quote(work: UnitOfWork, intent: RequestQuote, context: IntentC
     if customer is None:
         return context.rejected(Code.UNKNOWN_CUSTOMER)
     standing = await standing_of(work.session, customer, context)
-    refusal = await _request_refusal(work, intent, customer, standing)
+    refusal = await _request_refusal(work, intent, customer, standing, context)
     if refusal is not None:
         return context.rejected(refusal, await told_of_handover(work, customer, standing) if refusal is Code.HANDED_OVER else "")
-    price = await _price(work, customer, intent.lines, context, address_id=intent.address_id)
+    price = await _price(work, standing.on_its_terms(customer), intent.lines, context, address_id=intent.address_id)
     if price.nearest_currency not in {"", intent.currency}:
         return context.rejected(Code.CURRENCY_DIFFERS, f"the customer buys in {price.nearest_currency}")
     refused = await _refused_lines(work, intent.quote_id, intent.lines, price, context)
@@ -61,9 +66,11 @@ async def request_quote(work: UnitOfWork, intent: RequestQuote, context: IntentC
     return _accepted(context, intent.number, number)
 
 
-async def _request_refusal(work: UnitOfWork, intent: RequestQuote, customer: Customer, standing: Standing) -> Code | None:
-    if standing.footing in REFUSED_FOOTINGS:
-        return REFUSED_FOOTINGS[standing.footing]
+async def _request_refusal(
+    work: UnitOfWork, intent: RequestQuote, customer: Customer, standing: Standing, context: IntentContext
+) -> Code | None:
+    if standing.footing in REFUSED_FOOTINGS or _is_late_online(standing, context):
+        return REFUSED_FOOTINGS.get(standing.footing, Code.NOT_PERMITTED)
     if customer.status is CustomerStatus.CLOSED:
         return Code.CUSTOMER_CLOSED
     if await work.get(NegotiatedQuote, intent.quote_id) is not None:
@@ -111,16 +118,23 @@ async def _refused_lines(
     product_id, times = Counter(line.product_id for line in lines).most_common(1)[0]
     if times > 1:
         return context.rejected(Code.MALFORMED, f"lines: product {product_id} stands on {times}; put it on one line")
-    not_for_sale = [
-        Change(code=_NOT_FOR_SALE[line.obstacle], line_id=line.line_id) for line in price.lines if line.obstacle in _NOT_FOR_SALE
-    ]
+    not_for_sale = [_not_for_sale(line) for line in price.lines if line.obstacle in _NOT_FOR_SALE]
     changes = (*not_for_sale, *(_whole(line) for line in lines if _is_broken(line)))
     return msgspec.structs.replace(context.rejected(changes[0].code), changes=changes) if changes else None
 
 
+def _not_for_sale(line: LinePrice) -> Change:
+    assert line.obstacle is not None
+    code = _NOT_FOR_SALE[line.obstacle]
+    if code is not Code.QUANTITY_NOT_SOLD:
+        return Change(code=code, line_id=line.line_id)
+    nearest = nearest_quantities(line)
+    return Change(code=code, line_id=line.line_id, before=line.quantity, after=nearest[-1] if nearest else None)
+
+
 def _is_broken(line: WantedQuoteLine) -> bool:
-    """Whether a price is wanted for so many that the quantity is no multiple of them."""
-    return line.wanted_unit_price is not None and line.quantity % line.per_quantity > 0
+    """Whether the price is to be for so many that the quantity is no multiple of them."""
+    return line.quantity % line.per_quantity > 0
 
 
 def _whole(line: WantedQuoteLine) -> Change:
@@ -157,7 +171,16 @@ async def _open(work: UnitOfWork, quote_id: UUID, context: IntentContext) -> Neg
     standing = await standing_of(work.session, customer, context)
     if standing.footing in REFUSED_FOOTINGS:
         return context.rejected(REFUSED_FOOTINGS[standing.footing], await told_of_handover(work, customer, standing))
+    if _is_late_online(standing, context):
+        return context.rejected(Code.NOT_PERMITTED)
+    if standing.footing is Footing.ROUTED:  # the new rep decides, and sees the quote
+        return context.rejected(Code.HANDED_OVER, await told_of_handover(work, customer, standing))
     return quote
+
+
+def _is_late_online(standing: Standing, context: IntentContext) -> bool:
+    """Whether somebody asks through the API what is another's by now: nothing was captured before that."""
+    return context.is_online and standing.footing is not Footing.OWN
 
 
 def _step_refusal(context: IntentContext, quote: NegotiatedQuote, revision: int, target: QuoteStatus) -> Verdict | None:

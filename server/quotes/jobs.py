@@ -12,7 +12,7 @@ from server.runtime.clock import IdSource
 from server.runtime.database import ReadSession
 from server.runtime.slices import Job, JobContext
 from server.runtime.unit_of_work import UnitOfWork
-from sync_protocol.entities.quotes import NegotiatedQuote, QuoteStatus
+from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, QuoteStatus
 from sync_protocol.rules.quote_states import standing_at
 
 _AT_ONCE: Final = 200
@@ -27,6 +27,7 @@ async def expire_offers(context: JobContext) -> None:
             due = await _due(session, now_ms)
             work = await UnitOfWork.of(session)
             await work.load(NegotiatedQuote, due, lock=True)
+            await work.load_by(NegotiatedQuoteLine, ("quote_id",), [(quote_id,) for quote_id in due], lock=True)
             for quote_id in due:
                 quote = await work.get(NegotiatedQuote, quote_id, lock=True)
                 if quote is not None and quote.status is not standing_at(quote, now_ms):

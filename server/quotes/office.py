@@ -70,7 +70,8 @@ async def accept_wanted(work: UnitOfWork, quote_id: UUID, *, revision: int, vali
     agreed = [msgspec.structs.replace(line, offered_unit_price=line.wanted_unit_price) for line in lines]
     for line in agreed:
         work.replace(line)
-    await accept(work, _with_terms(quote, valid_until_ms, said, taker), agreed, taker)
+    terms = _with_terms(quote, valid_until_ms, said, taker)
+    await accept(work, terms, agreed, taker, terms.answer)
 
 
 async def refuse(work: UnitOfWork, quote_id: UUID, *, revision: int, reason: str, taker: Taker) -> None:

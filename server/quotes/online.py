@@ -1,5 +1,6 @@
 """What the customer's side does through the API: the very intents of a device, decided by the same handlers."""
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from server.runtime.slices import IntentContext, IntentHandler
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.customers import Customer
 from sync_protocol.entities.quotes import NegotiatedQuote
-from sync_protocol.intents import AcceptQuote, CounterQuote, RequestQuote, WithdrawQuote
+from sync_protocol.intents import AcceptQuote, CounterQuote, RequestQuote, WantedQuoteLine, WithdrawQuote
 from sync_protocol.verdicts import Code, Outcome, Verdict
 
 ZONE: Final = "UTC"
@@ -71,7 +72,7 @@ async def request(work: UnitOfWork, handler: IntentHandler, intent: RequestQuote
     verdict: Verdict = await handler(work, intent, context)
     if verdict.outcome is Outcome.REJECTED and verdict.codes[0] in {Code.UNKNOWN_CUSTOMER, Code.NOT_PERMITTED}:
         raise QuotedCustomerNotFoundError(intent.customer_id)
-    return _allowed(verdict)
+    return _allowed(verdict, intent.lines)
 
 
 async def step(
@@ -92,13 +93,13 @@ async def step(
         raise QuoteStateError(before.number, before.status, _DONE_BY[type(intent)])
     if code is Code.QUOTE_CHANGED_MEANWHILE and not isinstance(intent, WithdrawQuote):
         raise QuoteChangedError(before.number, before.revision, intent.revision)
-    return _allowed(verdict)
+    return _allowed(verdict, intent.lines if isinstance(intent, CounterQuote) else ())
 
 
 _DONE_BY: Final = {CounterQuote: "countered", AcceptQuote: "accepted", WithdrawQuote: "withdrawn"}
 
 
-def _allowed(verdict: Verdict) -> Verdict:
+def _allowed(verdict: Verdict, lines: Sequence[WantedQuoteLine]) -> Verdict:
     if verdict.outcome is Outcome.REJECTED:
-        raise QuoteRefusedError(verdict)
+        raise QuoteRefusedError(verdict, [line.line_id for line in lines])
     return verdict

@@ -9,17 +9,19 @@ from server.runtime.clock import IdSource
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.orders import Order
 from sync_protocol.entities.quotes import NegotiatedQuote, QuoteStatus
-from sync_protocol.rules.quote_states import Side, may_step
+from sync_protocol.rules.quote_states import Side, has_run_out, may_step
 from sync_protocol.verdicts import Code
 
 
-async def order_refusal(work: UnitOfWork, quote_id: UUID, customer_id: UUID) -> tuple[Code, str] | None:
-    """Why a customer may not order a quote, or None where it may. Whether its prices still hold is the price's matter."""
+async def order_refusal(work: UnitOfWork, quote_id: UUID, customer_id: UUID, now_ms: int) -> tuple[Code, str] | None:
+    """Why a customer may not order a quote, or None where it may: after it ran out it would be an order at another price."""
     quote = await work.get(NegotiatedQuote, quote_id, lock=True)
     if quote is None or quote.customer_id != customer_id:
         return Code.UNKNOWN_QUOTE, ""
     if not may_step(Side.SERVER, quote.status, QuoteStatus.ORDERED):
         return Code.QUOTE_STATE_FORBIDS, f"the quote is {quote.status}"
+    if has_run_out(quote, now_ms):
+        return Code.QUOTE_STATE_FORBIDS, f"what quote {quote.number} promised has run out"
     return None
 
 

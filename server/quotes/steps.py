@@ -56,11 +56,14 @@ def note_round(work: UnitOfWork, quote: NegotiatedQuote, lines: Sequence[Negotia
     )
 
 
-async def accept(work: UnitOfWork, quote: NegotiatedQuote, lines: Sequence[NegotiatedQuoteLine], taker: Taker) -> None:
+async def accept(
+    work: UnitOfWork, quote: NegotiatedQuote, lines: Sequence[NegotiatedQuoteLine], taker: Taker, said: str = ""
+) -> None:
     """Make the offered prices the customer's own. `quote` and `lines` are as they stood, locked."""
     accepted = msgspec.structs.replace(quote, status=QuoteStatus.ACCEPTED, revision=quote.revision + 1)
     work.replace(accepted)
-    note_round(work, accepted, lines, taker, "")
+    note_round(work, accepted, lines, taker, said)
+    await work.load(AgreedPrice, sorted((line.id for line in lines), key=lambda each: each.bytes), lock=True)
     for agreed in agreed_prices(accepted, lines):
         if await work.get(AgreedPrice, agreed.id, lock=True) is None:
             work.insert(agreed)

@@ -43,10 +43,10 @@ class IntentContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def channel(self) -> Channel:
-        """Through which channel it is asked: the API, or the device of a rep or of a buyer."""
-        if self.is_online:
-            return Channel.ONLINE
-        return Channel.REP if self.rep_id else Channel.BUYER
+        """Through which channel it is asked: a rep's, wherever it asks; a buyer's device; or the API."""
+        if self.rep_id is not None:
+            return Channel.REP
+        return Channel.ONLINE if self.is_online else Channel.BUYER
 
     @property
     def holder_id(self) -> UUID:

@@ -37,13 +37,13 @@ def wanted_rows(
 ) -> tuple[NegotiatedQuoteLine, ...]:
     """The lines of a quote as its customer wants them, numbered from 1.
 
-    `list_prices` says of a line what it costs otherwise, and for how many base units: where it names no price of its own, that
+    `list_prices` says of a line what it costs otherwise, and for how many base units: where the line does not say that itself, it
     is also for how many its price will be.
     """
     rows = []
     for place, line in enumerate(lines, start=1):
         listed, per_quantity = list_prices.get(line.line_id, (None, 1))
-        if line.wanted_unit_price is not None:
+        if line.wanted_unit_price is not None or line.per_quantity > 1:
             listed, per_quantity = listed if per_quantity == line.per_quantity else None, line.per_quantity
         rows.append(
             NegotiatedQuoteLine(

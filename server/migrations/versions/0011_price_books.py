@@ -398,10 +398,34 @@ def _forget_sums() -> None:
     op.execute("DELETE FROM bucket_sum")
 
 
+def _keep_prices_of_now() -> None:
+    """The older schema has one price for a break and no windows: of each break the one that holds now stays.
+
+    On PostgreSQL the capture of a newer schema, which is in the way here, is left out; devices repair what they hold besides.
+    """
+    if op.get_bind().dialect.name == "sqlite":
+        now_ms = "CAST(strftime('%s', 'now') AS INTEGER) * 1000"
+        statements = [f"DELETE FROM price_entry WHERE {_not_of(now_ms)}"]  # noqa: S608  # no input in it
+    else:
+        now_ms = "CAST(extract(epoch FROM now()) * 1000 AS BIGINT)"
+        statements = [
+            "ALTER TABLE price_entry DISABLE TRIGGER USER",
+            f"DELETE FROM price_entry WHERE {_not_of(now_ms)}",  # noqa: S608  # no input in it
+            "ALTER TABLE price_entry ENABLE TRIGGER USER",
+        ]
+    for statement in statements:
+        op.execute(statement)
+
+
+def _not_of(now_ms: str) -> str:
+    return f"per_quantity <> 1 OR valid_from_ms > {now_ms} OR valid_until_ms <= {now_ms}"
+
+
 def downgrade() -> None:
     _drop_capture()
     for table in reversed(_MADE):
         op.drop_table(table)
+    _keep_prices_of_now()
     with op.batch_alter_table("price_entry") as batch:
         batch.drop_constraint(_BREAK, type_="unique")
         for column in ("per_quantity", "valid_from_ms", "valid_until_ms"):

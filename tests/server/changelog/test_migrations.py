@@ -15,6 +15,9 @@ from server.changelog.log import read_head
 from server.customers.models import RepModel
 from server.migrations import alembic_config, migrate
 from server.runtime.database import Base, Database
+from server.runtime.rows import insert_rows
+from sync_protocol.entities.catalog import Product, ProductStatus, Unit
+from sync_protocol.entities.pricing import PriceEntry, PriceList
 from tests.support.change_log import IDS, entries, positions
 from tests.support.databases import open_database
 
@@ -105,3 +108,24 @@ async def test_the_schema_goes_down_to_nothing_and_up_again(database: Database) 
     await migrate(database)
     await add_rep(database, "R1")
     assert await positions(database) == [1]
+
+
+async def test_prices_with_windows_and_packs_go_down_to_those_of_now(database: Database) -> None:
+    """The older schema has one price for a break."""
+    unit = Unit(id=IDS.new(), code="PCE", name="Piece")
+    product = Product(id=IDS.new(), sku="A", name="A", description="", unit_id=unit.id, status=ProductStatus.ACTIVE)
+    prices = PriceList(id=IDS.new(), code="STD", name="Standard", currency="EUR")
+    common: dict[str, Any] = {"price_list_id": prices.id, "product_id": product.id, "min_quantity": 1}
+    rows = [
+        PriceEntry(id=IDS.new(), unit_price=1, valid_until_ms=1_000, **common),
+        PriceEntry(id=IDS.new(), unit_price=2, valid_from_ms=1_000, valid_until_ms=200_000_000_000_000, **common),
+        PriceEntry(id=IDS.new(), unit_price=3, valid_from_ms=200_000_000_000_000, **common),
+        PriceEntry(id=IDS.new(), unit_price=4, per_quantity=6, **common),
+    ]
+    async with database.write() as session:
+        for row in (unit, product, prices, *rows):
+            await insert_rows(session, [row])
+    async with database.engine.begin() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "0010"))
+        kept = (await connection.execute(sa.text("SELECT unit_price FROM price_entry"))).scalars().all()
+    assert kept == [2]

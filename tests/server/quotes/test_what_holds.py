@@ -49,7 +49,8 @@ async def test_a_price_for_a_hundred_is_paid_for_hundreds(office: Office) -> Non
 async def test_a_price_for_a_hundred_is_not_asked_for_half_of_them(office: Office) -> None:
     lines = [wanted(office, quantity=150, per_quantity=100)]
     refused = problem(await post(office, Role.BUYER, "", currency="EUR", lines=lines), 409, "quote_refused")
-    assert refused["fields"] == {"verdict": "quantity_not_sold"}
+    assert refused["fields"]["verdict"] == "quantity_not_sold"
+    assert refused["fields"]["lines[0]"].endswith("The nearest is 200.")
     asked = await taken(office, Role.BUYER, "", currency="EUR", lines=[wanted(office)])
     problem(await post(office, Role.BUYER, f"/{asked['id']}/counter", revision=0, lines=lines), 409, "quote_refused")
 
