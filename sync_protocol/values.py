@@ -19,6 +19,8 @@ UNIT_PRICE_SCALE: Final = 10_000
 _PRICE_DIGITS: Final = len(str(UNIT_PRICE_SCALE)) - 1
 BASIS_POINTS: Final = 10_000
 INT64_MAX: Final = 2**63 - 1
+INSTANT_MAX: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 PARTS_PER_MILLION: Final = 1_000_000
 RANGES: Final = 256
 """The ranges of a shared bucket, by the last byte of the row id."""
@@ -30,7 +32,7 @@ _TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]*$"
 
 CommitSeq = Annotated[int, Meta(ge=0, le=INT64_MAX, description="position of a server transaction in the change log")]
 RowChecksum = Annotated[int, Meta(ge=0, le=2**40 - 1, description="the first forty bits of the MD5 of a row's canonical text")]
-Instant = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="milliseconds since 1970-01-01 UTC")]
+Instant = Annotated[int, Meta(ge=0, le=INSTANT_MAX, description="milliseconds since 1970-01-01 UTC")]
 Skew = Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX, description="milliseconds the device clock is ahead")]
 Quantity = Annotated[int, Meta(ge=1, le=10_000_000, description="base units")]
 StockQuantity = Annotated[int, Meta(ge=-(10**12), le=10**12, description="base units")]

@@ -19,6 +19,7 @@ from server.runtime.database import Database
 from server.runtime.errors import ProblemError
 from server.runtime.instants import milliseconds
 from server.settings import Settings, settings_from_environment
+from sync_protocol.values import INSTANT_MAX
 
 T = TypeVar("T")
 OPERATOR_ID: Final = UUID(int=0)
@@ -79,7 +80,10 @@ def instant_of(text: str) -> int:
         raise click.BadParameter(f"{text!r} is no time such as {example_time()}", param_hint="--at") from error
     if moment.tzinfo is None:
         raise click.BadParameter(f"{text!r} has no offset from UTC; write it like {example_time()}", param_hint="--at")
-    return milliseconds(moment.astimezone(UTC))
+    instant_ms = milliseconds(moment)
+    if not 0 <= instant_ms <= INSTANT_MAX:
+        raise click.BadParameter(f"{text!r} is not from 1970 to 9999; write it like {example_time()}", param_hint="--at")
+    return instant_ms
 
 
 def show(rows: Sequence[Any], columns: Mapping[str, Callable[[Any], object]], *, as_json: bool) -> None:

@@ -93,7 +93,7 @@ class RevisionNotFoundError(NotFoundError):
     code = "revision_not_found"
 
     def __init__(self, revision_id: UUID) -> None:
-        super().__init__(f"there is no revision {revision_id}; GET /pricing/revisions or «roadbook price revisions» shows all")
+        super().__init__(f"there is no revision {revision_id}; GET /pricing/revisions shows all")
         self.revision_id = revision_id
 
 

@@ -20,7 +20,7 @@ from server.pricing.xlsx_reading import read_xlsx
 from server.pricing.xlsx_writing import MEDIA_TYPE, write_xlsx
 from server.runtime.database import ReadSession
 
-CSV_MEDIA_TYPE: Final = "text/csv; charset=utf-8"
+CSV_MEDIA_TYPE: Final = "text/csv"
 
 
 class SheetFormat(StrEnum):

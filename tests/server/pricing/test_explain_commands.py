@@ -92,6 +92,7 @@ def test_a_question_that_cannot_be_answered_names_what_is_wrong(sqlite_database_
         (("C0", "SKU-9:6"), 1, "SKU:QTY names no product: 'SKU-9' is the code of none; give one that exists, such as SKU-0"),
         (("C0", "SKU-1:0"), 2, "SKU:QUANTITY"),
         (("C0", "SKU-1", "--at", "2026-10-01"), 2, "offset"),
+        (("C0", "SKU-1", "--at", "0001-01-01T00:00:00+14:00"), 2, "1970 to 9999"),
         (
             ("C0", "SKU-1", "--address", "Moon"),
             1,
