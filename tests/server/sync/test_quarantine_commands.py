@@ -69,7 +69,7 @@ class Left:
         return IntentEnvelope(
             id=world.ids.new(),
             kind="SubmitOrder",
-            schema_version=1,
+            schema_version=SubmitOrder.schema_version,
             body=body,
             digest=digest(body),
             captured_at_ms=world.clock.now_ms(),
