@@ -6,11 +6,12 @@ of a lost one nothing may be left. Each purge that a device told of must have it
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from client_sdk.errors import DeviceRevokedError
 from sync_protocol.wire.codec import decode
-from sync_protocol.wire.messages import PushRequest
+from sync_protocol.wire.messages import IntentEnvelope, PushRequest
 from tests.simulation.handset import Handset
 from tests.simulation.trace import require
 
@@ -58,6 +59,9 @@ async def check_aftermath(world: "SimulatedWorld") -> None:
             await _check_receipts(world, handset)
 
 
+_OUTBOX: Final = "SELECT intent_id, envelope FROM outbox ORDER BY sequence"
+
+
 async def _check_revoked(world: "SimulatedWorld", handset: Handset) -> None:
     handset.last_error = None
     await handset.attempt(lambda client: client.sync())
@@ -68,8 +72,13 @@ async def _check_revoked(world: "SimulatedWorld", handset: Handset) -> None:
     require(isinstance(handset.last_error, DeviceRevokedError), "I-5", "a revoked device is refused")
     if _is_left(world, handset):
         known = {row[0] for row in _ask(world, "SELECT id FROM quarantined_intent UNION SELECT id FROM intent_record")}
-        waiting = {row[0] for row in handset.query("SELECT intent_id FROM outbox")}
-        require(waiting <= known, "I-1", "what waits on the device of a user who left is with a manager")
+        waiting = [(row[0], decode(row[1], IntentEnvelope).lanes) for row in handset.query(_OUTBOX)]
+        held: set[UUID] = set()
+        for intent_id, lanes in waiting:
+            # In pushes that had to be cut, what shares a lane with one that is with a manager waits on the device behind it.
+            is_behind = world.plan.rates.get("too_large", 0) > 0 and not held.isdisjoint(lanes)
+            require(intent_id in known or is_behind, "I-1", "what waits on the device of a user who left is with a manager")
+            held.update(lanes)
 
 
 def _is_left(world: "SimulatedWorld", handset: Handset) -> bool:
