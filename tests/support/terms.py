@@ -33,6 +33,7 @@ from sync_protocol.entities.promotions import (
     Stacking,
     TargetRole,
 )
+from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, NegotiatedQuoteRound, QuoteStatus
 from sync_protocol.entities.taxes import TaxExemption, TaxRate
 from sync_protocol.values import Row
 from tests.support.world import World, make_id
@@ -79,6 +80,20 @@ def terms_of(world: World, customer: Customer, place: int) -> list[Row]:
         PromotionCustomer(id=make_id(first + 3), promotion_id=make_id(920), **of_customer),
         PromotionUse(id=make_id(first + 4), promotion_id=make_id(920), uses=1, **of_customer),
         TaxExemption(id=make_id(first + 5), jurisdiction="DE", certificate="X", **of_customer),
+        *_negotiated(world, first + 6, of_customer),
+    ]
+
+
+def _negotiated(world: World, first: int, of_customer: dict[str, Any]) -> list[Row]:
+    """A quote that the customer asked for."""
+    of_quote = {"quote_id": make_id(first), **of_customer}
+    asked = {"status": QuoteStatus.REQUESTED, "channel": Channel.REP, "currency": "EUR", "time_zone": "UTC"}
+    return [
+        NegotiatedQuote(id=make_id(first), number=f"R1-Q{first:06d}", requested_at_ms=1, **asked, **of_customer),
+        NegotiatedQuoteLine(id=make_id(first + 1), line_number=1, product_id=world.company.products[0].id, quantity=1, **of_quote),
+        NegotiatedQuoteRound(
+            id=make_id(first + 2), revision=0, status=QuoteStatus.REQUESTED, taken_at_ms=1, taken_by="A rep", **of_quote
+        ),
     ]
 
 
