@@ -24,10 +24,9 @@ from sync_protocol.intents import LINES_MAX, AcceptQuote, CounterQuote, RequestQ
 from sync_protocol.rules.pricing.basket import BasketLine
 from sync_protocol.rules.pricing.explanation import Obstacle
 from sync_protocol.rules.quote_states import Side, may_step, standing_at
-from sync_protocol.rules.quotes import named_amount, wanted_rows
-from sync_protocol.values import normal_text
+from sync_protocol.rules.quotes import is_in_whole, named_amount, wanted_rows
+from sync_protocol.values import UNIT_PRICE_MAX, normal_text
 
-UNIT_PRICE_MAX: Final = 10**13
 _LETTER: Final = "Q"
 
 
@@ -100,7 +99,7 @@ def _checked(wanted: Sequence[WantedQuote], surroundings: Surroundings) -> tuple
             per_quantity=checked_quantity(each.per_quantity, f"{named}.per_quantity"),
             wanted_unit_price=each.unit_price,
         )
-        if each.unit_price is not None and each.quantity % each.per_quantity:
+        if not is_in_whole(line):
             raise QuoteEntryError(
                 f"{named}.quantity", f"{each.quantity} is no multiple of the {each.per_quantity} that the price is for"
             )

@@ -18,6 +18,7 @@ from sync_protocol.entities.quotes import NegotiatedQuote, QuoteStatus
 from sync_protocol.intents import AmendOrder, AnyIntent, CancelOrder, CreateCustomer, SubmitOrder
 from sync_protocol.replica_schema import OVERLAID, overlay
 from sync_protocol.rules.documents import order_row, prospect_rows, quoted_line_rows, quoted_totals
+from sync_protocol.rules.quotes import stepped
 from sync_protocol.values import Row
 from sync_protocol.verdicts import Outcome
 from sync_protocol.wire.codec import decode, intent_of, stored_values
@@ -80,8 +81,7 @@ def _ordered_quote(connection: apsw.Connection, intent: SubmitOrder) -> Iterable
     quote = fetch_one(connection, NegotiatedQuote, intent.quote_id) if intent.quote_id is not None else None
     if quote is None:
         return ()
-    ordered = msgspec.structs.replace(quote, status=QuoteStatus.ORDERED, revision=quote.revision + 1, order_id=intent.order_id)
-    return ordered, *quote_lines(connection, quote.id)
+    return stepped(quote, QuoteStatus.ORDERED, order_id=intent.order_id), *quote_lines(connection, quote.id)
 
 
 def _submitted(connection: apsw.Connection, intent: SubmitOrder, envelope: IntentEnvelope) -> Iterable[Row]:

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import apsw
-import msgspec
 
 from client_sdk.rows import fetch_one, fetch_rows
 from client_sdk.state import Identity, channel_of, load
 from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, QuoteStatus
 from sync_protocol.intents import AcceptQuote, CounterQuote, RequestQuote, WithdrawQuote
-from sync_protocol.rules.quotes import agreed_prices, countered, requested_quote, wanted_rows
+from sync_protocol.rules.quotes import agreed_prices, countered, requested_quote, stepped, wanted_rows, withdrawn
 from sync_protocol.values import Row
 from sync_protocol.wire.messages import IntentEnvelope
 
@@ -39,13 +38,10 @@ def quote_effect(
             return changed, *wanted_rows(changed, intent.lines, {})
         case AcceptQuote():
             lines = quote_lines(connection, quote.id)
-            accepted = msgspec.structs.replace(quote, status=QuoteStatus.ACCEPTED, revision=quote.revision + 1)
+            accepted = stepped(quote, QuoteStatus.ACCEPTED)
             return accepted, *lines, *agreed_prices(accepted, lines)
         case WithdrawQuote():
-            withdrawn = msgspec.structs.replace(
-                quote, status=QuoteStatus.WITHDRAWN, revision=quote.revision + 1, note=intent.reason or quote.note
-            )
-            return withdrawn, *quote_lines(connection, quote.id)
+            return withdrawn(quote, intent), *quote_lines(connection, quote.id)
 
 
 def _requested(connection: apsw.Connection, intent: RequestQuote, envelope: IntentEnvelope) -> Iterable[Row]:

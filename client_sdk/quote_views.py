@@ -14,7 +14,7 @@ from client_sdk.rows import fetch_one, fetch_rows
 from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, NegotiatedQuoteRound, QuoteStatus
 from sync_protocol.rules.quote_states import Side, has_run_out, may_step, standing_at
-from sync_protocol.rules.quotes import named_amount
+from sync_protocol.rules.quotes import is_promised, named_amount
 
 
 class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,6 @@ def require_orderable(connection: apsw.Connection, key: UUID | str, surroundings
         assert quote.valid_until_ms is not None
         raise QuoteRanOutError(quote.number, quote.valid_until_ms)
     for line in quote_lines(connection, quote.id):
-        agreed = fetch_one(connection, AgreedPrice, line.id)
-        if agreed is None or (agreed.remaining_quantity is not None and agreed.remaining_quantity < line.quantity):
+        if not is_promised(line, fetch_one(connection, AgreedPrice, line.id)):
             raise QuoteUsedUpError(quote.number)
     return quote

@@ -1,6 +1,6 @@
 """What a user wants of a product, and the limits of it."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import apsw
@@ -10,9 +10,7 @@ from client_sdk.errors import InvalidEntryError, ManualPriceError, NotPermittedE
 from client_sdk.state import Identity, load
 from sync_protocol.intents import ManualPrice
 from sync_protocol.rules.pricing.basket import BasketLine
-from sync_protocol.values import normal_text
-
-QUANTITY_MAX: Final = 10_000_000
+from sync_protocol.values import QUANTITY_MAX, normal_text
 
 
 class WantedLine(NamedTuple):

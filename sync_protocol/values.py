@@ -19,6 +19,8 @@ UNIT_PRICE_SCALE: Final = 10_000
 _PRICE_DIGITS: Final = len(str(UNIT_PRICE_SCALE)) - 1
 BASIS_POINTS: Final = 10_000
 INT64_MAX: Final = 2**63 - 1
+QUANTITY_MAX: Final = 10_000_000
+UNIT_PRICE_MAX: Final = 10**13
 INSTANT_MAX: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 PARTS_PER_MILLION: Final = 1_000_000
@@ -34,10 +36,10 @@ CommitSeq = Annotated[int, Meta(ge=0, le=INT64_MAX, description="position of a s
 RowChecksum = Annotated[int, Meta(ge=0, le=2**40 - 1, description="the first forty bits of the MD5 of a row's canonical text")]
 Instant = Annotated[int, Meta(ge=0, le=INSTANT_MAX, description="milliseconds since 1970-01-01 UTC")]
 Skew = Annotated[int, Meta(ge=-INT64_MAX, le=INT64_MAX, description="milliseconds the device clock is ahead")]
-Quantity = Annotated[int, Meta(ge=1, le=10_000_000, description="base units")]
+Quantity = Annotated[int, Meta(ge=1, le=QUANTITY_MAX, description="base units")]
 StockQuantity = Annotated[int, Meta(ge=-(10**12), le=10**12, description="base units")]
 MinorAmount = Annotated[int, Meta(ge=-(10**15), le=10**15, description="minor units of the currency")]
-UnitPrice = Annotated[int, Meta(ge=0, le=10**13, description="ten-thousandths of the major unit")]
+UnitPrice = Annotated[int, Meta(ge=0, le=UNIT_PRICE_MAX, description="ten-thousandths of the major unit")]
 RemainingQuantity = Annotated[int, Meta(ge=0, le=10**12, description="base units")]
 Priority = Annotated[int, Meta(ge=0, le=1_000_000, description="the larger comes first")]
 TaxRatePpm = Annotated[int, Meta(ge=0, le=PARTS_PER_MILLION, description="parts per million")]

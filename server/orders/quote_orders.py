@@ -23,6 +23,7 @@ from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, QuoteStatus
 from sync_protocol.intents import RequestedLine, SubmitOrder
 from sync_protocol.rules.quote_states import Side, has_run_out, may_step
+from sync_protocol.rules.quotes import is_promised
 from sync_protocol.values import EnteredLabel, EnteredNote
 from sync_protocol.verdicts import Code, Outcome
 
@@ -81,8 +82,7 @@ async def _orderable(work: UnitOfWork, quote: NegotiatedQuote, now_ms: int) -> l
     lines = await lines_of(work, quote)
     await work.load(AgreedPrice, sorted((line.id for line in lines), key=lambda each: each.bytes), lock=True)
     for line in lines:
-        agreed = await work.get(AgreedPrice, line.id, lock=True)
-        if agreed is None or (agreed.remaining_quantity is not None and agreed.remaining_quantity < line.quantity):
+        if not is_promised(line, await work.get(AgreedPrice, line.id, lock=True)):
             raise QuoteUsedUpError(quote.number)
     return lines
 

@@ -7,12 +7,13 @@ import msgspec
 import sqlalchemy as sa
 
 from server.pricing.computed_models import MarginRuleModel
-from server.pricing.computed_prices import RuleBook, categories_of, floor_id, floors_of, is_computed
+from server.pricing.computed_prices import RuleBook, floor_id, floors_of, is_computed
 from server.pricing.computed_rows import MarginRule
 from server.pricing.computing import Counts, Sold, costs_of, portions
 from server.runtime.database import Database, ReadSession
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.pricing import PriceFloor
+from sync_protocol.rules.pricing.facts import categories_above
 
 
 class Margins:
@@ -25,7 +26,7 @@ class Margins:
     def of(self, product: Sold) -> MarginRule | None:
         """The nearest margin of a product; of several as near the largest."""
         product_id, category_id = product
-        rules = self._rules.nearest(product_id, categories_of(category_id, self._parents))
+        rules = self._rules.nearest(product_id, categories_above(category_id, self._parents))
         return max(rules, key=lambda each: (each.minimum_margin_basis_points, each.id), default=None)
 
 

@@ -1,7 +1,7 @@
 """Prices that are made of other prices or of costs by a rule, and floors of cost and margin. Pure, and all of it integers."""
 
 import hashlib
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Final, Generic, Protocol, TypeVar
@@ -13,9 +13,8 @@ from msgspec import Meta
 from server.pricing.computed_rows import MarginRule, ProductCost
 from sync_protocol.entities.pricing import PriceEntry, PriceFloor, PriceList
 from sync_protocol.rules.rounding import round_half_up
-from sync_protocol.values import BASIS_POINTS, UNIT_PRICE_SCALE, minor_digits
+from sync_protocol.values import BASIS_POINTS, UNIT_PRICE_MAX, UNIT_PRICE_SCALE, minor_digits
 
-UNIT_PRICE_MAX: Final = 10**13
 _STEP_MAX: Final = 10**9
 
 Key = tuple[UUID, int, int, int]
@@ -210,16 +209,6 @@ def floors_of(product_id: UUID, margin: MarginRule | None, costs: Iterable[Produ
 def is_computed(floor: PriceFloor) -> bool:
     """Whether a floor was computed, and not written by hand."""
     return floor.id == floor_id(floor.product_id, floor.currency)
-
-
-def categories_of(category_id: UUID | None, parents: Mapping[UUID, UUID | None]) -> tuple[UUID, ...]:
-    """A category and those above it, nearest first; a circle ends where it closes."""
-    found: list[UUID] = []
-    each = category_id
-    while each is not None and each not in found:
-        found.append(each)
-        each = parents.get(each)
-    return tuple(found)
 
 
 def entry_id(price_list_id: UUID, key: Key) -> UUID:

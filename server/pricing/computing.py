@@ -19,7 +19,6 @@ from server.pricing.computed_prices import (
     Difference,
     PriceRule,
     RuleBook,
-    categories_of,
     difference_of,
     entries_of_base,
     entries_of_costs,
@@ -29,6 +28,7 @@ from server.pricing.computed_rows import ProductCost
 from server.runtime.database import Database, ReadSession
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.pricing import PriceEntry, PriceList
+from sync_protocol.rules.pricing.facts import categories_above
 
 PORTION: Final = 500
 """How many products are computed at once."""
@@ -79,7 +79,7 @@ class Recipe:
         removed: list[PriceEntry] = []
         unchanged = beyond = 0
         for product_id, category_id in products:
-            rule = next(iter(self._rules.nearest(product_id, categories_of(category_id, self._parents))), None)
+            rule = next(iter(self._rules.nearest(product_id, categories_above(category_id, self._parents))), None)
             make: Callable[..., Any] = entries_of_base if self.definition.source is Source.LIST else entries_of_costs
             wanted = make(self.price_list, rule, source.get(product_id, ()))
             found = difference_of(held.get(product_id, ()), wanted.entries)

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from server.customers.territories import territories_of
+from server.customers.territories import is_in_scope
 from server.identity.principals import OFFICE, Principal, Role
 from server.pricing.gathering import gathered
 from server.pricing.quote_errors import QuotedCustomerNotFoundError, QuoteForbiddenError, UnfitQuoteError
@@ -98,14 +98,6 @@ async def _customer(work: UnitOfWork, principal: Principal, request: QuoteReques
     if customer_id is None:
         raise UnfitQuoteError("customer_id", "say for which customer")
     customer = await work.get(Customer, customer_id)
-    if customer is None or not await _may_ask_for(work.session, principal, customer):
+    if customer is None or not await is_in_scope(work.session, principal, customer):
         raise QuotedCustomerNotFoundError(customer_id)
     return customer
-
-
-async def _may_ask_for(session: ReadSession, principal: Principal, customer: Customer) -> bool:
-    if principal.role in OFFICE:
-        return True
-    if principal.role is Role.BUYER:
-        return customer.id == principal.customer_id
-    return customer.territory_id in await territories_of(session, principal.rep_id)

@@ -12,13 +12,11 @@ import msgspec
 
 from server.pricing.errors import PriceSheetUnreadableError
 from server.pricing.price_texts import text_of, unit_price_of
-from sync_protocol.values import minor_digits, normal_text
+from sync_protocol.values import QUANTITY_MAX, UNIT_PRICE_MAX, minor_digits, normal_text
 
 COLUMNS: Final = ("sku", "min_quantity", "per_quantity", "price", "action", "name")
 LINES_MAX: Final = 200_000
 _REQUIRED: Final = ("sku", "price")
-_QUANTITY_MAX: Final = 10_000_000
-_UNIT_PRICE_MAX: Final = 10**13
 _SKU_CHARACTERS_MAX: Final = 64
 _SHOWN_CHARACTERS: Final = 60
 
@@ -139,15 +137,15 @@ def _sku_of(text: str) -> str:
 
 
 def _quantity_of(values: Mapping[str, str], field: str) -> int:
-    remedy = f"is no whole number from 1 to {_QUANTITY_MAX}; correct it"
+    remedy = f"is no whole number from 1 to {QUANTITY_MAX}; correct it"
     found = _read(values, field, _whole_number, remedy, 1)
-    if not 1 <= found <= _QUANTITY_MAX:
+    if not 1 <= found <= QUANTITY_MAX:
         raise _FieldError(field, remedy)
     return found
 
 
 def _whole_number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_QUANTITY_MAX))):
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(QUANTITY_MAX))):
         raise ValueError(text)
     return int(text)
 
@@ -160,7 +158,7 @@ def _price_of(text: str, action: Action) -> int | None:
     if text.startswith("="):
         raise _FieldError("price", "is a formula, which is not worked out here; give its value")
     unit_price = unit_price_of(text)
-    if unit_price is None or unit_price > _UNIT_PRICE_MAX:
+    if unit_price is None or unit_price > UNIT_PRICE_MAX:
         raise _FieldError("price", "is no price such as 12.50: digits, and after a point at most four; correct it")
     return unit_price
 

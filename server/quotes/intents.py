@@ -22,7 +22,7 @@ from sync_protocol.rules.pricing.engine import price_for
 from sync_protocol.rules.pricing.explanation import BasketPrice, LinePrice, Obstacle
 from sync_protocol.rules.pricing.quantities import nearest_quantities
 from sync_protocol.rules.quote_states import Side, may_step, standing_at
-from sync_protocol.rules.quotes import accepted_late, countered, named_amount, requested_quote, wanted_rows
+from sync_protocol.rules.quotes import accepted_late, countered, is_in_whole, named_amount, requested_quote, wanted_rows, withdrawn
 from sync_protocol.verdicts import Change, Code, Outcome, Verdict
 
 _NOT_FOR_SALE = {
@@ -119,7 +119,7 @@ async def _refused_lines(
     if times > 1:
         return context.rejected(Code.MALFORMED, f"lines: product {product_id} stands on {times}; put it on one line")
     not_for_sale = [_not_for_sale(line) for line in price.lines if line.obstacle in _NOT_FOR_SALE]
-    changes = (*not_for_sale, *(_whole(line) for line in lines if _is_broken(line)))
+    changes = (*not_for_sale, *(_whole(line) for line in lines if not is_in_whole(line)))
     return msgspec.structs.replace(context.rejected(changes[0].code), changes=changes) if changes else None
 
 
@@ -130,11 +130,6 @@ def _not_for_sale(line: LinePrice) -> Change:
         return Change(code=code, line_id=line.line_id)
     nearest = nearest_quantities(line)
     return Change(code=code, line_id=line.line_id, before=line.quantity, after=nearest[-1] if nearest else None)
-
-
-def _is_broken(line: WantedQuoteLine) -> bool:
-    """Whether the price is to be for so many that the quantity is no multiple of them."""
-    return line.quantity % line.per_quantity > 0
 
 
 def _whole(line: WantedQuoteLine) -> Change:
@@ -260,9 +255,7 @@ async def withdraw_quote(work: UnitOfWork, intent: WithdrawQuote, context: Inten
     refusal = _step_refusal(context, quote, quote.revision, QuoteStatus.WITHDRAWN)
     if refusal is not None:
         return refusal
-    withdrawn = msgspec.structs.replace(
-        quote, status=QuoteStatus.WITHDRAWN, revision=quote.revision + 1, note=intent.reason or quote.note
-    )
-    work.replace(withdrawn)
-    note_round(work, withdrawn, await lines_of(work, quote), await _taker(work, context), intent.reason)
+    ended = withdrawn(quote, intent)
+    work.replace(ended)
+    note_round(work, ended, await lines_of(work, quote), await _taker(work, context), intent.reason)
     return _accepted(context)

@@ -3,7 +3,6 @@
 from typing import Final
 from uuid import UUID
 
-import msgspec
 import sqlalchemy as sa
 
 from server.quotes.models import NegotiatedQuoteModel
@@ -14,6 +13,7 @@ from server.runtime.slices import Job, JobContext
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, QuoteStatus
 from sync_protocol.rules.quote_states import standing_at
+from sync_protocol.rules.quotes import stepped
 
 _AT_ONCE: Final = 200
 
@@ -31,7 +31,7 @@ async def expire_offers(context: JobContext) -> None:
             for quote_id in due:
                 quote = await work.get(NegotiatedQuote, quote_id, lock=True)
                 if quote is not None and quote.status is not standing_at(quote, now_ms):
-                    expired = msgspec.structs.replace(quote, status=QuoteStatus.EXPIRED, revision=quote.revision + 1)
+                    expired = stepped(quote, QuoteStatus.EXPIRED)
                     work.replace(expired)
                     note_round(work, expired, await lines_of(work, quote), taker, "")
             await work.flush()

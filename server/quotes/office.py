@@ -14,7 +14,7 @@ from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, 
 from sync_protocol.intents import LINES_MAX
 from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX
 from sync_protocol.rules.quote_states import Side, may_step
-from sync_protocol.rules.quotes import named_amount
+from sync_protocol.rules.quotes import named_amount, stepped
 from sync_protocol.values import EnteredNote, Instant, Revision, UnitPrice, normal_text
 
 
@@ -42,7 +42,7 @@ async def offer(work: UnitOfWork, quote_id: UUID, wanted: Offer, taker: Taker) -
     if len(wanted.lines) != len(lines):
         raise UnfitOfferError("lines", "a line is priced twice; price each once")
     terms = _with_terms(quote, wanted.valid_until_ms, wanted.note, taker)
-    changed = msgspec.structs.replace(terms, status=QuoteStatus.OFFERED, revision=quote.revision + 1)
+    changed = stepped(terms, QuoteStatus.OFFERED)
     _require_amount(changed, offered)
     work.replace(changed)
     for line in offered:
@@ -80,7 +80,7 @@ async def refuse(work: UnitOfWork, quote_id: UUID, *, revision: int, reason: str
     if not said:
         raise UnfitOfferError("reason", "is empty; say why, the customer's side reads it")
     quote = await _to_step(work, quote_id, revision, QuoteStatus.REFUSED)
-    refused = msgspec.structs.replace(quote, status=QuoteStatus.REFUSED, revision=quote.revision + 1, answer=said)
+    refused = stepped(quote, QuoteStatus.REFUSED, answer=said)
     work.replace(refused)
     note_round(work, refused, await lines_of(work, quote), taker, said)
 

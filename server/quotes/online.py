@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from server.customers.territories import territories_of
-from server.identity.principals import OFFICE, Principal, Role
+from server.customers.territories import is_in_scope, territories_of
+from server.identity.principals import OFFICE, Principal
 from server.pricing.quote_errors import QuotedCustomerNotFoundError
 from server.quotes.errors import QuoteChangedError, QuoteNotFoundError, QuoteRefusedError, QuoteStateError
 from server.runtime.clock import IdSource
@@ -49,20 +49,11 @@ async def context_of(
     )
 
 
-async def may_see(session: ReadSession, principal: Principal, customer: Customer) -> bool:
-    """Whether a customer's quotes are the caller's to see."""
-    if principal.role in OFFICE:
-        return True
-    if principal.role is Role.BUYER:
-        return customer.id == principal.customer_id
-    return customer.territory_id in await territories_of(session, principal.rep_id)
-
-
 async def require_seen(work: UnitOfWork, principal: Principal, quote_id: UUID, *, lock: bool = False) -> NegotiatedQuote:
     """A quote that the caller may see. Raises QuoteNotFoundError."""
     quote = await work.get(NegotiatedQuote, quote_id, lock=lock)
     customer = await work.get(Customer, quote.customer_id) if quote is not None else None
-    if quote is None or customer is None or not await may_see(work.session, principal, customer):
+    if quote is None or customer is None or not await is_in_scope(work.session, principal, customer):
         raise QuoteNotFoundError(quote_id)
     return quote
 

@@ -2,14 +2,13 @@
 
 from uuid import UUID
 
-import msgspec
-
 from server.quotes.steps import SERVER_NAME, Taker, lines_of, note_round
 from server.runtime.clock import IdSource
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.orders import Order
 from sync_protocol.entities.quotes import NegotiatedQuote, QuoteStatus
 from sync_protocol.rules.quote_states import Side, has_run_out, may_step
+from sync_protocol.rules.quotes import stepped
 from sync_protocol.verdicts import Code
 
 
@@ -29,7 +28,7 @@ async def note_ordered(work: UnitOfWork, quote_id: UUID, order: Order, taker: Ta
     """A quote became an order, both of this transaction."""
     quote = await work.get(NegotiatedQuote, quote_id, lock=True)
     assert quote is not None
-    ordered = msgspec.structs.replace(quote, status=QuoteStatus.ORDERED, revision=quote.revision + 1, order_id=order.id)
+    ordered = stepped(quote, QuoteStatus.ORDERED, order_id=order.id)
     work.replace(ordered)
     note_round(work, ordered, await lines_of(work, quote), taker, order.number)
 
@@ -37,7 +36,7 @@ async def note_ordered(work: UnitOfWork, quote_id: UUID, order: Order, taker: Ta
 async def note_given_up(work: UnitOfWork, order: Order, *, ids: IdSource, now_ms: int) -> None:
     """There is no such order after all: the quote that it was is accepted as before, and may be ordered again."""
     for quote in await work.find(NegotiatedQuote, lock=True, order_id=order.id):
-        accepted = msgspec.structs.replace(quote, status=QuoteStatus.ACCEPTED, revision=quote.revision + 1, order_id=None)
+        accepted = stepped(quote, QuoteStatus.ACCEPTED, order_id=None)
         work.replace(accepted)
         taker = Taker(name=SERVER_NAME, now_ms=now_ms, ids=ids)
         note_round(work, accepted, await lines_of(work, quote), taker, order.number)

@@ -120,8 +120,7 @@ async def post_quote_request(
             note=data.note,
         )
         await online.request(work, request_quote, intent, context)
-        await work.flush()
-        return quote_detail(await open_quote(session, intent.quote_id))
+        return await _shown(work, intent.quote_id)
 
 
 @get(_PATH, opt=allow(*OFFICE, *_CUSTOMERS_SIDE), summary="List negotiated quotes", tags=_TAGS)
@@ -164,10 +163,8 @@ async def post_offer(
     """Offer a price for every line; once more before it is taken makes another offer of it."""
     async with database.write() as session:
         work = await UnitOfWork.of(session)
-        taker = await taker_of(session, principal.user_id, ids=ids, now_ms=now_ms)
-        await office.offer(work, quote_id, data, taker)
-        await work.flush()
-        return quote_detail(await open_quote(session, quote_id))
+        await office.offer(work, quote_id, data, await taker_of(session, principal.user_id, ids=ids, now_ms=now_ms))
+        return await _shown(work, quote_id)
 
 
 @post(f"{_ONE}/refusal", opt=allow_signed_in(*OFFICE), status_code=200, summary="Refuse a quote", tags=_TAGS)
@@ -185,8 +182,7 @@ async def post_refusal(
         work = await UnitOfWork.of(session)
         taker = await taker_of(session, principal.user_id, ids=ids, now_ms=now_ms)
         await office.refuse(work, quote_id, revision=data.revision, reason=data.reason, taker=taker)
-        await work.flush()
-        return quote_detail(await open_quote(session, quote_id))
+        return await _shown(work, quote_id)
 
 
 @post(f"{_ONE}/acceptance", opt=allow(*OFFICE, *_CUSTOMERS_SIDE), status_code=200, summary="Accept a quote", tags=_TAGS)
@@ -215,8 +211,7 @@ async def post_acceptance(
         else:
             intent = AcceptQuote(quote_id=quote_id, revision=data.revision)
             await online.step(work, accept_quote, intent, await online.context_of(session, principal, ids=ids, now_ms=now_ms))
-        await work.flush()
-        return quote_detail(await open_quote(session, quote_id))
+        return await _shown(work, quote_id)
 
 
 @post(f"{_ONE}/counter", opt=allow(*_CUSTOMERS_SIDE), status_code=200, summary="Ask for something else", tags=_TAGS)
@@ -249,6 +244,12 @@ async def post_withdrawal(
     return await _stepped(database, principal, withdraw_quote, intent, ids=ids, now_ms=now_ms)
 
 
+async def _shown(work: UnitOfWork, quote_id: UUID) -> QuoteDetail:
+    """A quote after a step: the unit's last act."""
+    await work.flush()
+    return quote_detail(await open_quote(work.session, quote_id))
+
+
 async def _stepped(
     database: Database,
     principal: Principal,
@@ -261,8 +262,7 @@ async def _stepped(
     async with database.write() as session:
         work = await UnitOfWork.of(session)
         await online.step(work, handler, intent, await online.context_of(session, principal, ids=ids, now_ms=now_ms))
-        await work.flush()
-        return quote_detail(await open_quote(session, intent.quote_id))
+        return await _shown(work, intent.quote_id)
 
 
 ROUTES: Final = (

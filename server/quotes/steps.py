@@ -13,7 +13,7 @@ from server.runtime.database import ReadSession
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, NegotiatedQuoteRound, QuoteStatus
-from sync_protocol.rules.quotes import agreed_prices, named_amount
+from sync_protocol.rules.quotes import agreed_prices, named_amount, stepped
 
 SERVER_NAME: Final = "Roadbook"
 """Who took a step that nobody took."""
@@ -60,7 +60,7 @@ async def accept(
     work: UnitOfWork, quote: NegotiatedQuote, lines: Sequence[NegotiatedQuoteLine], taker: Taker, said: str = ""
 ) -> None:
     """Make the offered prices the customer's own. `quote` and `lines` are as they stood, locked."""
-    accepted = msgspec.structs.replace(quote, status=QuoteStatus.ACCEPTED, revision=quote.revision + 1)
+    accepted = stepped(quote, QuoteStatus.ACCEPTED)
     work.replace(accepted)
     note_round(work, accepted, lines, taker, said)
     await work.load(AgreedPrice, sorted((line.id for line in lines), key=lambda each: each.bytes), lock=True)

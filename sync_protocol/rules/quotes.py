@@ -1,6 +1,7 @@
 """The rows that a step of a negotiation makes: on the server for good, on the device as its overlay until they arrive."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from sync_protocol.entities.orders import Channel
 from sync_protocol.entities.pricing import AgreedPrice, AgreementSource
 from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine, QuoteStatus
-from sync_protocol.intents import CounterQuote, RequestQuote, WantedQuoteLine
+from sync_protocol.intents import CounterQuote, RequestQuote, WantedQuoteLine, WithdrawQuote
 from sync_protocol.rules.pricing.amounts import gross_amount
 from sync_protocol.values import minor_digits
 
@@ -61,18 +62,36 @@ def wanted_rows(
     return tuple(rows)
 
 
+def stepped(quote: NegotiatedQuote, status: QuoteStatus, **changed: Any) -> NegotiatedQuote:
+    """The header after one more round, with what else the step changes."""
+    return msgspec.structs.replace(quote, status=status, revision=quote.revision + 1, **changed)
+
+
+def is_in_whole(line: WantedQuoteLine) -> bool:
+    """Whether the quantity is a multiple of the base units that the price is to be for: else it would never be paid (P-21)."""
+    return line.quantity % line.per_quantity == 0
+
+
+def is_promised(line: NegotiatedQuoteLine, agreed: AgreedPrice | None) -> bool:
+    """Whether all of an accepted line can still be bought at its agreed price."""
+    return agreed is not None and (agreed.remaining_quantity is None or agreed.remaining_quantity >= line.quantity)
+
+
 def countered(quote: NegotiatedQuote, intent: CounterQuote) -> NegotiatedQuote:
     """The header after the customer's side asked for something else. What was offered before is off the table."""
-    return msgspec.structs.replace(
-        quote, status=QuoteStatus.COUNTERED, revision=quote.revision + 1, note=intent.note, valid_until_ms=None
-    )
+    return stepped(quote, QuoteStatus.COUNTERED, note=intent.note, valid_until_ms=None)
+
+
+def withdrawn(quote: NegotiatedQuote, intent: WithdrawQuote) -> NegotiatedQuote:
+    """The header after the customer's side gave it up; without a reason what it said last stays."""
+    return stepped(quote, QuoteStatus.WITHDRAWN, note=intent.reason or quote.note)
 
 
 def accepted_late(
     quote: NegotiatedQuote, lines: Sequence[NegotiatedQuoteLine]
 ) -> tuple[NegotiatedQuote, tuple[NegotiatedQuoteLine, ...]]:
     """What becomes of an offer that was accepted after it ran out: the customer's word is kept as a wish at the offered prices."""
-    header = msgspec.structs.replace(quote, status=QuoteStatus.COUNTERED, revision=quote.revision + 1, valid_until_ms=None)
+    header = stepped(quote, QuoteStatus.COUNTERED, valid_until_ms=None)
     wanted = tuple(
         msgspec.structs.replace(line, wanted_unit_price=line.offered_unit_price, offered_unit_price=None) for line in lines
     )

@@ -8,7 +8,6 @@ import pytest
 
 from client_sdk import OrderClient, OrderDraft
 from client_sdk.errors import DraftClosedError, EmptyOrderError, InvalidEntryError, NoPriceError, OrderingError, UnknownRowError
-from client_sdk.wanted import QUANTITY_MAX
 from server.runtime.database import Database
 from server.runtime.rows import insert_rows
 from sync_protocol.entities.catalog import Product, ProductStatus
@@ -17,6 +16,7 @@ from sync_protocol.entities.orders import OrderStatus
 from sync_protocol.entities.pricing import PriceEntry
 from sync_protocol.intents import LINES_MAX
 from sync_protocol.rules.order_review import ORDER_TOTAL_MINOR_MAX
+from sync_protocol.values import QUANTITY_MAX
 from sync_protocol.verdicts import Code, Outcome
 from tests.support.faults import KilledError, bury, kill_before_statement
 from tests.support.world import World, make_id

@@ -1,6 +1,6 @@
 """What there is about the products of a basket, and which rows to look up for it."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -43,12 +43,17 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     def categories_of(self, product: Product) -> tuple[UUID, ...]:
         """The category of a product and those above it."""
-        found: list[UUID] = []
-        each = product.category_id
-        while each is not None and each not in found:
-            found.append(each)
-            each = self.parents.get(each)
-        return tuple(found)
+        return categories_above(product.category_id, self.parents)
+
+
+def categories_above(category_id: UUID | None, parents: Mapping[UUID, UUID | None]) -> tuple[UUID, ...]:
+    """A category and those above it, nearest first; a circle ends where it closes."""
+    found: list[UUID] = []
+    each = category_id
+    while each is not None and each not in found:
+        found.append(each)
+        each = parents.get(each)
+    return tuple(found)
 
 
 FactsGathering = Generator[Lookup, Sequence[Any], Facts]

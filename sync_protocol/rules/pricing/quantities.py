@@ -8,6 +8,7 @@ from uuid import UUID
 from sync_protocol.entities.pricing import ListQuantityRule, PriceList, ProductQuantityRule, Strength
 from sync_protocol.rules.pricing.explanation import LinePrice, Obstacle, QuantityAnswer
 from sync_protocol.rules.pricing.facts import Facts
+from sync_protocol.values import QUANTITY_MAX
 
 Rule = ListQuantityRule | ProductQuantityRule | PriceList
 
@@ -18,7 +19,6 @@ class _Fields(NamedTuple):
     pack: int | None
 
 
-QUANTITY_MAX: Final = 10_000_000
 """The largest quantity that travels."""
 _FIELDS: Final = ("minimum_quantity", "multiple_quantity", "pack_quantity")
 

@@ -8,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.pricing.computed_prices import (
-    UNIT_PRICE_MAX,
     PriceRule,
     Rounding,
     RuleBook,
-    categories_of,
     computed_price,
     difference_of,
     entries_of_base,
@@ -23,6 +21,8 @@ from server.pricing.computed_prices import (
 )
 from server.pricing.computed_rows import MarginRule, ProductCost
 from sync_protocol.entities.pricing import PriceEntry, PriceList
+from sync_protocol.rules.pricing.facts import categories_above
+from sync_protocol.values import UNIT_PRICE_MAX
 
 LIST, BASE, PRODUCT = UUID(int=1), UUID(int=2), UUID(int=3)
 EUR = PriceList(id=LIST, code="L", name="L", currency="EUR")
@@ -150,7 +150,7 @@ def test_the_nearest_rule_counts() -> None:
     company, far, near, own = (PriceRule(adjustment_amount=n, **where) for n, where in enumerate(  # type: ignore[arg-type]  # of mixed values
         ({}, {"category_id": UUID(int=5)}, {"category_id": UUID(int=6)}, {"product_id": PRODUCT})
     ))  # fmt: skip
-    above = categories_of(UUID(int=6), {UUID(int=6): UUID(int=5), UUID(int=5): UUID(int=6)})
+    above = categories_above(UUID(int=6), {UUID(int=6): UUID(int=5), UUID(int=5): UUID(int=6)})
     assert above == (UUID(int=6), UUID(int=5))
     rules = [company, far, near, own]
     for expected in (own, near, far, company):
