@@ -21,7 +21,7 @@ from server.changelog.log import seal_before_commit
 from server.customers.handover_execution import JOBS as CUSTOMER_JOBS
 from server.customers.intents import create_customer
 from server.customers.routes import ROUTES as CUSTOMER_ROUTES
-from server.identity.authentication import authorize, principal_of_request
+from server.identity.authentication import Admissions, authorize, principal_of_request
 from server.identity.principals import Principal
 from server.identity.routes import ROUTES as IDENTITY_ROUTES
 from server.orders.intents import amend_order, cancel_order, submit_order
@@ -137,6 +137,7 @@ def state_of(settings: Settings, clock: Clock, database: Database | None) -> Sta
             "settings": settings,
             "clock": clock,
             "ids": IdSource(clock),
+            "admissions": Admissions(),
             "intent_handlers": intent_handlers(),
             "database": database,
             "hub": None,

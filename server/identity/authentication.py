@@ -4,6 +4,7 @@ A route that states nothing is closed to everybody, so forgetting it cannot open
 """
 
 import time
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from litestar.connection import ASGIConnection
@@ -25,25 +26,24 @@ class Admissions:
     """Devices whose tokens this process found good a moment ago, by the digests of the tokens.
 
     Being among them opens nothing: it only lets a body be read, on routes whose handlers authenticate the caller anew.
+    `seconds` is a clock that never goes back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
         self._until: dict[bytes, float] = {}
 
     def note(self, token: str) -> None:
         """Remember a token that was found good; the oldest go where there are too many."""
         digest = token_digest(token)
         self._until.pop(digest, None)
-        self._until[digest] = time.monotonic() + ADMISSION_SECONDS
+        self._until[digest] = self._seconds() + ADMISSION_SECONDS
         if len(self._until) > ADMISSIONS_MAX:
             del self._until[next(iter(self._until))]
 
     def is_fresh(self, token: str) -> bool:
         """Whether the token was found good within the last minute."""
-        return self._until.get(token_digest(token), 0.0) > time.monotonic()
-
-
-_admissions: Final = Admissions()
+        return self._until.get(token_digest(token), 0.0) > self._seconds()
 
 
 async def authorize(connection: Connection, route: BaseRouteHandler) -> None:
@@ -57,8 +57,9 @@ async def authorize(connection: Connection, route: BaseRouteHandler) -> None:
     if access.public:
         return
     database, clock = cast("Database", connection.app.state.database), cast("Clock", connection.app.state.clock)
+    admissions = cast("Admissions", connection.app.state.admissions)
     token = bearer_token(connection)
-    if access.checked_again and _admissions.is_fresh(token):
+    if access.checked_again and admissions.is_fresh(token):
         return
     async with database.read() as session:
         principal = await principal_of_token(session, token, clock.now_ms(), revoked_too=access.revoked_too)
@@ -68,7 +69,7 @@ async def authorize(connection: Connection, route: BaseRouteHandler) -> None:
         raise DeviceForbidsError
     connection.scope["user"] = principal
     if principal.device_id is not None:
-        _admissions.note(token)
+        admissions.note(token)
 
 
 def bearer_token(connection: Connection) -> str:

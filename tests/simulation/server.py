@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.app import create_app, intent_handlers
 from server.changelog.log import read_head, rotate_epoch, seal_before_commit
+from server.identity.authentication import Admissions
 from server.identity.devices import forget_after_restore
 from server.runtime.clock import Clock, IdSource
 from server.runtime.database import Database, WriteSession, engine_url, sqlite_engine
@@ -129,6 +130,7 @@ class SimulatedServer:
         self.process.committed = lambda: self._committed(oracle)
         if self.history.latest is None:
             self.history.restart_from(oracle)
+        self.admissions = Admissions(asyncio.get_running_loop().time)
         self.is_up = True
 
     def _committed(self, oracle: sqlite3.Connection) -> None:
@@ -217,7 +219,7 @@ class SimulatedServer:
     async def _ask_app(self, request: httpx2.Request, body: bytes) -> Answer:
         app = shared_app()
         app.state.database, app.state.clock, app.state.ids = self.database, self.clock, self.ids
-        app.state.intent_handlers, app.state.images = self._handlers, self.images
+        app.state.intent_handlers, app.state.images, app.state.admissions = self._handlers, self.images, self.admissions
         return await call(app, request, body)
 
     async def work(self, act: Callable[[WriteSession], Awaitable[T]]) -> T | None:

@@ -48,10 +48,10 @@ def test_every_invariant_holds_in_every_world(share: int, seen_folder: Path) -> 
 
 def test_the_same_seed_gives_the_same_trace() -> None:
     """I-9, in this process and in another one, whose hashes of texts are others."""
-    seeds = range(30, 36)
+    seeds = (*range(30, 36), 1533)  # the last asks the whole application, which keeps what it found for a while
     here = [run_seed(seed).trace for seed in seeds]
     assert [run_seed(seed).trace for seed in seeds] == here
-    program = f"import server; from tests.simulation.run import run_seed; print(*[run_seed(seed).trace for seed in {seeds!r}])"
+    program = f"import server; from tests.simulation.run import run_seed; print(*[run_seed(seed).trace for seed in {seeds}])"
     for hashes in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hashes}
         ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
