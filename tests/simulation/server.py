@@ -115,6 +115,7 @@ class SimulatedServer:
         self._handlers = self._poisoned(intent_handlers())
         self._oracle: sqlite3.Connection | None = None
         self.restores = 0
+        self.was_restored_by_hand = False
         self.others: list[sqlite3.Connection] = []
         self.is_up = False
 
@@ -257,6 +258,7 @@ class SimulatedServer:
         shutil.copyfile(backup, self.path)
         self.history.latest = None
         self.restores += 1
+        self.was_restored_by_hand |= not by_the_book
         await self.start()
         if by_the_book:
             await self.say_restored()
