@@ -40,7 +40,10 @@ Quantity = Annotated[int, Meta(ge=1, le=QUANTITY_MAX, description="base units")]
 StockQuantity = Annotated[int, Meta(ge=-(10**12), le=10**12, description="base units")]
 MinorAmount = Annotated[int, Meta(ge=-(10**15), le=10**15, description="minor units of the currency")]
 UnitPrice = Annotated[int, Meta(ge=0, le=UNIT_PRICE_MAX, description="ten-thousandths of the major unit")]
-RemainingQuantity = Annotated[int, Meta(ge=0, le=10**12, description="base units")]
+RemainingQuantity = Annotated[
+    int, Meta(ge=-(10**12), le=10**12, description="base units; below zero, more was honoured than was left")
+]
+Uses = Annotated[int, Meta(ge=0, le=10**12)]
 Priority = Annotated[int, Meta(ge=0, le=1_000_000, description="the larger comes first")]
 TaxRatePpm = Annotated[int, Meta(ge=0, le=PARTS_PER_MILLION, description="parts per million")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]

@@ -1,13 +1,20 @@
-"""What an order uses up of agreements and offers, and its return."""
+"""What an order uses up of agreements and offers, and its return.
+
+What is taken is what flows back. So a remaining quantity goes below zero where more was honoured than was left, and a budget or a
+limit of uses that a promotion gets later counts also what was given before.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
+import sqlalchemy as sa
 
 from server.runtime.clock import IdSource
+from server.runtime.database import WriteSession
+from server.runtime.rows import insert_rows, table_of
 from server.runtime.unit_of_work import UnitOfWork
-from sync_protocol.entities.orders import OrderLine, OrderPromotion
+from sync_protocol.entities.orders import Order, OrderLine, OrderPromotion
 from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.promotions import Promotion, PromotionUse
 from sync_protocol.rules.pricing.agreements import used_by
@@ -60,8 +67,7 @@ async def _change_remaining(work: UnitOfWork, lines: Sequence[OrderLine], sign: 
         agreed = await work.get(AgreedPrice, agreed_id, lock=True)
         if agreed is not None and agreed.remaining_quantity is not None:
             before[agreed.id] = agreed
-            left = max(0, agreed.remaining_quantity + sign * quantity)
-            work.replace(msgspec.structs.replace(agreed, remaining_quantity=left))
+            work.replace(msgspec.structs.replace(agreed, remaining_quantity=agreed.remaining_quantity + sign * quantity))
     return list(before.values())
 
 
@@ -86,3 +92,26 @@ async def _count(work: UnitOfWork, given: OrderPromotion, sign: int, ids: IdSour
     elif ids is not None:
         work.insert(PromotionUse(id=ids.new(), customer_id=given.customer_id, promotion_id=promotion.id, uses=1))
     return before
+
+
+async def counted_anew(session: WriteSession, promotion: Promotion, former: Promotion | None, ids: IdSource) -> Promotion:
+    """A promotion as the office changes it: what orders were given while nothing was counted is counted where it is from now on.
+
+    The caller holds the row of the promotion.
+    """
+    given, orders = table_of(OrderPromotion), table_of(Order)
+    of_it = sa.select(given).where(given.c.promotion_id == promotion.id)
+    if promotion.uses_per_customer is not None and (former is None or former.uses_per_customer is None):
+        uses = table_of(PromotionUse)
+        await session.execute(sa.delete(uses).where(uses.c.promotion_id == promotion.id))
+        counted = of_it.with_only_columns(given.c.customer_id, sa.func.count()).group_by(given.c.customer_id)
+        rows = [
+            PromotionUse(id=ids.new(), customer_id=customer_id, promotion_id=promotion.id, uses=count)
+            for customer_id, count in (await session.execute(counted)).all()
+        ]
+        await insert_rows(session, rows)
+    if promotion.budget_minor is None:
+        return promotion
+    in_its_currency = of_it.join(orders, orders.c.id == given.c.order_id).where(orders.c.currency == promotion.currency)
+    spent = in_its_currency.with_only_columns(sa.func.coalesce(sa.func.sum(given.c.amount_minor), 0))
+    return msgspec.structs.replace(promotion, spent_minor=int((await session.execute(spent)).scalar_one()))

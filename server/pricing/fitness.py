@@ -77,6 +77,14 @@ def _address_faults(row: CustomerPriceList | AgreedPrice, around: Surroundings) 
         yield "address_id", "is an address of another customer; name one of this customer's, or none"
 
 
+def _agreed_faults(agreed: AgreedPrice, around: Surroundings) -> Faults:
+    yield from _address_faults(agreed, around)
+    former = around.former
+    is_kept = isinstance(former, AgreedPrice) and former.remaining_quantity == agreed.remaining_quantity
+    if agreed.remaining_quantity is not None and agreed.remaining_quantity < 0 and not is_kept:
+        yield "remaining_quantity", "is below 0; give 0 or more, or none where there is no limit"
+
+
 def _rule_faults(rule: ProductQuantityRule | ListQuantityRule, _around: Surroundings) -> Faults:
     if rule.minimum_quantity is None and rule.multiple_quantity is None and rule.pack_quantity is None:
         yield "minimum_quantity", "is missing, as are multiple_quantity and pack_quantity; a rule needs one of them"
@@ -107,7 +115,7 @@ def _floor_faults(_floor: PriceFloor, around: Surroundings) -> Faults:
 _JUDGES: Final[dict[type[Row], Callable[[Any, Surroundings], Faults]]] = {
     PriceList: _list_faults,
     CustomerPriceList: _address_faults,
-    AgreedPrice: _address_faults,
+    AgreedPrice: _agreed_faults,
     ProductQuantityRule: _rule_faults,
     ListQuantityRule: _rule_faults,
     DiscountLimit: _limit_faults,

@@ -5,6 +5,7 @@ list that its quoted price came from, then that of a segment of the customer, th
 holds, and what the customer would pay less by now it pays less.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import Final
@@ -12,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from sync_protocol.rules.pricing.explanation import BasketPrice, Candidate, Fate, LinePrice
+from sync_protocol.rules.pricing.explanation import BasketPrice, Candidate, Fate, LinePrice, OfferStanding
 from sync_protocol.values import BASIS_POINTS
 
 HOUR_MS: Final = 3_600_000
@@ -76,11 +77,14 @@ def promise_of(policy: HonourPolicy | None, quoted: LinePrice, now: LinePrice, a
 
 
 def composed(now: BasketPrice, quoted: BasketPrice, kept: Collection[UUID]) -> BasketPrice:
-    """The price of now with the lines that are kept as they were quoted; the whole quotation where all of them are."""
+    """The price of now with the lines that are kept as they were quoted; the whole quotation where all of them are.
+
+    Where some are, gifts are those of now, and of each offer just what the lines have of it.
+    """
     if not kept:
         return now
     lines = tuple(before if before.line_id in kept else line for line, before in zip(now.lines, quoted.lines, strict=True))
-    base = quoted if len(kept) == len(lines) else now
+    base = quoted if len(kept) == len(lines) else msgspec.structs.replace(now, offers=_offers_of(lines, now, quoted))
     goods, tax = sum(line.amount_minor for line in lines), sum(line.tax_minor for line in lines)
     return msgspec.structs.replace(
         base,
@@ -90,3 +94,21 @@ def composed(now: BasketPrice, quoted: BasketPrice, kept: Collection[UUID]) -> B
         freight_minor=now.freight_minor,
         total_minor=goods + tax + now.freight_minor,
     )
+
+
+def _offers_of(lines: Iterable[LinePrice], now: BasketPrice, quoted: BasketPrice) -> tuple[OfferStanding, ...]:
+    """The offers of now, and those of the quotation that lines have kept; what takes nothing off a line is as it is now."""
+    taken: Counter[UUID] = Counter()
+    for line in lines:
+        for step in line.steps:
+            if step.rule_id is not None:
+                taken[step.rule_id] -= step.amount_minor
+    offers = {each.promotion_id: each for each in quoted.offers if each.promotion_id in taken}
+    offers |= {each.promotion_id: each for each in now.offers}
+    of_lines = {step.rule_id for price in (now, quoted) for line in price.lines for step in line.steps}
+    return tuple(_with_taken(each, taken[each.promotion_id]) if each.promotion_id in of_lines else each for each in offers.values())
+
+
+def _with_taken(offer: OfferStanding, taken_minor: int) -> OfferStanding:
+    fate = Fate.GIVEN if taken_minor else Fate.NO_GAIN if offer.fate is Fate.GIVEN else offer.fate
+    return msgspec.structs.replace(offer, fate=fate, amount_minor=taken_minor)

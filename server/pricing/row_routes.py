@@ -74,19 +74,19 @@ def _opening(kind: Kind) -> HTTPRouteHandler:
 
 def _creating(kind: Kind) -> HTTPRouteHandler:
     async def create(data: Any, database: Any, ids: IdSource) -> Any:
-        return await _put(database, kind, data.id or ids.new(), data)
+        return await _put(database, kind, data.id or ids.new(), data, ids)
 
     said = "Create a row; without an `id` the server makes one. With the id of one that is there it is replaced as a whole."
-    _describe(create, said, _of(Response, kind.row), **_body(kind), **_DATABASE, ids=(NamedDependency[IdSource], Parameter.empty))
+    _describe(create, said, _of(Response, kind.row), **_body(kind), **_DATABASE, **_IDS)
     return post(kind.path, summary=f"Create a {kind.spoken}", **_options("create", kind))(create)
 
 
 def _replacing(kind: Kind) -> HTTPRouteHandler:
-    async def replace(row_id: Any, data: Any, database: Any) -> Any:
-        return await _put(database, kind, row_id, data)
+    async def replace(row_id: Any, data: Any, database: Any, ids: IdSource) -> Any:
+        return await _put(database, kind, row_id, data, ids)
 
     said = "Create the row of this id (201), or replace it as a whole (200): a field that is left out has its default."
-    _describe(replace, said, _of(Response, kind.row), **_ROW_ID, **_body(kind), **_DATABASE)
+    _describe(replace, said, _of(Response, kind.row), **_ROW_ID, **_body(kind), **_DATABASE, **_IDS)
     return put(_path_of_one(kind), summary=f"Put a {kind.spoken}", **_options("put", kind))(replace)
 
 
@@ -100,14 +100,15 @@ def _deleting(kind: Kind) -> HTTPRouteHandler:
     return delete(_path_of_one(kind), summary=f"Delete a {kind.spoken}", **_options("delete", kind))(remove)
 
 
-async def _put(database: Database, kind: Kind, row_id: UUID, entered: msgspec.Struct) -> Response[Any]:
+async def _put(database: Database, kind: Kind, row_id: UUID, entered: msgspec.Struct, ids: IdSource) -> Response[Any]:
     async with database.write() as session:
-        row, is_new = await put_row(session, kind, row_id, entered)
+        row, is_new = await put_row(session, kind, row_id, entered, ids)
     return Response(row, status_code=201 if is_new else 200)
 
 
 _ROW_ID: Final[Mapping[str, tuple[Any, Any]]] = {"row_id": (FromPath[UUID], Parameter.empty)}
 _DATABASE: Final[Mapping[str, tuple[Any, Any]]] = {"database": (NamedDependency[Database], Parameter.empty)}
+_IDS: Final[Mapping[str, tuple[Any, Any]]] = {"ids": (NamedDependency[IdSource], Parameter.empty)}
 
 
 def _body(kind: Kind) -> Mapping[str, tuple[Any, Any]]:

@@ -10,15 +10,18 @@ from sqlalchemy.exc import IntegrityError
 
 from server.pricing.administered import Kind
 from server.pricing.computed_changes import ask_if_asked_by, hold_costs_if_asked_by
+from server.pricing.consumption import counted_anew
 from server.pricing.errors import PriceRowNotFoundError, ReferredToError, UnfitPriceRowError, ValueTakenError
 from server.pricing.fitness import faults_of
 from server.pricing.referrals import missing_references, referrers_of
 from server.pricing.surroundings import surroundings_of
+from server.runtime.clock import IdSource
 from server.runtime.database import ReadSession, WriteSession
 from server.runtime.outages import is_clash
 from server.runtime.rows import as_row, fetch_row, table_of
 from sync_protocol.entities.catalog import Product
 from sync_protocol.entities.customers import Customer
+from sync_protocol.entities.promotions import Promotion
 from sync_protocol.values import Row, normal_text
 
 Taxed = TypeVar("Taxed", Customer, Product)
@@ -43,7 +46,7 @@ async def open_row(session: ReadSession, kind: Kind, row_id: UUID) -> Row:
     return row
 
 
-async def put_row(session: WriteSession, kind: Kind, row_id: UUID, entered: msgspec.Struct) -> tuple[Row, bool]:
+async def put_row(session: WriteSession, kind: Kind, row_id: UUID, entered: msgspec.Struct, ids: IdSource) -> tuple[Row, bool]:
     """Make the row, or replace it as a whole; whether it was made. Raises UnfitPriceRowError, ValueTakenError."""
     await hold_costs_if_asked_by(session, kind.row)
     former = await _find(session, kind, row_id, lock=True)
@@ -55,6 +58,8 @@ async def put_row(session: WriteSession, kind: Kind, row_id: UUID, entered: msgs
     if faults:
         raise UnfitPriceRowError(faults)
     await _refuse_taken(session, kind, row)
+    if isinstance(row, Promotion):
+        row = await counted_anew(session, row, former if isinstance(former, Promotion) else None, ids)
     values = msgspec.structs.asdict(row)
     write = sa.insert(kind.table) if former is None else sa.update(kind.table).where(kind.table.c.id == row_id)
     try:

@@ -18,9 +18,9 @@ from sync_protocol.values import (
     Name,
     Priority,
     Quantity,
-    RemainingQuantity,
     Row,
     UnitPrice,
+    Uses,
 )
 
 
@@ -157,4 +157,4 @@ class PromotionUse(Row, frozen=True, kw_only=True):
 
     customer_id: UUID
     promotion_id: UUID
-    uses: RemainingQuantity
+    uses: Uses

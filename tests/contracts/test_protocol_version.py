@@ -9,7 +9,7 @@ import pytest
 
 from sync_protocol.wire import version
 
-FINGERPRINT = "b71a7acd9413f0b35be9b6ef3113e4f0"
+FINGERPRINT = "39e02eaa2dc0476a53a2dda929ef9d40"
 PROTOCOL_VERSION = 3
 RULES_VERSION = 2
 

@@ -39,6 +39,11 @@ class Manager:
         assert response.status_code in {200, 201}, response.text
         return dict(response.json())
 
+    async def put(self, path: str, body: Any) -> dict[str, Any]:
+        response = await self.client.put(path, json=body)
+        assert response.status_code in {200, 201}, response.text
+        return dict(response.json())
+
     async def open(self, path: str) -> dict[str, Any]:
         response = await self.client.get(path)
         assert response.status_code == 200, response.text

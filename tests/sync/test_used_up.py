@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 
 from client_sdk import OrderClient
+from server.pricing.models import HonourPolicyModel
+from server.pricing.promotion_models import PromotionUseModel
+from server.runtime.clock import SystemClock
 from server.runtime.database import Database
 from server.runtime.rows import insert_rows
 from sync_protocol.entities.orders import OrderStatus, PriceSource
@@ -173,6 +178,49 @@ async def test_of_two_orders_at_once_one_alone_has_what_is_left(world: World, tm
             await device.close()
     assert sources == ["base", "contract"]
     assert await remaining(world) == 0
+
+
+async def test_what_was_honoured_beyond_what_was_left_flows_back_just_once(world: World, tmp_path: Path) -> None:
+    world.clock.advance(SystemClock().now_ms() - world.clock.now_ms())
+    await agree(world, remaining=10)
+    async with world.database.write() as session:
+        session.add(HonourPolicyModel(id=make_id(800_004), mode="honour", otherwise="re_price"))
+    devices = [await open_device(world, tmp_path / f"{number}.db") for number in range(2)]
+    try:
+        orders = [await take(device, world, 10) for device in devices]
+        verdicts = [(await device.sync()).verdicts[0].verdict for device in devices]
+        assert Code.PRICE_HONOURED in verdicts[1].codes
+        assert await remaining(world) == -10
+        await devices[0].cancel_order(orders[0], reason="")
+        await devices[0].sync()
+        assert await remaining(world) == 0, "the other one was promised all that was agreed on"
+    finally:
+        for device in devices:
+            await device.close()
+
+
+async def test_a_budget_and_a_limit_that_come_later_count_what_was_given_before(
+    world: World, tmp_path: Path, manager: Manager
+) -> None:
+    await offer(world)
+    async with await open_device(world, tmp_path / "device.db") as device:
+        first = await take(device, world, 1)
+        await device.sync()
+        limited = msgspec.structs.replace(await world.fetch(Promotion, OFFER), currency="EUR", budget_minor=15, uses_per_customer=2)
+        await manager.put(f"/pricing/promotions/{OFFER}", msgspec.to_builtins(limited))
+        assert (await world.fetch(Promotion, OFFER)).spent_minor == 10
+        await device.sync()
+        second = await take(device, world, 1)
+        await device.sync()
+        third = await take(device, world, 1)
+        await device.sync()
+        discounts = [(await device.order(each)).lines[0].discount_minor for each in (first, second, third)]
+        assert discounts == [10, 5, 0]
+        await device.cancel_order(first, reason="")
+        await device.sync()
+        assert (await world.fetch(Promotion, OFFER)).spent_minor == 5
+        async with world.database.read() as session:
+            assert (await session.execute(sa.select(PromotionUseModel.uses))).scalars().all() == [1]
 
 
 async def test_an_offer_is_given_so_often_and_no_more(world: World, tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from server.pricing.honour import HOUR_MS, HonourPolicy, Promise, composed, poli
 from server.runtime.database import Database
 from sync_protocol.entities.orders import PriceSource
 from sync_protocol.entities.pricing import TaxTreatment
-from sync_protocol.rules.pricing.explanation import BasketPrice, Candidate, Fate, LinePrice
+from sync_protocol.entities.promotions import PromotionPhase
+from sync_protocol.rules.pricing.explanation import BasketPrice, Candidate, Fate, LinePrice, OfferStanding, Step, StepKind
 from tests.support.office import Office, open_office, problem
 
 LIST, SEGMENT, OTHER = UUID(int=1), UUID(int=2), UUID(int=3)
 
 
-def line(total: int, number: int = 1, price_list: UUID = LIST) -> LinePrice:
+def line(total: int, number: int = 1, price_list: UUID = LIST, step: tuple[UUID, int] | None = None) -> LinePrice:
     won = Candidate(
         source=PriceSource.BASE,
         rule_id=UUID(int=50),
@@ -43,7 +44,7 @@ def line(total: int, number: int = 1, price_list: UUID = LIST) -> LinePrice:
         tax_treatment=TaxTreatment.EXCLUSIVE,
         candidates=(won,),
         gross_minor=total,
-        steps=(),
+        steps=(Step(kind=StepKind.PROMOTION, rule_id=step[0], code="", amount_minor=step[1], after_minor=total),) if step else (),
         missed=(),
         discount_minor=0,
         order_discount_minor=0,
@@ -60,7 +61,12 @@ def line(total: int, number: int = 1, price_list: UUID = LIST) -> LinePrice:
     )
 
 
-def basket(*lines: LinePrice) -> BasketPrice:
+def given_as(promotion_id: UUID, amount: int) -> OfferStanding:
+    phase = PromotionPhase.LINE
+    return OfferStanding(promotion_id=promotion_id, code="", phase=phase, fate=Fate.GIVEN, amount_minor=amount, gap=None)
+
+
+def basket(*lines: LinePrice, offers: tuple[OfferStanding, ...] = ()) -> BasketPrice:
     total = sum(each.total_minor for each in lines)
     return BasketPrice(
         customer_id=UUID(int=70),
@@ -71,7 +77,7 @@ def basket(*lines: LinePrice) -> BasketPrice:
         lists=(),
         lines=lines,
         gifts=(),
-        offers=(),
+        offers=offers,
         obstacle=None,
         order_minimum_gap=None,
         goods_minor=total,
@@ -132,6 +138,21 @@ def test_the_total_is_that_of_the_lines_whichever_are_kept(amounts: list[tuple[i
     price = composed(now, quoted, kept)
     assert [each.total_minor for each in price.lines] == [old if is_kept else new for new, old, is_kept in amounts]
     assert price.total_minor == price.goods_minor == sum(each.total_minor for each in price.lines)
+
+
+def test_of_an_offer_counts_what_the_lines_have_of_it() -> None:
+    """One line keeps what an offer gave that ended since; the other has its price of now, with another offer."""
+    ended, new, gift = (UUID(int=number) for number in (81, 82, 83))
+    quoted = basket(line(90, 0, step=(ended, -10)), line(80, 1, step=(ended, -20)), offers=(given_as(ended, 30),))
+    now = basket(line(95, 0, step=(new, -5)), line(70, 1, step=(new, -30)), offers=(given_as(new, 35), given_as(gift, 0)))
+    price = composed(now, quoted, {UUID(int=0)})
+    assert {each.promotion_id: (each.fate, each.amount_minor) for each in price.offers} == {
+        ended: (Fate.GIVEN, 10),
+        new: (Fate.GIVEN, 30),
+        gift: (Fate.GIVEN, 0),
+    }
+    none_of_new = composed(replace(now, lines=(now.lines[0], line(80, 1))), quoted, {UUID(int=0)})
+    assert next(each for each in none_of_new.offers if each.promotion_id == new).fate is Fate.NO_GAIN
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from server.changelog.log import read_head
 from server.identity.principals import Role
 from server.pricing.administered import KINDS
 from server.runtime.database import Database
-from sync_protocol.entities.pricing import PriceList
+from sync_protocol.entities.pricing import AgreedPrice, PriceList
 from sync_protocol.entities.promotions import Promotion
 from tests.support.office import open_office, problem
 from tests.support.pricing import PriceOffice
@@ -142,19 +142,23 @@ async def test_what_orders_count_is_not_set_back_by_a_form_that_was_opened_befor
     assert (await office.put("promotions", made["id"], made, 200))["spent_minor"] == 700
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-async def test_an_unknown_field_and_a_value_beyond_its_limits_are_named(office: PriceOffice, kind: Any) -> None:
-    if not kind.is_written:
-        pytest.skip("it is not written")
-    path = kind.path.removeprefix("/pricing/")
+async def test_no_less_than_nothing_is_agreed_on_but_what_was_honoured_beyond_it_stays(office: PriceOffice) -> None:
+    made = (await written(office))["agreed-prices"]
+    below = {**made, "remaining_quantity": -1}
+    assert (await office.unfit("agreed-prices", {**below, "id": None}))["remaining_quantity"].startswith("is below 0")
+    await office.world.change(AgreedPrice, UUID(made["id"]), remaining_quantity=-1)
+    assert (await office.put("agreed-prices", made["id"], {**below, "reference": "K-2"}, 200))["remaining_quantity"] == -1
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_unknown_field_and_a_value_beyond_its_limits_are_named(office: PriceOffice, path: str) -> None:
     rows = await office.rows_of_each_kind()
     told = await office.refused("POST", path, {**rows[path], "prise": 1}, 400, "invalid_request")
     assert told["fields"] == {"prise": "is not known here; remove it"}
     for field, value in rows[path].items():
         if field != "id" and not field.endswith("_id"):
             wrong: Any = -1 if isinstance(value, int) else "\x00" if isinstance(value, str) else None
-            if field == "order_minimum_minor":
-                wrong = 10**15 + 1
+            wrong = {"order_minimum_minor": 10**15 + 1, "remaining_quantity": 10**12 + 1}.get(field, wrong)
             told = await office.refused("POST", path, {**rows[path], field: wrong}, 400, "invalid_request")
             assert told["fields"].keys() == {field}
 
