@@ -41,6 +41,18 @@ class ValueTakenError(ConflictError):
         self.other_id = other_id
 
 
+class PriceRowExistsError(ConflictError):
+    """A row is to be made under an id that another has."""
+
+    code = "price_row_exists"
+
+    def __init__(self, kind: str, row_id: UUID, path: str) -> None:
+        remedy = f"is that of a {kind} with other values; PUT {path}/{row_id} replaces it, another id makes another"
+        super().__init__(f"id {remedy}", fields={"id": remedy})
+        self.kind = kind
+        self.row_id = row_id
+
+
 class ReferredToError(ConflictError):
     """Others refer to the row; `fields` has for each table how many rows do, and one of them."""
 

@@ -16,7 +16,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from server.identity.principals import OFFICE, allow_signed_in
 from server.pricing.administered import KINDS, Kind
-from server.pricing.service import delete_row, open_row, page_of, put_row
+from server.pricing.service import create_row, delete_row, open_row, page_of, put_row
 from server.runtime.clock import IdSource
 from server.runtime.database import Database
 from server.runtime.pages import PAGE_MAX, GivenCode, Limit
@@ -74,16 +74,19 @@ def _opening(kind: Kind) -> HTTPRouteHandler:
 
 def _creating(kind: Kind) -> HTTPRouteHandler:
     async def create(data: Any, database: Any, ids: IdSource) -> Any:
-        return await _put(database, kind, data.id or ids.new(), data, ids)
+        return await _write(create_row, database, kind, data.id or ids.new(), data, ids=ids)
 
-    said = "Create a row; without an `id` the server makes one. With the id of one that is there it is replaced as a whole."
+    said = (
+        "Create a row (201); without an `id` the server makes one. One that is there as it was sent is answered (200); "
+        "one that is there with other values stays as it is (409), and `PUT` replaces it."
+    )
     _describe(create, said, _of(Response, kind.row), **_body(kind), **_DATABASE, **_IDS)
     return post(kind.path, summary=f"Create a {kind.spoken}", **_options("create", kind))(create)
 
 
 def _replacing(kind: Kind) -> HTTPRouteHandler:
     async def replace(row_id: Any, data: Any, database: Any, ids: IdSource) -> Any:
-        return await _put(database, kind, row_id, data, ids)
+        return await _write(put_row, database, kind, row_id, data, ids=ids)
 
     said = "Create the row of this id (201), or replace it as a whole (200): a field that is left out has its default."
     _describe(replace, said, _of(Response, kind.row), **_ROW_ID, **_body(kind), **_DATABASE, **_IDS)
@@ -100,9 +103,11 @@ def _deleting(kind: Kind) -> HTTPRouteHandler:
     return delete(_path_of_one(kind), summary=f"Delete a {kind.spoken}", **_options("delete", kind))(remove)
 
 
-async def _put(database: Database, kind: Kind, row_id: UUID, entered: msgspec.Struct, ids: IdSource) -> Response[Any]:
+async def _write(
+    writer: Any, database: Database, kind: Kind, row_id: UUID, entered: msgspec.Struct, *, ids: IdSource
+) -> Response[Any]:
     async with database.write() as session:
-        row, is_new = await put_row(session, kind, row_id, entered, ids)
+        row, is_new = await writer(session, kind, row_id, entered, ids)
     return Response(row, status_code=201 if is_new else 200)
 
 

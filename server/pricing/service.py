@@ -11,7 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from server.pricing.administered import Kind
 from server.pricing.computed_changes import ask_if_asked_by, hold_costs_if_asked_by
 from server.pricing.consumption import counted_anew
-from server.pricing.errors import PriceRowNotFoundError, ReferredToError, UnfitPriceRowError, ValueTakenError
+from server.pricing.errors import (
+    PriceRowExistsError,
+    PriceRowNotFoundError,
+    ReferredToError,
+    UnfitPriceRowError,
+    ValueTakenError,
+)
 from server.pricing.fitness import faults_of
 from server.pricing.referrals import missing_references, referrers_of
 from server.pricing.surroundings import surroundings_of
@@ -46,30 +52,47 @@ async def open_row(session: ReadSession, kind: Kind, row_id: UUID) -> Row:
     return row
 
 
+async def create_row(session: WriteSession, kind: Kind, row_id: UUID, entered: msgspec.Struct, ids: IdSource) -> tuple[Row, bool]:
+    """Make the row; whether it was made, and not there as it was sent: asked again it is only answered.
+
+    Raises PriceRowExistsError, UnfitPriceRowError, ValueTakenError.
+    """
+    await hold_costs_if_asked_by(session, kind.row)
+    former = await _find(session, kind, row_id)
+    if former is None:
+        return await _store(session, kind, kind.row_of(entered, row_id, None), None, ids), True
+    if kind.row_of(entered, row_id, former) != former:
+        raise PriceRowExistsError(kind.name, row_id, kind.path)
+    return former, False
+
+
 async def put_row(session: WriteSession, kind: Kind, row_id: UUID, entered: msgspec.Struct, ids: IdSource) -> tuple[Row, bool]:
     """Make the row, or replace it as a whole; whether it was made. Raises UnfitPriceRowError, ValueTakenError."""
     await hold_costs_if_asked_by(session, kind.row)
+    if getattr(entered, "id", None) not in {None, row_id}:
+        raise UnfitPriceRowError({"id": "differs from that in the path; leave it out"})
     former = await _find(session, kind, row_id, lock=True)
-    row = kind.row_of(entered, row_id, former)
-    sent_id = getattr(entered, "id", None)
-    faults = {"id": "differs from that in the path; leave it out"} if sent_id not in {None, row_id} else {}
-    faults |= await missing_references(session, kind, row)
+    return await _store(session, kind, kind.row_of(entered, row_id, former), former, ids), former is None
+
+
+async def _store(session: WriteSession, kind: Kind, row: Row, former: Row | None, ids: IdSource) -> Row:
+    """Insert the row, never over one that came meanwhile, or write it in the place of the former."""
+    faults = await missing_references(session, kind, row)
     faults |= faults_of(row, await surroundings_of(session, row, former))
     if faults:
         raise UnfitPriceRowError(faults)
     await _refuse_taken(session, kind, row)
     if isinstance(row, Promotion):
         row = await counted_anew(session, row, former if isinstance(former, Promotion) else None, ids)
-    values = msgspec.structs.asdict(row)
-    write = sa.insert(kind.table) if former is None else sa.update(kind.table).where(kind.table.c.id == row_id)
+    write = sa.insert(kind.table) if former is None else sa.update(kind.table).where(kind.table.c.id == row.id)
     try:
-        await session.execute(write.values(**values))
+        await session.execute(write.values(**msgspec.structs.asdict(row)))
     except IntegrityError as error:
         if not is_clash(error):
             raise
         raise ValueTakenError(kind.name, next(iter(kind.unique), ("id",))) from error
     await ask_if_asked_by(session, kind.row)
-    return row, former is None
+    return row
 
 
 async def delete_row(session: WriteSession, kind: Kind, row_id: UUID) -> None:

@@ -147,8 +147,9 @@ async def test_a_promotion_keeps_a_kind_that_reads_its_targets(office: PriceOffi
     made = await office.post("promotions", **bundle)
     product = str(office.world.company.products[0].id)
     await office.post("promotion-targets", promotion_id=made["id"], role="part", product_id=product)
-    percent = {**offer("line", "percent", value_basis_points=5), "id": made["id"], "status": "active"}
-    assert (await office.unfit("promotions", percent)).keys() == {"kind"}
+    percent = {**offer("line", "percent", value_basis_points=5), "status": "active"}
+    told = await office.refused("PUT", f"promotions/{made['id']}", percent, 400, "unfit_price_row")
+    assert told["fields"].keys() == {"kind"}
 
 
 @pytest.mark.parametrize(

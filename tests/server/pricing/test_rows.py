@@ -66,10 +66,33 @@ async def test_a_put_makes_the_row_of_an_id_and_leaves_nothing_of_what_was_there
     assert len((await office.get("price-lists", code="A"))["items"]) == 1
 
 
-async def test_a_post_with_the_id_of_a_row_replaces_it(office: PriceOffice) -> None:
+async def test_a_post_again_is_answered_with_the_row_and_says_nothing_to_devices(office: PriceOffice) -> None:
+    rows = await written(office)
+    await office.world.change(Promotion, UUID(rows["promotions"]["id"]), spent_minor=700)
+    rows["promotions"] = await office.get(f"promotions/{rows['promotions']['id']}")
+    before = await head(office)
+    for path in PATHS:
+        body = rows[path] | ({"spent_minor": 0} if path == "promotions" else {})
+        response = await office.client.post(f"/pricing/{path}", json=body)
+        assert (response.status_code, response.json()) == (200, rows[path])
+    assert await head(office) == before
+
+
+async def test_a_post_with_the_id_of_another_row_is_refused_and_a_put_replaces_it(office: PriceOffice) -> None:
     made = await office.post("segments", code="GOLD", name="Gold")
-    response = await office.client.post("/pricing/segments", json={"id": made["id"], "code": "GOLD", "name": "Golden"})
-    assert (response.status_code, response.json()["name"]) == (200, "Golden")
+    other = {"id": made["id"], "code": "GOLD", "name": "Golden"}
+    told = await office.refused("POST", "segments", other, 409, "price_row_exists")
+    assert f"PUT /pricing/segments/{made['id']}" in told["fields"]["id"]
+    assert await office.get(f"segments/{made['id']}") == made
+    assert await office.put("segments", made["id"], other, 200) == other
+
+
+async def test_of_two_posts_of_one_id_at_once_one_row_comes_and_none_is_overwritten(office: PriceOffice) -> None:
+    row_id = office.new_id()
+    bodies = [{"id": row_id, "code": f"S{place}", "name": "S"} for place in range(4)]
+    answers = await asyncio.gather(*(office.client.post("/pricing/segments", json=body) for body in bodies))
+    assert sorted(each.status_code for each in answers) == [201, 409, 409, 409]
+    assert await office.get(f"segments/{row_id}") == next(each.json() for each in answers if each.status_code == 201)
 
 
 async def test_texts_are_kept_in_one_spelling(office: PriceOffice) -> None:
