@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from msgspec import Meta
 
 from server.pricing.computed_rows import MarginRule, ProductCost
 from server.runtime.database import Base
@@ -44,6 +45,9 @@ _ENTERED: Final = {Code: EnteredCode, Name: EnteredName, Currency: EnteredCurren
 _KEPT: Final = frozenset({"spent_minor"})
 """What orders count and the office does not set: a form that was opened earlier would set it back."""
 
+_TAKEN_FROM: Final = frozenset({"remaining_quantity"})
+"""What the office sets and orders take from: beside another value a form says which one it saw."""
+
 
 class Kind:
     """A kind of rows that the office keeps. Where it is not `is_written`, it only looks at them."""
@@ -57,6 +61,11 @@ class Kind:
         self.path = f"/pricing/{self.spoken_plural.replace(' ', '-')}"
         self.fields = row.__struct_fields__
         self.entered = entered_type(row)
+
+    @cached_property
+    def taken_from(self) -> dict[str, str]:
+        """The columns that orders take from, each with the field that says what a form saw of it."""
+        return {name: _seen(name) for name in self.fields if name in _TAKEN_FROM}
 
     @cached_property
     def table(self) -> sa.Table:
@@ -87,7 +96,7 @@ class Kind:
 
     def row_of(self, entered: msgspec.Struct, row_id: UUID, former: Row | None) -> Row:
         """The row that a caller sent, its texts in their one spelling."""
-        values = {name: getattr(entered, name) for name in entered.__struct_fields__ if name != "id"}
+        values = {name: getattr(entered, name) for name in self.fields if name != "id"}
         values = {name: normal_text(value) if type(value) is str else value for name, value in values.items()}
         kept = {name: getattr(former, name) for name in _KEPT.intersection(self.fields) if former is not None}
         return self.row(id=row_id, **(values | kept))
@@ -96,19 +105,27 @@ class Kind:
 def entered_type(row: type[Row]) -> type[msgspec.Struct]:
     """A row as it is sent: an unknown field is refused, and what a person types has no control characters."""
     fields: list[Any] = [("id", UUID | None, None)]
+    seen: list[Any] = []
     for field in msgspec.structs.fields(row):
         if field.name != "id":
             default = () if field.required else (field.default,)
             fields.append((field.name, _entered(field.type), *default))
+        if field.name in _TAKEN_FROM:
+            said = f"the {field.name} that was looked at: give it where a PUT changes that, which orders take from"
+            seen.append((_seen(field.name), typing.Annotated[field.type, Meta(description=said)], None))
     return msgspec.defstruct(
         f"Entered{row.__name__}",
-        fields,
+        fields + seen,
         namespace={"__doc__": row.__doc__},
         module=__name__,
         frozen=True,
         kw_only=True,
         forbid_unknown_fields=True,
     )
+
+
+def _seen(name: str) -> str:
+    return f"seen_{name}"
 
 
 def _entered(annotation: Any) -> Any:

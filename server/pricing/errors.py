@@ -53,6 +53,17 @@ class PriceRowExistsError(ConflictError):
         self.row_id = row_id
 
 
+class RemainingOvertakenError(ConflictError):
+    """What is left of an agreement is to be written by somebody who did not see what orders took of it meanwhile."""
+
+    code = "remaining_overtaken"
+
+    def __init__(self, field: str, now: int, seen_field: str) -> None:
+        remedy = f"is {now} by now, for orders take from it; give {now} to leave it so, or {seen_field} {now} to change it"
+        super().__init__(f"{field} {remedy}", fields={field: remedy})
+        self.now = now
+
+
 class ReferredToError(ConflictError):
     """Others refer to the row; `fields` has for each table how many rows do, and one of them."""
 

@@ -15,6 +15,7 @@ from server.pricing.errors import (
     PriceRowExistsError,
     PriceRowNotFoundError,
     ReferredToError,
+    RemainingOvertakenError,
     UnfitPriceRowError,
     ValueTakenError,
 )
@@ -67,12 +68,24 @@ async def create_row(session: WriteSession, kind: Kind, row_id: UUID, entered: m
 
 
 async def put_row(session: WriteSession, kind: Kind, row_id: UUID, entered: msgspec.Struct, ids: IdSource) -> tuple[Row, bool]:
-    """Make the row, or replace it as a whole; whether it was made. Raises UnfitPriceRowError, ValueTakenError."""
+    """Make the row, or replace it as a whole; whether it was made.
+
+    Raises UnfitPriceRowError, RemainingOvertakenError, ValueTakenError.
+    """
     await hold_costs_if_asked_by(session, kind.row)
     if getattr(entered, "id", None) not in {None, row_id}:
         raise UnfitPriceRowError({"id": "differs from that in the path; leave it out"})
     former = await _find(session, kind, row_id, lock=True)
+    if former is not None:
+        _refuse_overtaken(kind, entered, former)
     return await _store(session, kind, kind.row_of(entered, row_id, former), former, ids), former is None
+
+
+def _refuse_overtaken(kind: Kind, entered: msgspec.Struct, former: Row) -> None:
+    for name, seen_name in kind.taken_from.items():
+        now = getattr(former, name)
+        if now is not None and now not in {getattr(entered, name), getattr(entered, seen_name)}:
+            raise RemainingOvertakenError(name, now, seen_name)
 
 
 async def _store(session: WriteSession, kind: Kind, row: Row, former: Row | None, ids: IdSource) -> Row:

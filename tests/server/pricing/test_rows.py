@@ -173,6 +173,37 @@ async def test_no_less_than_nothing_is_agreed_on_but_what_was_honoured_beyond_it
     assert (await office.put("agreed-prices", made["id"], {**below, "reference": "K-2"}, 200))["remaining_quantity"] == -1
 
 
+async def test_what_orders_took_of_an_agreement_survives_a_form_that_was_opened_before(office: PriceOffice) -> None:
+    made = (await written(office))["agreed-prices"]
+    await office.world.change(AgreedPrice, UUID(made["id"]), remaining_quantity=10)
+    path = f"agreed-prices/{made['id']}"
+    dearer = {**made, "unit_price": 10_0000}
+    for left in (40, 60, None):
+        for seen in ({}, {"seen_remaining_quantity": 40}):
+            told = await office.refused("PUT", path, {**dearer, "remaining_quantity": left, **seen}, 409, "remaining_overtaken")
+            assert told["fields"].keys() == {"remaining_quantity"}
+            assert "seen_remaining_quantity" in told["fields"]["remaining_quantity"]
+    assert (await office.get(path))["remaining_quantity"] == 10
+    kept = await office.put("agreed-prices", made["id"], {**dearer, "remaining_quantity": 10}, 200)
+    assert (kept["unit_price"], kept["remaining_quantity"]) == (10_0000, 10)
+
+
+async def test_the_office_changes_what_is_left_of_an_agreement_where_it_says_what_it_saw(office: PriceOffice) -> None:
+    made = (await written(office))["agreed-prices"]
+    for left in (60, None, 70):
+        body = {**made, "remaining_quantity": left, "seen_remaining_quantity": made["remaining_quantity"]}
+        for _again in range(2):
+            changed = await office.put("agreed-prices", made["id"], body, 200)
+            assert changed == {**made, "remaining_quantity": left}
+        made = changed
+
+
+async def test_what_has_no_limit_is_given_one_without_a_word_of_what_was_seen(office: PriceOffice) -> None:
+    body = (await office.rows_of_each_kind())["agreed-prices"] | {"remaining_quantity": None}
+    made = await office.post("agreed-prices", **body)
+    assert (await office.put("agreed-prices", made["id"], {**made, "remaining_quantity": 5}, 200))["remaining_quantity"] == 5
+
+
 @pytest.mark.parametrize("path", PATHS)
 async def test_an_unknown_field_and_a_value_beyond_its_limits_are_named(office: PriceOffice, path: str) -> None:
     rows = await office.rows_of_each_kind()
