@@ -23,7 +23,7 @@ class GivenPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     mode: Promise
     otherwise: Promise = Promise.RE_PRICE
-    hours: Annotated[int, Meta(ge=0, le=HOURS_MAX)] | None = None
+    hours: Annotated[int, Meta(ge=1, le=HOURS_MAX)] | None = None
     tolerance_basis_points: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     price_list_id: UUID | None = None
     segment_id: UUID | None = None
@@ -38,7 +38,7 @@ async def list_policies(database: NamedDependency[Database]) -> Sequence[HonourP
 
 @put("/honour-policies/{policy_id:uuid}", opt=allow_signed_in(*OFFICE), summary="Write such a policy", tags=["prices"])
 async def put_policy(policy_id: FromPath[UUID], data: JSONBody[GivenPolicy], database: NamedDependency[Database]) -> HonourPolicy:
-    """Make or replace one. It counts for orders that arrive from now on."""
+    """Make or replace one. It counts for orders that arrive from now on. Of a list, a segment and everyone there is one each."""
     policy = HonourPolicy(id=policy_id, **msgspec.structs.asdict(data))
     async with database.write() as session:
         await put_honour_policy(session, policy)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.runtime.database import Base
@@ -156,10 +156,24 @@ class TaxExemptionModel(Base):
     valid_until_ms: Mapped[int | None]
 
 
+_EVERYONES = text("price_list_id IS NULL AND segment_id IS NULL")
+
+
 class HonourPolicyModel(Base):
     """Whether a price that was quoted and is another by now still holds; see `honour.HonourPolicy`. It never travels."""
 
     __tablename__ = "honour_policy"
+    __table_args__ = (
+        Index("uq_honour_policy_price_list_id", "price_list_id", unique=True),
+        Index("uq_honour_policy_segment_id", "segment_id", unique=True),
+        Index(
+            "uq_honour_policy_everyone",
+            text("(price_list_id IS NULL)"),
+            unique=True,
+            postgresql_where=_EVERYONES,
+            sqlite_where=_EVERYONES,
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     mode: Mapped[str]

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from server.runtime.errors import ForbiddenError, InvalidRequestError, NotFoundError
+from server.runtime.errors import ConflictError, ForbiddenError, InvalidRequestError, NotFoundError
 
 
 class UnfitQuoteError(InvalidRequestError):
@@ -43,6 +43,18 @@ class UnfitHonourPolicyError(InvalidRequestError):
     def __init__(self, field: str, remedy: str) -> None:
         super().__init__(f"{field}: {remedy}", fields={field: remedy})
         self.field = field
+
+
+class HonourPolicyTakenError(ConflictError):
+    """Another policy is for the same list, the same segment, or for everyone: of two that differ only one could count."""
+
+    code = "honour_policy_taken"
+
+    def __init__(self, target: str, other_id: UUID | None) -> None:
+        other = f"policy {other_id}" if other_id is not None else "another policy"
+        remedy = f"is not that of the policy for {target}: there is {other}; change that one with PUT, or DELETE it first"
+        super().__init__(f"policy_id {remedy}", fields={"policy_id": remedy})
+        self.other_id = other_id
 
 
 class HonourPolicyNotFoundError(NotFoundError):

@@ -1,5 +1,6 @@
 """Policies on overtaken quotations: which one is the nearest, what it says, and how the office writes it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from sync_protocol.entities.pricing import TaxTreatment
 from sync_protocol.entities.promotions import PromotionPhase
 from sync_protocol.rules.pricing.explanation import BasketPrice, Candidate, Fate, LinePrice, OfferStanding, Step, StepKind
 from tests.support.office import Office, open_office, problem
+from tests.support.pricing import PriceOffice
 
 LIST, SEGMENT, OTHER = UUID(int=1), UUID(int=2), UUID(int=3)
 
@@ -186,3 +188,31 @@ async def test_the_office_writes_lists_and_takes_back_policies(desk: Office) -> 
 async def test_a_policy_that_makes_no_sense_is_refused_by_its_field(desk: Office, body: dict[str, Any], field: str) -> None:
     answer = await desk.client.put(f"/honour-policies/{UUID(int=8)}", headers=desk.as_(Role.MANAGER), json=body)
     assert list(problem(answer, 400, "unfit_honour_policy")["fields"]) == [field]
+
+
+async def test_of_a_list_a_segment_and_everyone_there_is_one_policy_each(office: PriceOffice) -> None:
+    segment = await office.post("segments", code="GOLD", name="Gold")
+    price_list = str(office.world.company.price_lists[0].id)
+    for place, target in enumerate(({}, {"segment_id": segment["id"]}, {"price_list_id": price_list})):
+        first, second = (f"/honour-policies/{UUID(int=each)}" for each in (2 * place + 9, 2 * place + 8))
+        body = {"mode": "honour", "hours": 2, **target}
+        assert (await office.client.put(first, json=body)).status_code == 200
+        told = problem(await office.client.put(second, json={**body, "mode": "hold"}), 409, "honour_policy_taken")
+        assert str(UUID(int=2 * place + 9)) in told["fields"]["policy_id"]
+        assert (await office.client.put(first, json={**body, "mode": "hold"})).status_code == 200
+        assert (await office.client.delete(first)).status_code == 204
+        assert (await office.client.put(second, json=body)).status_code == 200
+
+
+async def test_of_policies_for_everyone_that_are_written_at_once_one_stays(office: PriceOffice) -> None:
+    paths = [f"/honour-policies/{UUID(int=each)}" for each in range(8, 12)]
+    answers = await asyncio.gather(*(office.client.put(path, json={"mode": "honour"}) for path in paths))
+    assert sorted(each.status_code for each in answers) == [200, 409, 409, 409]
+    for each in answers:
+        if each.status_code == 409:
+            problem(each, 409, "honour_policy_taken")
+
+
+async def test_a_policy_is_for_an_hour_at_least(office: PriceOffice) -> None:
+    answer = await office.client.put(f"/honour-policies/{UUID(int=8)}", json={"mode": "honour", "hours": 0})
+    assert list(problem(answer, 400, "invalid_request")["fields"]) == ["hours"]
