@@ -20,7 +20,9 @@ from server.pricing.honour_policies import honour_policies
 from server.runtime.database import ReadSession
 from server.runtime.slices import IntentContext
 from server.runtime.unit_of_work import UnitOfWork
+from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.customers import Customer
+from sync_protocol.entities.pricing import Strength
 from sync_protocol.intents import AmendOrder, RequestedLine, SubmitOrder
 from sync_protocol.rules.order_review import NONE_HONOURED
 from sync_protocol.rules.pricing.basket import Basket
@@ -29,7 +31,9 @@ from sync_protocol.rules.pricing.engine import price_for
 from sync_protocol.rules.pricing.explanation import BasketPrice, LinePrice, Obstacle
 from sync_protocol.rules.proofs import is_proved
 
-_NOT_FOR_SALE = frozenset({Obstacle.UNKNOWN_PRODUCT, Obstacle.PRODUCT_DISCONTINUED})
+_NOT_FOR_SALE = frozenset(
+    {Obstacle.UNKNOWN_PRODUCT, Obstacle.PRODUCT_DISCONTINUED, Obstacle.NOT_IN_PACKS, Obstacle.QUANTITY_NOT_SOLD}
+)
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,14 +62,29 @@ async def settle(
     same = {line.line_id for line, before in zip(now.lines, quoted.lines, strict=True) if _is_same(line, before)}
     honoured, to_approve = {}, False
     for line, before in zip(now.lines, quoted.lines, strict=True):
-        if line.obstacle in _NOT_FOR_SALE or line.line_id in same:
+        if line.line_id in same or not _is_sold(line):
             continue
         promise = promise_of(policy_for(before, segments, policies), before, line, age_ms)
         if promise is not Promise.RE_PRICE:
             honoured[line.line_id] = line
             to_approve = to_approve or promise is Promise.HOLD
-    price = composed(now, quoted, same | honoured.keys()) if honoured else now
+    if not honoured:
+        return Settled(price=now)
+    keeps_gifts = await _are_sold(work, [gift.product_id for gift in quoted.gifts])
+    price = composed(now, quoted, same | honoured.keys(), keeps_gifts=keeps_gifts)
     return Settled(price=price, honoured=honoured, to_approve=to_approve)
+
+
+def _is_sold(line: LinePrice) -> bool:
+    """Whether the product is sold by now in the quantity of a line, at whatever price: a promise is of the price alone."""
+    if line.obstacle in _NOT_FOR_SALE:
+        return False
+    return all(answer.is_kept for answer in line.quantities if answer.strength is Strength.REQUIRED)
+
+
+async def _are_sold(work: UnitOfWork, product_ids: Sequence[UUID]) -> bool:
+    products = [await work.get(Product, each) for each in product_ids]
+    return all(each is not None and each.status is not ProductStatus.DISCONTINUED for each in products)
 
 
 def _agree(asked: Sequence[RequestedLine], now: BasketPrice) -> bool:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from sync_protocol.rules.pricing.explanation import BasketPrice, Candidate, Fate, LinePrice, OfferStanding
+from sync_protocol.rules.pricing.explanation import BasketPrice, Candidate, Fate, Gap, LinePrice, Obstacle, OfferStanding
 from sync_protocol.values import BASIS_POINTS
 
 HOUR_MS: Final = 3_600_000
@@ -76,24 +76,42 @@ def promise_of(policy: HonourPolicy | None, quoted: LinePrice, now: LinePrice, a
     return policy.mode
 
 
-def composed(now: BasketPrice, quoted: BasketPrice, kept: Collection[UUID]) -> BasketPrice:
-    """The price of now with the lines that are kept as they were quoted; the whole quotation where all of them are.
+def composed(now: BasketPrice, quoted: BasketPrice, kept: Collection[UUID], *, keeps_gifts: bool = True) -> BasketPrice:
+    """The price of now with the lines that are kept as they were quoted.
 
-    Where some are, gifts are those of now, and of each offer just what the lines have of it.
+    The whole quotation, gifts and all, where all of them are. Where some are, or gifts are not to be kept, these are those of now,
+    and of each offer counts just what the lines have of it. Freight, and what an order comes to at least, are those of now.
     """
     if not kept:
         return now
     lines = tuple(before if before.line_id in kept else line for line, before in zip(now.lines, quoted.lines, strict=True))
-    base = quoted if len(kept) == len(lines) else msgspec.structs.replace(now, offers=_offers_of(lines, now, quoted))
+    is_whole = len(kept) == len(lines)
+    base = quoted if is_whole else now
+    if not (is_whole and keeps_gifts):
+        base = msgspec.structs.replace(base, gifts=now.gifts, offers=_offers_of(lines, now, quoted))
     goods, tax = sum(line.amount_minor for line in lines), sum(line.tax_minor for line in lines)
+    gap = _with_missing(now.order_minimum_gap, now.goods_minor - goods)
     return msgspec.structs.replace(
         base,
         lines=lines,
+        obstacle=_obstacle(base, gap),
+        order_minimum_gap=gap,
         goods_minor=goods,
         tax_minor=tax,
         freight_minor=now.freight_minor,
         total_minor=goods + tax + now.freight_minor,
     )
+
+
+def _obstacle(base: BasketPrice, gap: Gap | None) -> Obstacle | None:
+    if base.obstacle is Obstacle.CURRENCY_DIFFERS:
+        return base.obstacle
+    return Obstacle.ORDER_BELOW_MINIMUM if gap is not None else None
+
+
+def _with_missing(gap: Gap | None, more_minor: int) -> Gap | None:
+    """The gap to an order minimum of goods that come to so much less."""
+    return gap and msgspec.structs.replace(gap, missing_minor=(gap.missing_minor or 0) + more_minor)
 
 
 def _offers_of(lines: Iterable[LinePrice], now: BasketPrice, quoted: BasketPrice) -> tuple[OfferStanding, ...]:

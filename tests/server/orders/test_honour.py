@@ -12,8 +12,20 @@ from server.pricing.models import HonourPolicyModel
 from server.runtime.clock import SystemClock
 from server.runtime.database import Database
 from server.runtime.rows import insert_rows
+from sync_protocol.entities.catalog import Product, ProductStatus
 from sync_protocol.entities.orders import Order, OrderLine, OrderStatus
-from sync_protocol.entities.pricing import PriceEntry
+from sync_protocol.entities.pricing import PriceEntry, PriceList, ProductQuantityRule, Strength
+from sync_protocol.entities.promotions import (
+    Audience,
+    Promotion,
+    PromotionKind,
+    PromotionPhase,
+    PromotionStatus,
+    PromotionTarget,
+    Reach,
+    Stacking,
+    TargetRole,
+)
 from sync_protocol.verdicts import Code, Outcome, Verdict
 from tests.support.world import SERVER_URL, ManualClock, World, make_id
 
@@ -148,6 +160,101 @@ async def test_an_order_that_agrees_with_the_prices_of_now_is_accepted_as_it_is(
     order_id = await take(device, world)
     verdict, _, _ = await send(device, order_id)
     assert (verdict.outcome, verdict.codes) == (Outcome.ACCEPTED, ())
+
+
+async def test_a_promise_of_a_price_is_none_of_a_quantity(device: OrderClient, world: World) -> None:
+    await policy(world, mode="honour")
+    await take(device, world, quantity=2)
+    await raise_prices(world)
+    fours = ProductQuantityRule(
+        id=make_id(991_001), product_id=world.company.products[0].id, strength=Strength.REQUIRED, multiple_quantity=4
+    )
+    async with world.database.write() as session:
+        await insert_rows(session, [fours])
+    report = await device.sync()
+    (entry,) = report.verdicts
+    assert (entry.verdict.outcome, entry.verdict.codes) == (Outcome.REJECTED, (Code.QUANTITY_NOT_SOLD,))
+    (change,) = entry.verdict.changes
+    assert (change.before, change.after) == (2, 4)
+
+
+async def test_what_is_off_its_list_by_now_is_not_had_in_a_quantity_that_is_not_sold(device: OrderClient, world: World) -> None:
+    """Where a line has no price by now its quantity is judged all the same."""
+    await policy(world, mode="honour")
+    await take(device, world, quantity=2)
+    for entry in entries(world):
+        await world.change(PriceEntry, entry.id, valid_until_ms=world.clock.now_ms())
+    threes = ProductQuantityRule(
+        id=make_id(991_001), product_id=world.company.products[0].id, strength=Strength.REQUIRED, minimum_quantity=3
+    )
+    async with world.database.write() as session:
+        await insert_rows(session, [threes])
+    world.clock.advance(HOUR_MS)
+    report = await device.sync()
+    (entry,) = report.verdicts
+    assert entry.verdict.outcome is Outcome.REJECTED
+
+
+async def test_what_is_off_its_list_by_now_is_had_at_the_honoured_price(device: OrderClient, world: World) -> None:
+    await policy(world, mode="honour")
+    order_id = await take(device, world)
+    for entry in entries(world):
+        await world.change(PriceEntry, entry.id, valid_until_ms=world.clock.now_ms())
+    world.clock.advance(HOUR_MS)
+    verdict, _, _ = await send(device, order_id)
+    assert verdict.codes == (Code.PRICE_HONOURED,)
+
+
+async def test_an_order_that_is_honoured_comes_to_the_minimum_of_now(device: OrderClient, world: World) -> None:
+    await policy(world, mode="honour")
+    quoted = (await device.order(await take(device, world))).order.subtotal_minor
+    await raise_prices(world)
+    await world.change(PriceList, world.company.price_lists[0].id, order_minimum_minor=quoted + 1_000)
+    report = await device.sync()
+    (entry,) = report.verdicts
+    assert (entry.verdict.outcome, entry.verdict.codes) == (Outcome.REJECTED, (Code.ORDER_BELOW_MINIMUM,))
+    (change,) = entry.verdict.changes
+    assert (change.before, change.after) == (quoted, quoted + 1_000)
+
+
+@pytest.mark.parametrize("is_sold", [True, False])
+async def test_a_gift_is_kept_with_the_whole_quotation_while_it_is_sold(
+    device: OrderClient, world: World, *, is_sold: bool
+) -> None:
+    bought, gift = world.company.products[:2]
+    await policy(world, mode="honour")
+    offer = Promotion(
+        id=make_id(991_002),
+        code="GIFT",
+        name="Gift",
+        phase=PromotionPhase.LINE,
+        kind=PromotionKind.FREE_GOODS,
+        status=PromotionStatus.ACTIVE,
+        priority=1,
+        stacking=Stacking.STACKABLE,
+        audience=Audience.EVERYONE,
+        reach=Reach.TARGETS,
+        buy_quantity=2,
+    )
+    roles = ((TargetRole.BUY, bought), (TargetRole.GIFT, gift))
+    targets = [
+        PromotionTarget(id=make_id(991_003 + place), promotion_id=offer.id, role=role, product_id=product.id)
+        for place, (role, product) in enumerate(roles)
+    ]
+    async with world.database.write() as session:
+        await insert_rows(session, [offer])
+        await insert_rows(session, targets)
+    await device.sync()
+    order_id = await take(device, world)
+    await raise_prices(world)
+    await world.change(Promotion, offer.id, status=PromotionStatus.PAUSED)
+    if not is_sold:
+        await world.change(Product, gift.id, status=ProductStatus.DISCONTINUED)
+    report = await device.sync()
+    (entry,) = report.verdicts
+    assert (Code.GIFTS_CHANGED in entry.verdict.codes) is not is_sold
+    assert Code.PRICE_HONOURED in entry.verdict.codes
+    assert len((await device.order(order_id)).lines) == (2 if is_sold else 1)
 
 
 @pytest.mark.parametrize("years", [-9, 9])
