@@ -10,11 +10,12 @@ from uuid import UUID
 from server.identity.numbers import prefix_of
 from server.inventory.levels import lock_levels
 from server.orders.facts import Selling, selling_on
+from server.pricing.consumption import lock_agreed
 from server.pricing.gathering import gathered_together
+from server.quotes.steps import lines_of
 from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.customers import Address, Contact, Customer
 from sync_protocol.entities.orders import Channel, NumberSeries, Order, OrderLine, OrderPromotion
-from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.quotes import NegotiatedQuote, NegotiatedQuoteLine
 from sync_protocol.intents import (
     AcceptQuote,
@@ -28,7 +29,6 @@ from sync_protocol.intents import (
     WithdrawQuote,
 )
 from sync_protocol.rules.order_review import basket_lines
-from sync_protocol.rules.pricing.agreements import used_by
 from sync_protocol.rules.pricing.basket import Basket
 from sync_protocol.rules.pricing.facts import gather_facts
 from sync_protocol.rules.pricing.terms import gather_terms
@@ -41,16 +41,17 @@ async def foresee(work: UnitOfWork, asked: Sequence[AnyIntent], number_prefix: s
     changed = [each for each in asked if isinstance(each, AmendOrder | CancelOrder)]
     made = {each.order_id for each in submitted}
     orders = await _orders(work, changed, made)
-    await _quotes(work, asked)
+    quotes = await _quotes(work, asked)
     await _identifiers(work, created, submitted, changed)
     numbers = [number for each in submitted for number in (each.number, f"{number_prefix}-{each.number}")]
     await work.load_by(Order, ("number",), [(number,) for number in numbers])
     await work.load_by(NumberSeries, ("prefix",), [(prefix_of(each.number),) for each in submitted])
     places: dict[UUID, tuple[UUID, UUID | None]] = {each.order_id: (each.customer_id, None) for each in submitted}
     places |= {each.id: (each.customer_id, each.stock_location_id) for each in orders}
-    await _used_up(work, orders)
-    sellings = await _sellings(work, {customer_id for customer_id, _ in places.values()})
     asking = [each for each in (*submitted, *changed) if not isinstance(each, CancelOrder) and each.order_id in places]
+    await _used_up(work, orders)
+    await _agreed(work, asking, orders, quotes, places)
+    sellings = await _sellings(work, {customer_id for customer_id, _ in places.values()})
     await _prices(work, [(each, places[each.order_id][0]) for each in asking], sellings, now_ms)
     await _stock(work, asking, orders, places, sellings)
 
@@ -68,7 +69,7 @@ async def _orders(work: UnitOfWork, changed: Sequence[AmendOrder | CancelOrder],
     return [order for each in identifiers if (order := await work.get(Order, each)) is not None]
 
 
-async def _quotes(work: UnitOfWork, asked: Sequence[AnyIntent]) -> None:
+async def _quotes(work: UnitOfWork, asked: Sequence[AnyIntent]) -> list[NegotiatedQuote]:
     """The quotes that are to change, and those of the orders that are to be cancelled, locked; with their lines."""
     requested = [each for each in asked if isinstance(each, RequestQuote)]
     await work.load(Customer, [each.customer_id for each in requested])
@@ -76,11 +77,12 @@ async def _quotes(work: UnitOfWork, asked: Sequence[AnyIntent]) -> None:
     await work.load_by(NegotiatedQuote, ("number",), [(each.number,) for each in requested])
     stepped = {each.quote_id for each in asked if isinstance(each, CounterQuote | AcceptQuote | WithdrawQuote)}
     stepped |= {each.quote_id for each in asked if isinstance(each, SubmitOrder) and each.quote_id is not None}
+    cancelled = [(each.order_id,) for each in asked if isinstance(each, CancelOrder)]
+    stepped |= {each.id for each in await work.find_all(NegotiatedQuote, ("order_id",), cancelled)}
     identifiers = sorted(stepped, key=lambda each: each.bytes)
     await work.load(NegotiatedQuote, identifiers, lock=True)
     await work.load_by(NegotiatedQuoteLine, ("quote_id",), [(each,) for each in identifiers], lock=True)
-    cancelled = sorted({each.order_id for each in asked if isinstance(each, CancelOrder)}, key=lambda each: each.bytes)
-    await work.load_by(NegotiatedQuote, ("order_id",), [(each,) for each in cancelled], lock=True)
+    return [quote for each in identifiers if (quote := await work.get(NegotiatedQuote, each)) is not None]
 
 
 async def _identifiers(
@@ -99,10 +101,24 @@ async def _identifiers(
 
 
 async def _used_up(work: UnitOfWork, orders: Sequence[Order]) -> None:
-    """What the orders that are to change have used up of agreements and offers, locked."""
+    """What the orders that are to change were given of offers, locked."""
     await work.load_by(OrderPromotion, ("order_id",), [(order.id,) for order in orders], lock=True)
-    agreed = {each for order in orders for each in used_by(await work.find(OrderLine, lock=True, order_id=order.id))}
-    await work.load(AgreedPrice, sorted(agreed, key=lambda each: each.bytes), lock=True)
+
+
+async def _agreed(
+    work: UnitOfWork,
+    asking: Sequence[SubmitOrder | AmendOrder],
+    orders: Sequence[Order],
+    quotes: Sequence[NegotiatedQuote],
+    places: Places,
+) -> None:
+    """All that was agreed on about what is asked for, was ordered or is negotiated: in one statement, so in one order."""
+    sold = {(places[each.order_id][0], line.product_id) for each in asking for line in each.lines}
+    for order in orders:
+        sold |= {(order.customer_id, line.product_id) for line in await work.find(OrderLine, lock=True, order_id=order.id)}
+    for quote in quotes:
+        sold |= {(quote.customer_id, line.product_id) for line in await lines_of(work, quote)}
+    await lock_agreed(work, sold)
 
 
 async def _sellings(work: UnitOfWork, customer_ids: set[UUID]) -> dict[UUID, Selling]:

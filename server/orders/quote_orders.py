@@ -13,6 +13,7 @@ from server.identity.principals import Principal, Role, allow
 from server.orders import service
 from server.orders.answers import OrderDetail, order_detail
 from server.orders.intents import submit_order
+from server.pricing.consumption import lock_agreed
 from server.quotes.errors import QuoteOvertakenError, QuoteRanOutError, QuoteRefusedError, QuoteStateError, QuoteUsedUpError
 from server.quotes.online import context_of, require_seen
 from server.quotes.steps import lines_of
@@ -80,7 +81,7 @@ async def _orderable(work: UnitOfWork, quote: NegotiatedQuote, now_ms: int) -> l
         assert quote.valid_until_ms is not None
         raise QuoteRanOutError(quote.number, quote.valid_until_ms)
     lines = await lines_of(work, quote)
-    await work.load(AgreedPrice, sorted((line.id for line in lines), key=lambda each: each.bytes), lock=True)
+    await lock_agreed(work, ((quote.customer_id, line.product_id) for line in lines))
     for line in lines:
         if not is_promised(line, await work.get(AgreedPrice, line.id, lock=True)):
             raise QuoteUsedUpError(quote.number)

@@ -4,7 +4,7 @@ What is taken is what flows back. So a remaining quantity goes below zero where 
 limit of uses that a promotion gets later counts also what was given before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import msgspec
@@ -17,8 +17,16 @@ from server.runtime.unit_of_work import UnitOfWork
 from sync_protocol.entities.orders import Order, OrderLine, OrderPromotion
 from sync_protocol.entities.pricing import AgreedPrice
 from sync_protocol.entities.promotions import Promotion, PromotionUse
-from sync_protocol.rules.pricing.agreements import used_by
+from sync_protocol.rules.pricing.agreements import AGREED, used_by
 from sync_protocol.rules.pricing.explanation import BasketPrice, Fate
+
+
+async def lock_agreed(work: UnitOfWork, sold: Iterable[tuple[UUID, UUID]]) -> None:
+    """Lock all that was agreed on with a customer on a product, for each of these pairs of their ids.
+
+    Whoever locks agreed prices does it so first, in one order for all, so that two never wait for each other in a ring.
+    """
+    await work.load_by(AgreedPrice, ("customer_id", "product_id"), sorted(set(sold)), lock=True)
 
 
 async def use_up(work: UnitOfWork, price: BasketPrice, lines: Sequence[OrderLine], ids: IdSource) -> None:
@@ -63,6 +71,7 @@ async def give_back(work: UnitOfWork, order_id: UUID, lines: Sequence[OrderLine]
 async def _change_remaining(work: UnitOfWork, lines: Sequence[OrderLine], sign: int) -> list[AgreedPrice]:
     """Take from agreements, or give back; says how the changed ones were before the first change."""
     before: dict[UUID, AgreedPrice] = {}
+    await lock_agreed(work, ((line.customer_id, line.product_id) for line in lines if line.price_source in AGREED))
     for agreed_id, quantity in sorted(used_by(lines).items()):
         agreed = await work.get(AgreedPrice, agreed_id, lock=True)
         if agreed is not None and agreed.remaining_quantity is not None:

@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from server.identity.models import UserModel
+from server.pricing.consumption import lock_agreed
 from server.runtime.clock import IdSource
 from server.runtime.database import ReadSession
 from server.runtime.unit_of_work import UnitOfWork
@@ -63,7 +64,8 @@ async def accept(
     accepted = stepped(quote, QuoteStatus.ACCEPTED)
     work.replace(accepted)
     note_round(work, accepted, lines, taker, said)
-    await work.load(AgreedPrice, sorted((line.id for line in lines), key=lambda each: each.bytes), lock=True)
+    await lock_agreed(work, ((quote.customer_id, line.product_id) for line in lines))
+    await work.load(AgreedPrice, [line.id for line in lines], lock=True)
     for agreed in agreed_prices(accepted, lines):
         if await work.get(AgreedPrice, agreed.id, lock=True) is None:
             work.insert(agreed)

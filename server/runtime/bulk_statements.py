@@ -36,7 +36,7 @@ class BulkStatements:
     async def select(
         self, table: sa.Table, columns: tuple[str, ...], where: tuple[str, ...], keys: Sequence[Record], *, lock: bool = False
     ) -> list[Record]:
-        """The records whose `where` columns are one of the keys; locked, where asked, in the order of these columns.
+        """The records whose `where` columns are one of the keys; locked, where asked, in the order of these and of ids.
 
         Without `where` columns the one key is empty, and finds every record; locked in the order of their ids.
         """
@@ -149,7 +149,8 @@ def _unnested(table: sa.Table, columns: tuple[str, ...]) -> str:
 @cache
 def _select_on_postgres(table: sa.Table, columns: tuple[str, ...], where: tuple[str, ...], *, lock: bool) -> str:
     selected = ", ".join(f"kept.{name}" for name in columns)
-    ordered = f" ORDER BY {', '.join(f'kept.{name}' for name in where)} FOR UPDATE OF kept" if lock else ""
+    by = ", ".join(f"kept.{name}" for name in dict.fromkeys((*where, "id")))
+    ordered = f" ORDER BY {by} FOR UPDATE OF kept" if lock else ""
     if len(where) == 1:
         array = f"$1::{type_on_postgres(table, where[0])}[]"
         return f"SELECT {selected} FROM {table.name} AS kept WHERE kept.{where[0]} = ANY({array}){ordered}"  # noqa: S608  # as above
