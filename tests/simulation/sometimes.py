@@ -6,12 +6,12 @@ from sync_protocol.verdicts import Code
 from sync_protocol.wire.messages import ResyncReason
 from tests.simulation.plan import NETWORK_FAULTS, RARER_FAULTS
 
-SEEDS_ENOUGH: Final = 2_000
+SEEDS_ENOUGH: Final = 800
 SEEDS_MANY: Final = 20_000
 
 _RARE_VERDICTS: Final = (
     *(Code.QUARANTINED, Code.ORDER_EXISTS, Code.UNKNOWN_ORDER, Code.UNKNOWN_ADDRESS),
-    *(Code.ORDER_STATE_FORBIDS, Code.ORDER_CHANGED_MEANWHILE, Code.NO_PRICE),
+    *(Code.ORDER_STATE_FORBIDS, Code.ORDER_CHANGED_MEANWHILE, Code.NO_PRICE, Code.CURRENCY_DIFFERS),
     *(Code.UNKNOWN_QUOTE, Code.QUOTE_STATE_FORBIDS, Code.QUOTE_CHANGED_MEANWHILE, Code.QUOTE_EXPIRED),
 )
 _NEVER_HERE: Final = (

@@ -8,7 +8,7 @@ import pytest
 from tests.simulation.crashes import crash, cut, run_scenario, sites_of
 from tests.simulation.scenarios import SCENARIOS
 
-EVERY = 97
+EVERY = 193
 WITH_DEVICES = [place for place, scenario in enumerate(SCENARIOS) if scenario.processes != ("server",)]
 
 

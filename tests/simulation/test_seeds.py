@@ -17,8 +17,8 @@ from tests.simulation.run import run_seed
 from tests.simulation.shrink import shrink, told
 from tests.simulation.sometimes import never
 
-SEEDS = int(os.environ.get("ROADBOOK_SIMULATION_SEEDS", "2000"))
-SHARES = 80
+SEEDS = int(os.environ.get("ROADBOOK_SIMULATION_SEEDS", "800"))
+SHARES = 40
 ROOT = Path(__file__).parents[2]
 
 
