@@ -1,6 +1,7 @@
 """What can be wrong with what the office asks of prices."""
 
 from collections.abc import Mapping
+from typing import Final
 from uuid import UUID
 
 from server.runtime.errors import ConflictError, InvalidRequestError, NotFoundError, one_line
@@ -64,6 +65,10 @@ class RemainingOvertakenError(ConflictError):
         self.now = now
 
 
+_LASTING: Final = {"price_revision": "the record of its changes stays, and it with that; let it end with valid_until_ms"}
+"""What is kept for good, by the name of its table, with what to do instead of deleting what it refers to."""
+
+
 class ReferredToError(ConflictError):
     """Others refer to the row; `fields` has for each table how many rows do, and one of them."""
 
@@ -72,9 +77,12 @@ class ReferredToError(ConflictError):
     def __init__(self, kind: str, row_id: UUID, referrers: Mapping[str, tuple[int, UUID]]) -> None:
         said = {table: f"{count} of it, such as {example}" for table, (count, example) in referrers.items()}
         listed = ", ".join(f"{table} ({text})" for table, text in said.items())
+        lasting = next((remedy for table, remedy in _LASTING.items() if table in referrers), None)
         super().__init__(
-            f"{kind} {row_id} is referred to by {listed}; delete these or change them first",
-            fields={table: f"refers to it: {text}; delete or change it first" for table, text in said.items()},
+            f"{kind} {row_id} is referred to by {listed}; {lasting or 'delete these or change them first'}",
+            fields={
+                table: f"refers to it: {text}; {_LASTING.get(table, 'delete or change it first')}" for table, text in said.items()
+            },
         )
         self.kind = kind
         self.row_id = row_id

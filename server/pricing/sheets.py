@@ -158,7 +158,9 @@ def _price_of(text: str, action: Action) -> int | None:
     if text.startswith("="):
         raise _FieldError("price", "is a formula, which is not worked out here; give its value")
     unit_price = unit_price_of(text)
-    if unit_price is None or unit_price > UNIT_PRICE_MAX:
+    if unit_price is not None and unit_price > UNIT_PRICE_MAX:
+        raise _FieldError("price", f"is above {text_of(UNIT_PRICE_MAX, 0)}; correct it")
+    if unit_price is None:
         raise _FieldError("price", "is no price such as 12.50: digits, and after a point at most four; correct it")
     return unit_price
 

@@ -150,6 +150,10 @@ async def test_a_list_is_given_out_as_it_is_at_an_instant(office: PriceOffice) -
 async def test_a_file_with_refused_lines_is_taken_as_a_whole_or_not_at_all_or_in_part(office: PriceOffice) -> None:
     draft = await new_draft(office)
     body = csv_of("SKU-0,1,1,5.50,", "NOPE,1,1,5,", 'SKU-1,1,1,"5,5",', "SKU-2,1,1,7,")
+    dear = csv_of("SKU-0,1,1,1000000000,", "SKU-1,1,1,1000000000.01,")
+    assert problem(await fill(office, draft, dear), 400, "unfit_price_sheet")["fields"] == {
+        "lines[3].price": "'1000000000.01' is above 1000000000; correct it"
+    }
     told = problem(await fill(office, draft, body), 400, "unfit_price_sheet")
     assert told["fields"] == {
         "lines[3].sku": "'NOPE' is the SKU of no product; correct it, or make the product first",

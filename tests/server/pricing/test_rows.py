@@ -138,6 +138,15 @@ async def test_what_is_referred_to_stays_and_says_who_refers_to_it(office: Price
     assert "territory" in lists["fields"]
 
 
+async def test_a_list_with_a_record_of_its_changes_says_what_to_do_instead_of_deleting_it(office: PriceOffice) -> None:
+    spare = await office.post("price-lists", code="SPARE", name="Spare", currency="EUR")
+    await office.post("revisions", price_list_id=spare["id"])
+    told = await office.refused("DELETE", f"price-lists/{spare['id']}", None, 409, "referred_to")
+    assert told["fields"].keys() == {"price_revision"}
+    assert "valid_until_ms" in told["fields"]["price_revision"]
+    assert "valid_until_ms" in told["detail"]
+
+
 async def test_a_row_that_another_begins_to_refer_to_meanwhile_is_not_deleted(office: PriceOffice) -> None:
     customer = str(office.world.company.customers[0].id)
     for place in range(8):
