@@ -2,6 +2,7 @@
 
 import random
 from enum import StrEnum
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -17,9 +18,11 @@ from sync_protocol.rules.pricing.sentences import FATES, HOLDS, OBSTACLES, perce
 from sync_protocol.rules.pricing.table import price_table
 from sync_protocol.rules.pricing.terms import gathered
 from sync_protocol.values import amount_text
+from tests.rules.pricing_vectors import declare
 from tests.support.price_books import question_of
 from tests.support.price_lookups import Book, look_up_in
 
+PAGE = Path(__file__).parents[2] / "docs" / "PRICING.md"
 EXAMPLES = 300
 _OF_QUANTITY = {Obstacle.NOT_IN_PACKS, Obstacle.QUANTITY_NOT_SOLD}
 
@@ -121,3 +124,29 @@ def test_a_percentage_has_no_decimals_that_say_nothing(parts: int, decimals: int
 )
 def test_a_line_is_read_as_it_is_typed_or_not_at_all(text: str, line: TypedLine | None) -> None:
     assert read_line(text) == line
+
+
+def test_the_worked_example_is_what_the_engine_answers() -> None:
+    asked = declare.vector(
+        "worked example",
+        "",
+        declare.customer(
+            price_list_id=declare.key("price_list", "school"), territory_id=declare.key("territory", "north"), tax_code="standard"
+        ),
+        declare.territory("north", on="base"),
+        declare.address("Berlin"),
+        declare.price_list("school", currency="EUR"),
+        declare.price_list("base"),
+        declare.product("bolt", tax_code="standard"),
+        declare.price("bolt", 12_000, on="base", min_quantity=1),
+        declare.price("bolt", 11_000, on="school", min_quantity=1),
+        declare.price("bolt", 10_500, on="school", min_quantity=100),
+        declare.price("bolt", 10_000, on="school", min_quantity=500),
+        declare.agreed("bolt", 9_500, "contract", remaining_quantity=50),
+        declare.offer("percent", "spring", value_basis_points=1_000, buy_quantity=100),
+        declare.rate(190_000),
+        declare.line("bolt", 120),
+        so={},
+    )
+    text = explained(asked.book, asked.basket).text(as_json=False)
+    assert f"```text\n{text}\n```" in PAGE.read_text(encoding="utf-8"), text
