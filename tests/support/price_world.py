@@ -84,7 +84,7 @@ def _told(row: Row, own: Mapping[type[Row], list[Row]], world: World) -> Row | N
             if not key.parent.nullable:
                 return None
             changes[name] = None
-    if isinstance(row, Customer) and row.territory_id is None and changes.get("territory_id") is None:
+    if isinstance(row, Customer) and changes.get("territory_id", row.territory_id) is None:
         changes["territory_id"] = own[Territory][0].id
     if isinstance(row, PriceEntry) and any(_is_same_break(row, each) for each in own.get(PriceEntry, ())):
         return None
