@@ -49,6 +49,9 @@ class QuoteRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 async def quote(session: ReadSession, principal: Principal, request: QuoteRequest, *, ids: IdSource, now_ms: int) -> BasketPrice:
     """What a basket costs. Raises QuotedCustomerNotFoundError, QuoteForbiddenError, UnfitQuoteError."""
     _require_allowed(principal, request)
+    for place, line in enumerate(request.lines):
+        if line.manual is not None and not line.manual.reason.strip():
+            raise UnfitQuoteError(f"lines[{place}].manual.reason", "is empty; say why the price is given by hand")
     given = [line.line_id for line in request.lines if line.line_id is not None]
     if len(given) != len(set(given)):
         raise UnfitQuoteError("lines", "two lines have one line_id; give each its own, or none")
@@ -89,8 +92,9 @@ def _require_allowed(principal: Principal, request: QuoteRequest) -> None:
         raise QuoteForbiddenError("at_ms", "the office alone asks for another time; leave it out for the price of now")
     if request.channel is not None:
         raise QuoteForbiddenError("channel", "the office alone asks for another channel; leave it out for your own")
-    if principal.role is Role.BUYER and any(line.manual is not None for line in request.lines):
-        raise QuoteForbiddenError("lines", "a price by hand is for reps and the office; leave `manual` out")
+    by_hand = [place for place, line in enumerate(request.lines) if line.manual is not None]
+    if principal.role is Role.BUYER and by_hand:
+        raise QuoteForbiddenError(f"lines[{by_hand[0]}].manual", "a price by hand is for reps and the office; leave it out")
 
 
 async def _customer(work: UnitOfWork, principal: Principal, request: QuoteRequest) -> Customer:

@@ -1,6 +1,5 @@
 """What the customer's side may ask about quotes: by intent from a device, and through the API."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -115,9 +114,11 @@ async def _refused_lines(
     """Lines that cannot be bought, or whose price would never be paid as it was agreed (P-21), or whose id is another row's."""
     if await _is_foreign(work, quote_id, [line.line_id for line in lines]):
         return context.rejected(Code.MALFORMED, "lines: a line_id is in use by another quote or agreement")
-    product_id, times = Counter(line.product_id for line in lines).most_common(1)[0]
-    if times > 1:
-        return context.rejected(Code.MALFORMED, f"lines: product {product_id} stands on {times}; put it on one line")
+    places: dict[UUID, int] = {}
+    for place, line in enumerate(lines):
+        if places.setdefault(line.product_id, place) != place:
+            said = f"lines[{place}].product_id: lines[{places[line.product_id]}] has product {line.product_id} too"
+            return context.rejected(Code.MALFORMED, f"{said}; put it on one line")
     not_for_sale = [_not_for_sale(line) for line in price.lines if line.obstacle in _NOT_FOR_SALE]
     changes = (*not_for_sale, *(_whole(line) for line in lines if not is_in_whole(line)))
     return msgspec.structs.replace(context.rejected(changes[0].code), changes=changes) if changes else None

@@ -14,7 +14,7 @@ from server.identity.principals import OFFICE, Principal, Role, allow, allow_sig
 from server.pricing.quote_errors import UnfitQuoteError
 from server.quotes import office, online
 from server.quotes.answers import QuoteDetail, QuotePage, quote_detail, quote_page
-from server.quotes.errors import UnfitOfferError
+from server.quotes.errors import QuoteNotFoundError, UnfitOfferError
 from server.quotes.intents import accept_quote, counter_quote, request_quote, withdraw_quote
 from server.quotes.listing import open_quote, page_of_quotes
 from server.quotes.office import Offer
@@ -25,7 +25,7 @@ from server.runtime.database import Database
 from server.runtime.pages import Limit
 from server.runtime.slices import IntentHandler
 from server.runtime.unit_of_work import UnitOfWork
-from sync_protocol.entities.quotes import QuoteStatus
+from sync_protocol.entities.quotes import NegotiatedQuote, QuoteStatus
 from sync_protocol.intents import LINES_MAX, AcceptQuote, CounterQuote, RequestQuote, WantedQuoteLine, WithdrawQuote
 from sync_protocol.values import EnteredCurrency, EnteredNote, Instant, Quantity, Revision, UnitPrice
 
@@ -33,6 +33,7 @@ _PAGE: Final = 50
 _TAGS: Final = ("quotes",)
 _PATH: Final = "/negotiated-quotes"
 _ONE: Final = f"{_PATH}/{{quote_id:uuid}}"
+_ID_VERSION: Final = 7
 _CUSTOMERS_SIDE: Final = (Role.REP, Role.BUYER)
 
 
@@ -49,8 +50,8 @@ WantedLines = Annotated[tuple[WantedLine, ...], Meta(min_length=1, max_length=LI
 
 
 class NewQuote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a price is wanted for. A buyer's is their company's. With a `quote_id` of your own a request is safe to repeat: the
-    second one is told that there is such a quote.
+    """What a price is wanted for. A buyer's is their company's. With a `quote_id` of your own, a UUIDv7, a request is safe to
+    repeat: the second one is answered with the quote as it stands.
     """
 
     currency: EnteredCurrency
@@ -106,8 +107,12 @@ async def post_quote_request(
     customer_id = data.customer_id or principal.customer_id
     if customer_id is None:
         raise UnfitQuoteError("customer_id", "say for which customer")
+    if data.quote_id is not None and data.quote_id.version != _ID_VERSION:
+        raise UnfitQuoteError("quote_id", "is no UUIDv7; make one anew, or leave it out")
     async with database.write() as session:
         work = await UnitOfWork.of(session)
+        if data.quote_id is not None and await work.get(NegotiatedQuote, data.quote_id) is not None:
+            return await _repeated(work, principal, data.quote_id)
         prefix = await next_number_prefix(session)
         context = await online.context_of(session, principal, ids=ids, now_ms=now_ms, number_prefix=prefix, in_stead_of=customer_id)
         intent = RequestQuote(
@@ -242,6 +247,15 @@ async def post_withdrawal(
     """End a negotiation that is not accepted yet."""
     intent = WithdrawQuote(quote_id=quote_id, reason=data.reason)
     return await _stepped(database, principal, withdraw_quote, intent, ids=ids, now_ms=now_ms)
+
+
+async def _repeated(work: UnitOfWork, principal: Principal, quote_id: UUID) -> QuoteDetail:
+    """The quote that was asked for before under this id, as it stands; of another's no more is said than that the id is used."""
+    try:
+        await online.require_seen(work, principal, quote_id)
+    except QuoteNotFoundError:
+        raise UnfitQuoteError("quote_id", "is in use; make one anew, or leave it out") from None
+    return quote_detail(await open_quote(work.session, quote_id))
 
 
 async def _shown(work: UnitOfWork, quote_id: UUID) -> QuoteDetail:

@@ -73,7 +73,7 @@ async def test_the_office_asks_for_another_time(desk: Office) -> None:
         (
             Role.BUYER,
             {"lines": [{"product_id": str(UUID(int=7)), "quantity": 1, "manual": {"reason": "", "unit_price": 1}}]},
-            "lines",
+            "lines[0].manual",
         ),
     ],
 )
@@ -82,6 +82,13 @@ async def test_what_is_the_offices_to_ask_is_refused_to_others(
 ) -> None:
     refused = problem(await ask(desk, role, **changed), 403, "quote_forbidden")
     assert list(refused["fields"]) == [field]
+
+
+async def test_a_price_by_hand_has_a_reason(desk: Office) -> None:
+    line = {"product_id": str(UUID(int=7)), "quantity": 1}
+    lines = [line, line | {"manual": {"reason": " ", "unit_price": 1}}]
+    refused = problem(await ask(desk, Role.MANAGER, lines=lines), 400, "unfit_quote")
+    assert list(refused["fields"]) == ["lines[1].manual.reason"]
 
 
 async def test_a_company_is_not_told_what_another_one_pays(desk: Office) -> None:

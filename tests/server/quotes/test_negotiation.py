@@ -225,9 +225,29 @@ async def test_quotes_are_listed_page_by_page_the_newest_first(office: Office, t
 
 async def test_a_request_that_is_repeated_under_its_own_id_makes_one_quote(office: Office, talk: Talk) -> None:
     body = {"currency": "EUR", "quote_id": str(office.ids.new()), "lines": [{"product_id": str(office.product), "quantity": 1}]}
-    assert (await talk.post(Role.BUYER, "", **body)).status_code == 201
-    refused = problem(await talk.post(Role.BUYER, "", **body), 409, "quote_refused")
-    assert refused["fields"] == {"verdict": "quote_exists"}
+    first, again = [await talk.post(Role.BUYER, "", **body) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    other = body | {"customer_id": str(office.stranger)}
+    assert (await talk.post(Role.MANAGER, "", **other)).json() == first.json(), "the office sees it, whomever it names"
+
+
+async def test_the_id_of_another_companys_quote_is_just_in_use(office: Office, talk: Talk) -> None:
+    lines = [{"product_id": str(office.product), "quantity": 1}]
+    theirs = {"currency": "EUR", "quote_id": str(office.ids.new()), "customer_id": str(office.stranger), "lines": lines}
+    assert (await talk.post(Role.MANAGER, "", **theirs)).status_code == 201
+    mine = theirs | {"customer_id": str(office.customer)}
+    refused = problem(await talk.post(Role.BUYER, "", **mine), 400, "unfit_quote")
+    assert refused["fields"] == {"quote_id": "is in use; make one anew, or leave it out"}
+    odd = mine | {"quote_id": str(UUID(int=7))}
+    assert problem(await talk.post(Role.BUYER, "", **odd), 400, "unfit_quote")["fields"].keys() == {"quote_id"}
+
+
+async def test_a_product_on_two_lines_is_named_where_it_stands_again(office: Office, talk: Talk) -> None:
+    line = {"product_id": str(office.product), "quantity": 1}
+    refused = problem(await talk.post(Role.BUYER, "", currency="EUR", lines=[line, line]), 409, "quote_refused")
+    assert refused["fields"].keys() == {"verdict", "lines[1].product_id"}
+    assert "app" not in refused["detail"]
 
 
 @pytest.mark.parametrize(
