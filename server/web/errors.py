@@ -44,6 +44,16 @@ class KeyTwiceError(InvalidRequestError):
         self.key = key
 
 
+class NumberInBodyError(InvalidRequestError):
+    """A number that is larger than anything here, and that no two readers agree on."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(
+            f"the body has the number {number[:20]} of {len(number)} characters, which is out of all bounds; correct it"
+        )
+        self.number = number
+
+
 class ConstantInBodyError(InvalidRequestError):
     """NaN or an infinity, which Python's JSON knows and JSON does not."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -22,6 +23,7 @@ from server.web.errors import (
     BodyTooDeepError,
     ConstantInBodyError,
     KeyTwiceError,
+    NumberInBodyError,
     SlowBodyError,
     UnfitFieldsError,
 )
@@ -29,6 +31,8 @@ from server.web.errors import (
 BODY_BYTES_MAX: Final = 2 * 1024 * 1024
 BODY_SECONDS_MAX: Final = 30.0
 _SHOWN_CHARACTERS: Final = 100
+_DIGITS_MAX: Final = 100
+"""Of a number; the longest that means anything here has twenty."""
 _REQUEST_ID: Final = "roadbook_request_id"
 _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -49,7 +53,13 @@ def check_json(body: bytes) -> None:
     if not body:
         return
     try:
-        json.loads(body.decode("utf-8"), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
+        json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_refuse_duplicates,
+            parse_constant=_refuse_constant,
+            parse_int=_refuse_endless,
+            parse_float=_refuse_endless,
+        )
     except UnicodeDecodeError as error:
         raise BodyNotUtf8Error(error.start) from error
     except RecursionError as error:
@@ -62,6 +72,12 @@ def _refuse_duplicates(pairs: Sequence[tuple[str, Any]]) -> None:
     keys = [key for key, _ in pairs]
     if len(set(keys)) != len(keys):
         raise KeyTwiceError(next(key for key in keys if keys.count(key) > 1))
+
+
+def _refuse_endless(number: str) -> float:
+    if len(number) > _DIGITS_MAX or math.isinf(found := float(number)):
+        raise NumberInBodyError(number)
+    return found
 
 
 def _refuse_constant(name: str) -> None:
