@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from server.identity.principals import PUBLIC
 from server.runtime.database import Database
-from server.web.description import with_problems
+from server.web.description import described
 
 API_VERSION: Final = "1"
 _STATIC: Final = Path(__file__).parent / "static"
@@ -76,7 +76,7 @@ def docs_script() -> Response[bytes]:
 @get("/openapi.json", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
 def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     """The API's description, OpenAPI 3.1."""
-    return Response(with_problems(request.app.openapi_schema.to_schema()), media_type="application/json")
+    return Response(described(request.app), media_type="application/json")
 
 
 @get("/healthz", opt=PUBLIC, summary="Sign of life", tags=["operation"], security=[{}])

@@ -1,7 +1,9 @@
 """The API page and the description behind it: nothing comes from anywhere else."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import server.web
 from tests.support.office import Office
@@ -47,6 +49,28 @@ async def test_the_description_says_how_errors_look(office: Office) -> None:
         for operation in item.values():
             assert operation["responses"]["default"]["content"].keys() == {"application/problem+json"}
             assert not any(status.startswith("4") for status in operation["responses"])
+
+
+async def test_the_description_leads_nowhere_else_and_leaves_no_limit_out(office: Office) -> None:
+    schema = (await office.client.get("/openapi.json")).json()
+    known = schema["components"]["schemas"]
+    places = list(_places(schema))
+    references = {each["$ref"].removeprefix("#/components/schemas/") for each in places if "$ref" in each}
+    assert len(references) > 100
+    assert references <= known.keys()
+    assert [each for each in places if {} in (*each.get("oneOf", ()), *each.get("anyOf", ()))] == []
+    tolerance, _ = known["GivenPolicy"]["properties"]["tolerance_basis_points"]["anyOf"]
+    assert tolerance == {"type": "integer", "minimum": 0, "maximum": 1_000_000}
+    refusals = [name for name in known if name.endswith("_Refusal")]
+    assert len({str(known[name]) for name in refusals}) == len(refusals) == 2, "two of one name are two"
+
+
+def _places(part: Any) -> Iterator[dict[str, Any]]:
+    """Each object of a document, and those inside it."""
+    if isinstance(part, dict):
+        yield part
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _places(each)
 
 
 async def test_a_sign_of_life_needs_no_token(office: Office) -> None:
