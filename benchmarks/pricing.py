@@ -6,6 +6,7 @@ file, a bare round trip, and a bare upsert of the same rows; a look-up in a dict
 """
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import Callable
@@ -57,6 +58,8 @@ def _figures(budget: str, what: str, replica: PricedReplica, size: tuple[int, in
     baskets = [_basket(replica, chance, lines) for _ in range(rounds)]
     connection = connect(str(replica.path))
     terms_for(connection, replica.customer_id)
+    gc.collect()
+    gc.freeze()  # the baskets and ids of the measurement, which no app has
     with spending() as spent:
         times = [
             _seconds(lambda each=each: price(connection, terms_for(connection, each.customer_id), each))  # type: ignore[misc]  # no type of a default
