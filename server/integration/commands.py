@@ -15,12 +15,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from server.changelog.log import read_head, seal_before_commit
+from server.integration.archives import as_folder
 from server.integration.bulk import RefusedRowsError
 from server.integration.importer import import_folder
 from server.integration.mapping import Mapping, MappingError, load_mapping
 from server.integration.refusals import SetAside
 from server.integration.report import Report
-from server.integration.sources import SourceError
+from server.integration.tables import SourceError
 from server.runtime.database import Database
 from server.settings import settings_from_environment
 
@@ -37,7 +38,7 @@ OnSetAside = Callable[[SetAside], None]
     epilog="\b\nExamples:\n  roadbook import ../shared/data/adventureworks\n"
     "  roadbook import exports/2026-11 --mapping our-erp.toml --dry-run --set-aside set-aside.csv",
 )
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--mapping",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -48,7 +49,7 @@ OnSetAside = Callable[[SetAside], None]
 @click.option("--set-aside", type=click.Path(dir_okay=False, path_type=Path), help="Write each row that is set aside to this CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def import_command(*, folder: Path, mapping: Path, dry_run: bool, set_aside: Path | None, as_json: bool) -> None:
-    """Bring the files of a legacy system into the database.
+    """Bring the files of a legacy system into the database: those of a folder or of an archive.
 
     Running it again changes nothing; after a kill it completes what was begun. Exit code 1: a row is unaccounted for or a
     check does not hold. Rows that are set aside, each with its reason, are no failure.
@@ -57,8 +58,8 @@ def import_command(*, folder: Path, mapping: Path, dry_run: bool, set_aside: Pat
     if not console.is_terminal:
         console.width = FILE_WIDTH
     try:
-        with _set_aside_file(set_aside) as on_set_aside, _bar(console) as on_progress:
-            report = asyncio.run(_import(folder, load_mapping(mapping), dry_run, on_progress, on_set_aside))
+        with as_folder(folder) as files, _set_aside_file(set_aside) as on_set_aside, _bar(console) as on_progress:
+            report = asyncio.run(_import(files, load_mapping(mapping), dry_run, on_progress, on_set_aside))
     except (MappingError, SourceError, RefusedRowsError) as error:
         hint = f"; the mapping {mapping.name} wants this file, --mapping names another" if _is_missing(error) else ""
         raise click.ClickException(f"{error}{hint}") from error

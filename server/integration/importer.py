@@ -18,8 +18,9 @@ from server.integration.mapping import Mapping
 from server.integration.reconciliation import database_checks
 from server.integration.refusals import SetAside
 from server.integration.report import Report
-from server.integration.sources import INLINE, Asked, SourceError, View
+from server.integration.sources import Asked, View
 from server.integration.step import Accepted, Stepper
+from server.integration.tables import INLINE, SourceError
 from server.runtime.database import Database, WriteSession
 
 Progress = Callable[[str, int, int], None]

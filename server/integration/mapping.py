@@ -10,11 +10,13 @@ import tomllib
 from copy import deepcopy
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 ROW_ORIGINS: Final = ("column", "constant", "first_of", "concat", "reference", "position", "total_of")
+ISO: Final = "iso"
 _TESTS: Final = ("is_", "one_of", "empty", "above", "same_as", "differs_from")
 
 
@@ -102,8 +104,31 @@ class Join(_Part, frozen=True, kw_only=True):
     on: tuple[str, ...]
 
 
+class Format(StrEnum):
+    """How a file holds its rows. Without one it is that of the file's ending, and CSV for any other."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
+    JSON_LINES = "jsonl"
+
+    @classmethod
+    def of(cls, file: str) -> "Format":
+        """By the ending of a file."""
+        return _ENDINGS.get(Path(file).suffix.lower(), cls.CSV)
+
+
+_ENDINGS: Final = {".xlsx": Format.XLSX, ".xlsm": Format.XLSX, ".jsonl": Format.JSON_LINES, ".ndjson": Format.JSON_LINES}
+
+
 class Source(_Part, frozen=True, kw_only=True):
-    """Rows of a file, or written down here. Where rows of a joined source share a key, the first or `prefer_lowest` is used."""
+    """Rows of a file, or written down here. Where rows of a joined source share a key, the first or `prefer_lowest` is used.
+
+    `columns` names the columns of a file that has no first line with their names, and those that may be missing from every
+    line of JSON; `skip_lines` is how many lines come before
+    the first that counts. `delimiter`, `quote` (empty for none) and `encoding` are of CSV, `sheet` of XLSX. `decimal`,
+    `thousands` and `dates` say how numbers and dates are written; a date is read by the first of the patterns of `strptime`
+    that fits it, of which `iso` is one.
+    """
 
     file: str | None = None
     rows: tuple[dict[str, str], ...] | None = None
@@ -111,14 +136,28 @@ class Source(_Part, frozen=True, kw_only=True):
     where: tuple[Condition, ...] = ()
     join: dict[str, Join] = {}
     prefer_lowest: str | None = None
+    format: Format | None = None
+    columns: tuple[str, ...] = ()
+    skip_lines: Annotated[int, Meta(ge=0, le=10_000)] = 0
     delimiter: str = ","
+    quote: str = '"'
     encoding: str = "utf-8-sig"
+    sheet: str | None = None
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ".", ",", "'", " "] = ""
+    dates: tuple[str, ...] = (ISO,)
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.rows is None):
             raise ValueError("a source has either `file` or `rows`")
         if len(self.delimiter) != 1:
             raise ValueError("`delimiter` is one character")
+        if len(self.quote) > 1:
+            raise ValueError("`quote` is one character, or empty")
+        if self.decimal == self.thousands:
+            raise ValueError("`decimal` and `thousands` are not the same character")
+        if not self.dates:
+            raise ValueError("`dates` has a pattern at least")
 
 
 class Target(_Part, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 The file that drives a step is streamed. What is joined to it is kept in memory, but only the columns that are asked for.
 """
 
-import csv
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -14,7 +13,9 @@ from typing import Final
 import msgspec
 
 from server.integration.mapping import Condition, Mapping, MappingError, Source
+from server.integration.numbers import Style
 from server.integration.row_ids import key_text
+from server.integration.tables import Line, open_table
 
 Values = Sequence[str]
 Accessor = Callable[[Values], str]
@@ -23,19 +24,7 @@ Test = Callable[[Values], bool]
 
 Asked = dict[str, dict[str, bool]]
 
-INLINE: Final = "(mapping)"
 _INT64_DIGITS: Final = 18
-
-
-class SourceError(Exception):
-    """A file of the source cannot be read; the message names it and says what to do."""
-
-
-class Line(msgspec.Struct, frozen=True):
-    """A row of a source: the number of its last line in the file, and a value for each column."""
-
-    number: int
-    values: list[str]
 
 
 class View:
@@ -49,9 +38,9 @@ class View:
             raise MappingError(place, f"joins in a circle: {' → '.join((*seen, name))}")
         self.source: Source = mapping.sources[name]
         self.name, self.place = name, place
-        self.file = self.source.file or INLINE
-        self._path = folder / self.file
-        self.header = self._header()
+        self._table = open_table(folder, self.source, place)
+        self.file, self.header = self._table.name, self._table.header
+        self._style = Style(self.source.decimal, self.source.thousands, self.source.dates)
         self._asked = asked.setdefault(self.file, dict.fromkeys(self.header, False))
         self._joins = {
             prefix: Index(View(folder, mapping, join.source, asked, seen=(*seen, name)), self, prefix)
@@ -70,6 +59,11 @@ class View:
         self._asked[path] = True
         position = self.header.index(path)
         return lambda values: values[position].strip()
+
+    def style(self, path: str) -> Style:
+        """How numbers and dates of a column are written, in its own file."""
+        prefix, dot, rest = path.partition(".")
+        return self._joins[prefix].style(rest) if dot and prefix in self._joins else self._style
 
     def key(self, columns: Sequence[str], place: str) -> KeyReader:
         """Reads the columns as a key; None where one of them is empty."""
@@ -97,36 +91,12 @@ class View:
             index.load()
 
     def count(self) -> int:
-        """About how many rows there are, for progress: the lines of the file."""
-        if self.source.rows is not None:
-            return len(self.source.rows)
-        with self._path.open("rb") as file:
-            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        """About how many rows there are, for progress."""
+        return self._table.count()
 
     def lines(self) -> Iterator[Line]:
         """Every row, in the order of the file. Raises SourceError."""
-        if self.source.rows is not None:
-            for number, row in enumerate(self.source.rows, 1):
-                yield Line(number, [row.get(column, "") for column in self.header])
-            return
-        with self._path.open(encoding=self.source.encoding, errors="replace", newline="") as file:
-            rows = csv.reader(file, delimiter=self.source.delimiter)
-            try:
-                next(rows, None)
-                yield from (Line(rows.line_num, row) for row in rows if row)
-            except csv.Error as error:
-                problem = f"{self._path}, line {rows.line_num}: {error}; look for a quotation mark that is not closed"
-                raise SourceError(problem) from error
-
-    def _header(self) -> list[str]:
-        if self.source.rows is not None:
-            return list(dict.fromkeys(column for row in self.source.rows for column in row))
-        try:
-            with self._path.open(encoding=self.source.encoding, errors="replace", newline="") as file:
-                header = next(csv.reader(file, delimiter=self.source.delimiter), [])
-        except (OSError, csv.Error, LookupError) as error:
-            raise SourceError(f"{self.place}: cannot read {self._path}: {error}") from error
-        return [column.strip() for column in header]
+        return self._table.lines()
 
     def _condition(self, condition: Condition, place: str) -> Test:
         column = self.column(condition.column, f"{place}.column")
@@ -134,7 +104,7 @@ class View:
             empty = condition.empty
             return lambda values: (column(values) == "") is empty
         if condition.above is not None:
-            return _above(column, condition.above, f"{place}.above")
+            return _above(column, condition.above, self.style(condition.column), f"{place}.above")
         if condition.same_as is not None:
             same = self.column(condition.same_as, f"{place}.same_as")
             return lambda values: column(values) == same(values)
@@ -172,12 +142,15 @@ class Index:
 
         return read
 
+    def style(self, path: str) -> Style:
+        return self._view.style(path)
+
     def load(self) -> None:
         self._view.load()
         lowest: dict[str, tuple[int, str]] = {}
         for line in self._view.lines():
             # A row with too few or too many columns is set aside by the step that reads it; nothing can be joined to it.
-            if len(line.values) != len(self._view.header) or not self._view.selects(line.values):
+            if line.fault or len(line.values) != len(self._view.header) or not self._view.selects(line.values):
                 continue
             key = self._own_key(line.values)
             if key is None:
@@ -221,7 +194,7 @@ def _stored(line: Line, group: KeyReader | None, key: KeyReader) -> tuple[str, i
     return part, number, text, line.number, msgspec.msgpack.encode(line.values)
 
 
-def _above(column: Accessor, bound: str, place: str) -> Test:
+def _above(column: Accessor, bound: str, style: Style, place: str) -> Test:
     try:
         limit = Decimal(bound)
     except InvalidOperation:
@@ -229,7 +202,7 @@ def _above(column: Accessor, bound: str, place: str) -> Test:
 
     def test(values: Values) -> bool:
         try:
-            return Decimal(column(values)) > limit
+            return Decimal(style.plain(column(values))) > limit
         except InvalidOperation:
             # Selected, so that the step that reads the value sets the row aside, with its reason.
             return True

@@ -12,7 +12,8 @@ from server.integration.numbers import EXACT, shared, sum_of
 from server.integration.refusals import Reason, RowRefusedError, SetAside
 from server.integration.report import SAMPLES_PER_STEP, Step, Total
 from server.integration.row_ids import SEPARATOR, imported_id
-from server.integration.sources import Line, Values, View, in_order
+from server.integration.sources import Values, View, in_order
+from server.integration.tables import Line
 from server.integration.values import Compiler
 from sync_protocol.values import minor_digits
 
@@ -78,7 +79,9 @@ class Stepper:
         width = len(self.view.header)
         for line in self.view.lines():
             self.report.read += 1
-            if len(line.values) != width:
+            if line.fault:
+                self._refuse(line, Reason.MALFORMED_VALUE, line.fault)
+            elif len(line.values) != width:
                 self._refuse(line, Reason.MALFORMED_VALUE, f"the row has {len(line.values)} values, the header {width}")
             elif self.view.selects(line.values) and self._where(line.values):
                 yield line

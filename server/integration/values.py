@@ -12,6 +12,8 @@ import msgspec
 from server.integration.mapping import As, Field, MappingError
 from server.integration.numbers import (
     EXACT,
+    PLAIN,
+    Style,
     basis_points_of,
     decimal_of,
     instant_of,
@@ -51,8 +53,8 @@ class Compiler(msgspec.Struct, frozen=True):
 
     def total(self, column: str, place: str) -> Callable[[Values], Decimal]:
         """Reads a column as an exact number; nothing is zero."""
-        accessor = self.view.column(column, place)
-        return lambda values: decimal_of(column, accessor(values) or "0")
+        accessor, style = self.view.column(column, place), self.view.style(column)
+        return lambda values: decimal_of(column, accessor(values) or "0", style)
 
     def _converted(self, field: Field, place: str) -> Evaluate:
         if field.reference is not None:
@@ -104,23 +106,27 @@ class Compiler(msgspec.Struct, frozen=True):
         return lambda values: separator.join(str(found) for part in evaluated if (found := part(values)) is not None) or None
 
     def _conversion(self, field: Field, place: str) -> Callable[[Values, str], Any]:
-        name = place.rpartition(".")[2]
+        name, style = place.rpartition(".")[2], self._style(field)
         if field.as_ is As.INSTANT:
             zone = self._zone(field.zone, place)
-            return lambda values, text: instant_of(name, text, zone(values))
+            return lambda values, text: instant_of(name, text, zone(values), style.dates)
         if field.as_ in {As.AMOUNT, As.UNIT_PRICE}:
             return self._money(field, name, place)
-        simple: dict[As, Callable[[str, str], Any]] = {
-            As.TEXT: lambda _name, text: text,
-            As.INTEGER: integer_of,
-            As.BASIS_POINTS: basis_points_of,
-        }
-        convert = simple[field.as_]
-        return lambda _values, text: convert(name, text)
+        if field.as_ is As.TEXT:
+            return lambda _values, text: text
+        convert = integer_of if field.as_ is As.INTEGER else basis_points_of
+        return lambda _values, text: convert(name, text, style)
+
+    def _style(self, field: Field) -> Style:
+        """How the value of a field is written: as its column is, or that of the first part that has one."""
+        if field.column is not None:
+            return self.view.style(field.column)
+        return next((self._style(part) for part in field.first_of or field.concat or ()), PLAIN)
 
     def _money(self, field: Field, name: str, place: str) -> Callable[[Values, str], Any]:
         """A price or an amount. An amount that shares a total stays exact until its whole group is known."""
-        less = self.view.column(field.less_fraction, f"{place}.less_fraction") if field.less_fraction is not None else None
+        less = self.total(field.less_fraction, f"{place}.less_fraction") if field.less_fraction is not None else None
+        style = self._style(field)
         digits = minor_digits(self.currency)
         finish: Callable[[Decimal], Any]
         if field.as_ is As.AMOUNT:
@@ -131,9 +137,9 @@ class Compiler(msgspec.Struct, frozen=True):
             finish = lambda value: unit_price_of(name, value)  # noqa: E731  # one of four, chosen here
 
         def convert(values: Values, text: str) -> Any:
-            value = decimal_of(name, text)
+            value = decimal_of(name, text, style)
             if less is not None:
-                value = EXACT.multiply(value, EXACT.subtract(Decimal(1), decimal_of(name, less(values) or "0")))
+                value = EXACT.multiply(value, EXACT.subtract(Decimal(1), less(values)))
             return finish(value)
 
         return convert

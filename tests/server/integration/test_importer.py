@@ -14,7 +14,7 @@ from server.integration.importer import import_folder
 from server.integration.mapping import MappingError, mapping_of
 from server.integration.refusals import Reason, SetAside
 from server.integration.report import Report, Step
-from server.integration.sources import SourceError
+from server.integration.tables import SourceError
 from server.orders.models import OrderLineModel, OrderModel
 from server.runtime.database import Database
 from tests.server.integration.shop import FILES, document, target, write

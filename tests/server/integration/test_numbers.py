@@ -49,7 +49,7 @@ def test_numbers_are_read_exactly() -> None:
     assert integer_of("quantity", "12.000") == 12
 
 
-@pytest.mark.parametrize("text", ["", "1,5", "1e5", "NaN", "Infinity", "--1", "1.", "٣", "1" * 31, " 1"])
+@pytest.mark.parametrize("text", ["", "1,5", "1e5", "NaN", "Infinity", "--1", "1.", "٣", "1" * 31, "1-2", "(-1)", "1 000", "1_0"])
 def test_what_is_no_decimal_is_malformed(text: str) -> None:
     with pytest.raises(RowRefusedError, match=r"price: .* is not a decimal number") as refused:
         decimal_of("price", text)
