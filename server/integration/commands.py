@@ -17,6 +17,7 @@ from rich.table import Table
 from server.changelog.log import read_head, seal_before_commit
 from server.integration.archives import as_folder
 from server.integration.bulk import RefusedRowsError
+from server.integration.explaining import ExplainedRow, explain_folder
 from server.integration.importer import import_folder
 from server.integration.mapping import Mapping, MappingError, load_mapping
 from server.integration.refusals import SetAside
@@ -33,10 +34,17 @@ OnProgress = Callable[[str, int, int], None]
 OnSetAside = Callable[[SetAside], None]
 
 
+def _print_schema(context: click.Context, _option: click.Parameter, is_asked: bool) -> None:  # click's own order
+    if is_asked:
+        click.echo(msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Mapping))))
+        context.exit()
+
+
 @click.command(
     "import",
     epilog="\b\nExamples:\n  roadbook import ../shared/data/adventureworks\n"
-    "  roadbook import exports/2026-11 --mapping our-erp.toml --dry-run --set-aside set-aside.csv",
+    "  roadbook import exports/2026-11 --mapping our-erp.toml --dry-run --set-aside set-aside.csv\n"
+    "  roadbook import exports/2026-11.zip --mapping our-erp.toml --explain",
 )
 @click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, path_type=Path))
 @click.option(
@@ -47,8 +55,12 @@ OnSetAside = Callable[[SetAside], None]
 )
 @click.option("--dry-run", is_flag=True, help="Do everything and write nothing.")
 @click.option("--set-aside", type=click.Path(dir_okay=False, path_type=Path), help="Write each row that is set aside to this CSV.")
+@click.option("--explain", is_flag=True, help="Show what each rule did to some rows; needs no database and writes nothing.")
+@click.option(
+    "--schema", is_flag=True, is_eager=True, expose_value=False, callback=_print_schema, help="Print the mapping's JSON schema."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def import_command(*, folder: Path, mapping: Path, dry_run: bool, set_aside: Path | None, as_json: bool) -> None:
+def import_command(*, folder: Path, mapping: Path, dry_run: bool, set_aside: Path | None, explain: bool, as_json: bool) -> None:
     """Bring the files of a legacy system into the database: those of a folder or of an archive.
 
     Running it again changes nothing; after a kill it completes what was begun. Exit code 1: a row is unaccounted for or a
@@ -58,6 +70,10 @@ def import_command(*, folder: Path, mapping: Path, dry_run: bool, set_aside: Pat
     if not console.is_terminal:
         console.width = FILE_WIDTH
     try:
+        if explain:
+            with as_folder(folder) as files:
+                show_explained(explain_folder(files, load_mapping(mapping)), console, as_json=as_json)
+            return
         with as_folder(folder) as files, _set_aside_file(set_aside) as on_set_aside, _bar(console) as on_progress:
             report = asyncio.run(_import(files, load_mapping(mapping), dry_run, on_progress, on_set_aside))
     except (MappingError, SourceError, RefusedRowsError) as error:
@@ -134,6 +150,22 @@ def _show_set_aside(report: Report, console: Console) -> None:
         console.print(f"[yellow]set aside[/yellow] {row.file}, line {row.line}: {escape(row.detail)}", highlight=False)
     if report.set_aside > len(samples[:SAMPLES_SHOWN]):
         console.print(f"… {report.set_aside:,} rows are set aside; --set-aside FILE writes them all")
+
+
+def show_explained(rows: list[ExplainedRow], console: Console, *, as_json: bool) -> None:
+    """Rows with what each rule did to them, as a person reads it or as JSON."""
+    if as_json:
+        click.echo(msgspec.json.encode(rows))
+        return
+    for row in rows:
+        title = f"{row.file}, line {row.line} → {row.entity}: {row.fate}{f' ({row.detail})' if row.detail else ''}"
+        table = _table(escape(title), ("field", "rule", "read", "becomes"), ())
+        for each in row.fields:
+            read = ", ".join(f"{column} {text!r}" for column, text in each.read.items())
+            value = "" if each.value is None else str(each.value)
+            table.add_row(*(escape(text) for text in (each.field, each.rule, read, each.fault or value)))
+        console.print(table)
+        console.print()
 
 
 def _table(title: str, text: tuple[str, ...], numbers: tuple[str, ...]) -> Table:

@@ -47,7 +47,7 @@ async def import_folder(
     Raises MappingError and SourceError before anything is written, RefusedRowsError where the database disagrees.
     """
     asked: Asked = {}
-    steps = _steps(folder, mapping, asked, on_set_aside)
+    steps = steps_of(folder, mapping, asked, on_set_aside)
     report = Report(name=mapping.name, dry_run=dry_run, steps=[step.report for step in steps])
     report.unread_columns, report.unread_files = _unread(folder, asked)
     if not dry_run:
@@ -64,7 +64,8 @@ async def import_folder(
         return report
 
 
-def _steps(folder: Path, mapping: Mapping, asked: Asked, on_set_aside: Callable[[SetAside], None]) -> list[Stepper]:
+def steps_of(folder: Path, mapping: Mapping, asked: Asked, on_set_aside: Callable[[SetAside], None]) -> list[Stepper]:
+    """The steps of a mapping, in their order, each checked. Raises MappingError, SourceError."""
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder; give the folder that holds the files of the mapping")
     accepted: Accepted = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,7 @@ from server.integration.values import Compiler
 from sync_protocol.values import minor_digits
 
 Accepted = dict[str, dict[str, Any]]
+ACCEPTED: Final = "accepted"
 
 
 class Candidate(msgspec.Struct):
@@ -29,7 +30,10 @@ class Candidate(msgspec.Struct):
 
 
 class Stepper:
-    """Runs one target. Everything that the mapping says is checked when it is made; raises MappingError."""
+    """Runs one target. Everything that the mapping says is checked when it is made; raises MappingError.
+
+    `on_fate` is told of each row that it is accepted, or the reason why it is set aside with the detail.
+    """
 
     def __init__(
         self,
@@ -52,7 +56,7 @@ class Stepper:
         self._where = view.test(target.where, f"{place}.where")
         self._tests = {name: view.test(conditions, f"{place}.tally.{name}") for name, conditions in target.tally.items()}
         self._totals = {name: compiler.total(column, f"{place}.totals.{name}") for name, column in target.totals.items()}
-        self._fields = {
+        self.evaluators = {
             name: compiler.field(field, f"{place}.fields.{name}") for name, field in target.fields.items() if not _is_late(field)
         }
         self._positions = [name for name, field in target.fields.items() if field.position]
@@ -62,6 +66,7 @@ class Stepper:
             for name, field in target.fields.items()
             if field.share_of is not None
         }
+        self.on_fate: Callable[[Line, str, str], None] = _unheard
         self.report = Step(entity=target.entity, source=target.source, file=view.file)
         self.report.tally = dict.fromkeys(target.tally, 0)
         self.report.totals = {name: Total() for name in target.totals}
@@ -109,7 +114,7 @@ class Stepper:
                 self._refuse(line, Reason.DUPLICATE_KEY, f"an earlier row has the key {key.replace(SEPARATOR, ' / ')}")
             return None
         try:
-            fields = {name: value for name, field in self._fields.items() if (value := field(line.values)) is not None}
+            fields = {name: value for name, field in self.evaluators.items() if (value := field(line.values)) is not None}
         except RowRefusedError as refused:
             self._refuse(line, refused.reason, refused.detail)
             return None
@@ -150,6 +155,7 @@ class Stepper:
             self._give_up(candidate, *_reason(error))
             return None
         self._count(candidate.line.values, fields, compared)
+        self.on_fate(candidate.line, ACCEPTED, "")
         return msgspec.structs.astuple(row)
 
     def _count(self, values: Values, fields: Mapping[str, Any], compared: Mapping[str, Decimal]) -> None:
@@ -169,6 +175,11 @@ class Stepper:
         if len(self.report.samples) < SAMPLES_PER_STEP:
             self.report.samples.append(found)
         self._on_set_aside(found)
+        self.on_fate(line, reason, detail)
+
+
+def _unheard(_line: Line, _fate: str, _detail: str) -> None:
+    """Nobody asks what becomes of each row."""
 
 
 def _add(total: Total, source: Decimal, imported: Decimal) -> None:

@@ -46,7 +46,7 @@ from tests.support.processes import ServerProcess
 from tests.support.world import World
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ("ARCHITECTURE", "PROTOCOL", "PRICING", "INVARIANTS", "STYLE", "OPERATIONS")
+GUIDES = ("ARCHITECTURE", "PROTOCOL", "PRICING", "INVARIANTS", "STYLE", "OPERATIONS", "IMPORT")
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *DECISIONS]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
@@ -385,5 +385,5 @@ def test_the_changelog_names_the_versions_that_are_spoken() -> None:
     assert re.search(rf"^## \[[^\]]+\].*\n\n{spoken}$", TEXTS["CHANGELOG.md"], re.MULTILINE)
 
 
-def test_the_guides_are_the_five_of_the_design_and_that_of_prices() -> None:
+def test_the_guides_are_the_five_of_the_design_that_of_prices_and_that_of_imports() -> None:
     assert {path.stem for path in (ROOT / "docs").glob("*.md")} == set(GUIDES)
