@@ -8,7 +8,7 @@ import pytest
 from tests.simulation.crashes import run_scenario
 from tests.simulation.scenarios import SCENARIOS
 
-EVERY = 193
+EVERY = 149
 
 
 @pytest.mark.parametrize("place", range(len(SCENARIOS)), ids=[scenario.name for scenario in SCENARIOS])
