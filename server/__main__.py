@@ -21,6 +21,7 @@ from server.demo.commands import demo
 from server.identity.commands import devices, users
 from server.identity.devices import forget_after_restore
 from server.integration.commands import import_command
+from server.integration.history_commands import imports
 from server.migrations import alembic_config, migrate
 from server.pricing.computed_commands import add_materialise
 from server.pricing.explain_commands import EXAMPLE as EXPLAIN_EXAMPLE
@@ -262,6 +263,7 @@ add_explain(prices)
 add_materialise(prices)
 main.add_command(prices)
 main.add_command(import_command, "import")
+main.add_command(imports)
 main.add_command(demo, "demo")
 
 

@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from sqlalchemy.exc import SQLAlchemyError
 
 import server.catalog.models
+import server.integration.models
 import server.inventory.models
 import server.pricing.models
 import server.pricing.promotion_models  # noqa: F401  # tables of slices that serve nothing, or that no route names

@@ -120,7 +120,7 @@ def _set_aside_file(path: Path | None) -> Iterator[OnSetAside]:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(SetAside.__struct_fields__)
-        yield lambda row: writer.writerow(msgspec.structs.astuple(row))
+        yield lambda row: writer.writerow([*msgspec.structs.astuple(row)[:-1], msgspec.json.encode(row.values).decode()])
 
 
 def show(report: Report, console: Console) -> None:

@@ -8,23 +8,26 @@ turn. What a chunk does not hold is what a device that syncs meanwhile does not 
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from server.integration.bulk import CHUNK_ROWS, Counts, Table, upsert_records
+from server.integration.bulk import CHUNK_ROWS
 from server.integration.mapping import Mapping
 from server.integration.reconciliation import database_checks
+from server.integration.recording import Landed, Recorder
 from server.integration.refusals import SetAside
 from server.integration.report import Report
 from server.integration.sources import Asked, View
 from server.integration.step import Accepted, Stepper
 from server.integration.tables import INLINE, SourceError
+from server.runtime.clock import Clock, IdSource, SystemClock
 from server.runtime.database import Database, WriteSession
 
 Progress = Callable[[str, int, int], None]
-_Write = Callable[[Table, Sequence[tuple[Any, ...]]], Awaitable[Counts]]
+_Writing = Callable[[], AbstractAsyncContextManager[WriteSession]]
+_SYSTEM: Final = SystemClock()
 
 
 class _DryRunEnds(Exception):  # noqa: N818  # it is no error: it rolls the transaction of a dry run back
@@ -39,6 +42,7 @@ async def import_folder(
     dry_run: bool = False,
     on_progress: Progress = lambda _step, _done, _total: None,
     on_set_aside: Callable[[SetAside], None] = lambda _row: None,
+    clock: Clock = _SYSTEM,
 ) -> Report:
     """Bring the folder's rows into the database. `on_progress` is told the step, the rows done and about how many there are;
     `on_set_aside` is called on the thread that reads.
@@ -47,17 +51,27 @@ async def import_folder(
     Raises MappingError and SourceError before anything is written, RefusedRowsError where the database disagrees.
     """
     asked: Asked = {}
-    steps = steps_of(folder, mapping, asked, on_set_aside)
+    recorder = Recorder(IdSource(clock).new(), mapping.name)
+
+    def set_aside(row: SetAside) -> None:
+        recorder.set_aside(row)
+        on_set_aside(row)
+
+    steps = steps_of(folder, mapping, asked, set_aside)
     report = Report(name=mapping.name, dry_run=dry_run, steps=[step.report for step in steps])
     report.unread_columns, report.unread_files = _unread(folder, asked)
     if not dry_run:
-        await _run(steps, _committing(database), on_progress)
-        async with database.read() as reading:
-            report.checks = await database_checks(reading, report)
+        async with database.write() as session:
+            await recorder.begin(session, clock.now_ms())
+        await _run(steps, recorder, database.write, on_progress)
+        async with database.write() as session:
+            report.checks = await database_checks(session, report)
+            await recorder.end(session, report, clock.now_ms())
         return report
     try:
         async with database.write() as session:
-            await _run(steps, _within(session), on_progress)
+            await recorder.begin(session, clock.now_ms())
+            await _run(steps, recorder, lambda: nullcontext(session), on_progress)
             report.checks = await database_checks(session, report)
             raise _DryRunEnds  # noqa: TRY301  # leaving the block in any other way would commit
     except _DryRunEnds:
@@ -88,7 +102,7 @@ def _unread(folder: Path, asked: Asked) -> tuple[dict[str, tuple[str, ...]], tup
     return columns, tuple(sorted(path.name for path in folder.glob("*.csv") if path.name not in asked))
 
 
-async def _run(steps: list[Stepper], write: _Write, on_progress: Progress) -> None:
+async def _run(steps: list[Stepper], recorder: Recorder, writing: _Writing, on_progress: Progress) -> None:
     about = [step.view.count() for step in steps]
     total, before = sum(about), 0
     while steps:
@@ -98,16 +112,19 @@ async def _run(steps: list[Stepper], write: _Write, on_progress: Progress) -> No
         on_progress(label, before, total)
         async with aclosing(_ahead(_chunks(step.records()))) as chunks:
             async for chunk in chunks:
-                step.report.counts += await write(step.kind.table, chunk)
+                async with writing() as session:
+                    step.report.counts += await recorder.write(session, step.kind, step.view.file, chunk)
                 on_progress(label, before + min(step.report.read, expected), total)
+        async with writing() as session:
+            await recorder.end_step(session, step.kind, step.view.file)
         before += expected
     on_progress("reconciliation", total, total)
 
 
-_Chunk = list[tuple[Any, ...]]
+_Chunk = list[Landed]
 
 
-def _chunks(records: Iterator[tuple[Any, ...]]) -> Iterator[_Chunk]:
+def _chunks(records: Iterator[Landed]) -> Iterator[_Chunk]:
     while chunk := list(itertools.islice(records, CHUNK_ROWS)):
         yield chunk
 
@@ -122,18 +139,3 @@ async def _ahead(chunks: Iterator[_Chunk]) -> AsyncGenerator[_Chunk, None]:
     finally:
         # Where the writing failed: a thread cannot be interrupted, and must not outlive the import.
         await asyncio.wait([coming])
-
-
-def _committing(database: Database) -> _Write:
-    async def write(table: Table, records: Sequence[tuple[Any, ...]]) -> Counts:
-        async with database.write() as session:
-            return await upsert_records(session, table, records)
-
-    return write
-
-
-def _within(session: WriteSession) -> _Write:
-    async def write(table: Table, records: Sequence[tuple[Any, ...]]) -> Counts:
-        return await upsert_records(session, table, records)
-
-    return write

@@ -24,10 +24,12 @@ class RowRefusedError(Exception):
 
 
 class SetAside(msgspec.Struct, frozen=True):
-    """A row that was set aside: where it is, and why."""
+    """A row that was set aside: where it is, and why; its key, where it has one, and its values by column."""
 
     file: str
     line: int
     entity: str
     reason: Reason
     detail: str
+    key: str | None = None
+    values: dict[str, str] = {}

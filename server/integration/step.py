@@ -9,6 +9,7 @@ import msgspec
 from server.integration.entities import IMPORTABLE, Importable
 from server.integration.mapping import Field, MappingError, Target
 from server.integration.numbers import EXACT, shared, sum_of
+from server.integration.recording import Landed
 from server.integration.refusals import Reason, RowRefusedError, SetAside
 from server.integration.report import SAMPLES_PER_STEP, Step, Total
 from server.integration.row_ids import SEPARATOR, imported_id
@@ -72,7 +73,7 @@ class Stepper:
         self.report.totals = {name: Total() for name in target.totals}
         self.report.groups = Total() if self._shares else None
 
-    def records(self) -> Iterator[tuple[Any, ...]]:
+    def records(self) -> Iterator[Landed]:
         """The accepted rows, as records of the entity's table. The report is complete when they are exhausted."""
         self.view.load()
         lines = self._selected()
@@ -93,14 +94,14 @@ class Stepper:
             else:
                 self.report.not_selected += 1
 
-    def _group_records(self, lines: list[Line]) -> Iterator[tuple[Any, ...]]:
+    def _group_records(self, lines: list[Line]) -> Iterator[Landed]:
         candidates = [found for line in lines if (found := self._candidate(line)) is not None]
         if self._group is not None:
             candidates = self._complete_group(candidates)
         for candidate in candidates:
             record = self._record(candidate)
             if record is not None:
-                yield record
+                yield Landed(record, candidate.key, candidate.line.number)
 
     def _candidate(self, line: Line) -> Candidate | None:
         key = self._key(line.values)
@@ -170,7 +171,10 @@ class Stepper:
         self._refuse(candidate.line, reason, detail)
 
     def _refuse(self, line: Line, reason: Reason, detail: str) -> None:
-        found = SetAside(self.view.file, line.number, self.target.entity, reason, detail)
+        whole = len(line.values) == len(self.view.header)
+        values = dict(zip(self.view.header, line.values, strict=False)) if whole else {"": "\x1f".join(line.values)}
+        key = self._key(line.values) if whole else None
+        found = SetAside(self.view.file, line.number, self.target.entity, reason, detail, key, values)
         self.report.set_aside[reason] = self.report.set_aside.get(reason, 0) + 1
         if len(self.report.samples) < SAMPLES_PER_STEP:
             self.report.samples.append(found)

@@ -61,7 +61,7 @@ def test_a_script_gets_the_report_as_json(folder: Path, sqlite_database_url: str
 def test_each_row_that_is_set_aside_can_be_had_as_a_file(folder: Path, sqlite_database_url: str) -> None:
     invoke(folder, sqlite_database_url, "--set-aside", str(folder / "aside.txt"))
     header, row = (folder / "aside.txt").read_text().splitlines()
-    assert header == "file,line,entity,reason,detail"
+    assert header == "file,line,entity,reason,detail,key,values"
     assert row.startswith("units.csv,3,unit,malformed_value,Object missing")
 
 
