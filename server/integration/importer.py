@@ -11,7 +11,9 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 from server.integration.bulk import CHUNK_ROWS
 from server.integration.mapping import Mapping
@@ -22,12 +24,14 @@ from server.integration.report import Report
 from server.integration.sources import Asked, View
 from server.integration.step import Accepted, Stepper
 from server.integration.tables import INLINE, SourceError
+from server.integration.values import Known
 from server.runtime.clock import Clock, IdSource, SystemClock
 from server.runtime.database import Database, WriteSession
 
 Progress = Callable[[str, int, int], None]
 _Writing = Callable[[], AbstractAsyncContextManager[WriteSession]]
 _SYSTEM: Final = SystemClock()
+_NOTHING: Final[Known] = MappingProxyType({})
 
 
 class _DryRunEnds(Exception):  # noqa: N818  # it is no error: it rolls the transaction of a dry run back
@@ -57,12 +61,13 @@ async def import_folder(
         recorder.set_aside(row)
         on_set_aside(row)
 
-    steps = steps_of(folder, mapping, asked, set_aside)
+    before: dict[str, dict[str, UUID | None]] = {}
+    steps = steps_of(folder, mapping, asked, set_aside, before)
     report = Report(name=mapping.name, dry_run=dry_run, steps=[step.report for step in steps])
     report.unread_columns, report.unread_files = _unread(folder, asked)
     if not dry_run:
         async with database.write() as session:
-            await recorder.begin(session, clock.now_ms())
+            before |= await recorder.begin(session, clock.now_ms())
         await _run(steps, recorder, database.write, on_progress)
         async with database.write() as session:
             report.checks = await database_checks(session, report)
@@ -70,7 +75,7 @@ async def import_folder(
         return report
     try:
         async with database.write() as session:
-            await recorder.begin(session, clock.now_ms())
+            before |= await recorder.begin(session, clock.now_ms())
             await _run(steps, recorder, lambda: nullcontext(session), on_progress)
             report.checks = await database_checks(session, report)
             raise _DryRunEnds  # noqa: TRY301  # leaving the block in any other way would commit
@@ -78,8 +83,13 @@ async def import_folder(
         return report
 
 
-def steps_of(folder: Path, mapping: Mapping, asked: Asked, on_set_aside: Callable[[SetAside], None]) -> list[Stepper]:
-    """The steps of a mapping, in their order, each checked. Raises MappingError, SourceError."""
+def steps_of(
+    folder: Path, mapping: Mapping, asked: Asked, on_set_aside: Callable[[SetAside], None], before: Known = _NOTHING
+) -> list[Stepper]:
+    """The steps of a mapping, in their order, each checked. `before` are the rows of earlier runs, and may come until a step runs.
+
+    Raises MappingError, SourceError.
+    """
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder; give the folder that holds the files of the mapping")
     accepted: Accepted = {}
@@ -91,6 +101,7 @@ def steps_of(folder: Path, mapping: Mapping, asked: Asked, on_set_aside: Callabl
             place=f"targets[{number}]",
             view=View(folder, mapping, target.source, asked),
             accepted=accepted,
+            before=before,
             on_set_aside=on_set_aside,
         )
         for number, target in enumerate(mapping.complete())

@@ -123,15 +123,15 @@ _ENDINGS: Final = {".xlsx": Format.XLSX, ".xlsm": Format.XLSX, ".jsonl": Format.
 class Source(_Part, frozen=True, kw_only=True):
     """Rows of a file, or written down here. Where rows of a joined source share a key, the first or `prefer_lowest` is used.
 
-    `columns` names the columns of a file that has no first line with their names, and those that may be missing from every
-    line of JSON; `skip_lines` is how many lines come before
-    the first that counts. `delimiter`, `quote` (empty for none) and `encoding` are of CSV, `sheet` of XLSX. `decimal`,
-    `thousands` and `dates` say how numbers and dates are written; a date is read by the first of the patterns of `strptime`
-    that fits it, of which `iso` is one.
+    A file that is `optional` need not be there. `columns` names the columns of a file that has no first line with their names,
+    and those that may be missing from every line of JSON; `skip_lines` is how many lines come before the first that counts.
+    `delimiter`, `quote` (empty for none) and `encoding` are of CSV, `sheet` of XLSX. `decimal`, `thousands` and `dates` say how
+    numbers and dates are written; a date is read by the first of the patterns of `strptime` that fits it, of which `iso` is one.
     """
 
     file: str | None = None
     rows: tuple[dict[str, str], ...] | None = None
+    optional: bool = False
     key: tuple[str, ...] = ()
     where: tuple[Condition, ...] = ()
     join: dict[str, Join] = {}
@@ -165,6 +165,7 @@ class Target(_Part, frozen=True, kw_only=True):
 
     `group` brings rows together, `sort` puts them in the order of their key (so that a row may refer to a lower one).
     `shared` adds fields that are written once for several steps; a step's own come first.
+    A row whose key an accepted one has is set aside, merged into that, or merged if all of it is the same.
     `totals` compares fields with the source's own columns; `tally` counts accepted rows by name.
     """
 
@@ -176,16 +177,20 @@ class Target(_Part, frozen=True, kw_only=True):
     where: tuple[Condition, ...] = ()
     group: tuple[str, ...] = ()
     sort: bool = False
-    on_duplicate: Literal["set_aside", "merge"] = "set_aside"
+    on_duplicate: Literal["set_aside", "merge", "merge_equal"] = "set_aside"
     totals: dict[str, str] = {}
     tally: dict[str, tuple[Condition, ...]] = {}
 
 
 class Mapping(_Part, frozen=True, kw_only=True):
-    """A legacy system. `name` is part of every id: two systems never share one."""
+    """A legacy system. `name` is part of every id: two systems never share one.
+
+    With `loose_keys`, keys that differ in case or in spaces are the same.
+    """
 
     name: str
     currency: str
+    loose_keys: bool = False
     sources: dict[str, Source]
     targets: tuple[Target, ...]
     shared: dict[str, dict[str, Field]] = {}

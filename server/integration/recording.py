@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from server.integration.bulk import CHUNK_ROWS, Counts, Table, upsert_records
 from server.integration.entities import Importable
-from server.integration.models import ImportBatchModel, ImportQuarantineModel
+from server.integration.models import ImportBatchModel, ImportOriginModel, ImportQuarantineModel
 from server.integration.refusals import SetAside
 from server.integration.report import Report
 from server.integration.row_ids import imported_id
@@ -50,12 +50,18 @@ class Recorder:
         self._times: Counter[bytes] = Counter()
         self._open: dict[str, dict[str, list[UUID]]] = {}
 
-    async def begin(self, session: WriteSession, now_ms: int) -> None:
-        """The run begins; one of the same source that never ended was stopped."""
+    async def begin(self, session: WriteSession, now_ms: int) -> dict[str, dict[str, UUID | None]]:
+        """The run begins; one of the same source that never ended was stopped. What earlier runs brought, by entity and key."""
         runs = sa.update(ImportBatchModel).where(ImportBatchModel.source == self._source, ImportBatchModel.state == RUNNING)
         await session.execute(runs.values(state=STOPPED))
         run = {"id": self.batch_id, "source": self._source, "state": RUNNING, "started_at_ms": now_ms}
         await session.execute(sa.insert(ImportBatchModel).values(**run))
+        origin, batch = ImportOriginModel, ImportBatchModel
+        found = sa.select(origin.entity, origin.key, origin.row_id).join(batch, batch.id == origin.batch_id)
+        before: dict[str, dict[str, UUID | None]] = {}
+        async for entity, key, row_id in await session.stream(found.where(batch.source == self._source)):
+            before.setdefault(entity, {})[key] = row_id
+        return before
 
     def set_aside(self, row: SetAside) -> None:
         """A row is set aside: it is written down with the next chunk, or at the end of its step."""

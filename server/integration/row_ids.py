@@ -17,6 +17,11 @@ def key_text(parts: Sequence[str]) -> str:
     return SEPARATOR.join(parts)
 
 
+def loose(text: str) -> str:
+    """A part of a key as it is compared where case and spaces say nothing."""
+    return " ".join(text.split()).casefold()
+
+
 def imported_id(source: str, entity: str, key: str) -> UUID:
     """The id of the row of `entity` that the source knows by `key` (made by `key_text`)."""
     digest = hashlib.sha256(f"{source}{SEPARATOR}{entity}{SEPARATOR}{key}".encode()).digest()

@@ -14,7 +14,7 @@ import msgspec
 
 from server.integration.mapping import Condition, Mapping, MappingError, Source
 from server.integration.numbers import Style
-from server.integration.row_ids import key_text
+from server.integration.row_ids import key_text, loose
 from server.integration.tables import Line, open_table
 
 Values = Sequence[str]
@@ -40,6 +40,7 @@ class View:
         self.name, self.place = name, place
         self._table = open_table(folder, self.source, place)
         self.file, self.header = self._table.name, self._table.header
+        self.part = loose if mapping.loose_keys else str
         self._style = Style(self.source.decimal, self.source.thousands, self.source.dates)
         self._asked = asked.setdefault(self.file, dict.fromkeys(self.header, False))
         self._joins = {
@@ -53,6 +54,8 @@ class View:
         prefix, dot, rest = path.partition(".")
         if dot and prefix in self._joins:
             return self._joins[prefix].accessor(rest, place)
+        if not self.header and self.source.optional:
+            return lambda _values: ""
         if path not in self.header:
             known = [*self.header, *(f"{each}.…" for each in self._joins)]
             raise MappingError(place, f"{self.file} has no column {path!r}; it has {', '.join(known)}")
@@ -67,13 +70,13 @@ class View:
 
     def key(self, columns: Sequence[str], place: str) -> KeyReader:
         """Reads the columns as a key; None where one of them is empty."""
-        accessors = [self.column(column, place) for column in columns]
+        accessors, part = [self.column(column, place) for column in columns], self.part
         if len(accessors) == 1:
             only = accessors[0]
-            return lambda values: only(values) or None
+            return lambda values: part(only(values)) or None
 
         def read(values: Values) -> str | None:
-            parts = [accessor(values) for accessor in accessors]
+            parts = [part(accessor(values)) for accessor in accessors]
             return key_text(parts) if all(parts) else None
 
         return read

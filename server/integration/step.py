@@ -15,7 +15,7 @@ from server.integration.report import SAMPLES_PER_STEP, Step, Total
 from server.integration.row_ids import SEPARATOR, imported_id
 from server.integration.sources import Values, View, in_order
 from server.integration.tables import Line
-from server.integration.values import Compiler
+from server.integration.values import Compiler, Known
 from sync_protocol.values import minor_digits
 
 Accepted = dict[str, dict[str, Any]]
@@ -45,13 +45,15 @@ class Stepper:
         place: str,
         view: View,
         accepted: Accepted,
+        before: Known,
         on_set_aside: Callable[[SetAside], None],
     ) -> None:
         self.target, self.view, self._place = target, view, place
         self._source_name, self._digits = source_name, minor_digits(currency)
         self._accepted, self._on_set_aside = accepted.setdefault(target.entity, {}), on_set_aside
         self.kind = _kind(target, place)
-        compiler = Compiler(view, accepted, currency)
+        compiler = Compiler(view, accepted, before, currency)
+        self._first: dict[str, list[str]] | None = {} if target.on_duplicate == "merge_equal" else None
         self._key = view.key(target.key, f"{place}.key")
         self._group = view.key(target.group, f"{place}.group") if target.group else None
         self._where = view.test(target.where, f"{place}.where")
@@ -109,7 +111,8 @@ class Stepper:
             self._refuse(line, Reason.MALFORMED_VALUE, f"the key ({', '.join(self.target.key)}) is empty, or is no text")
             return None
         if key in self._accepted:
-            if self.target.on_duplicate == "merge":
+            is_equal = self._first is not None and self._first.get(key) == line.values
+            if self.target.on_duplicate == "merge" or is_equal:
                 self.report.merged += 1
             else:
                 self._refuse(line, Reason.DUPLICATE_KEY, f"an earlier row has the key {key.replace(SEPARATOR, ' / ')}")
@@ -122,6 +125,8 @@ class Stepper:
         # Taken from here on, so that a later row of the same group with this key is a duplicate.
         identifier = imported_id(self._source_name, self.target.entity, key) if self.kind.has_id else None
         self._accepted[key] = identifier
+        if self._first is not None:
+            self._first[key] = line.values
         return Candidate(line, key, fields)
 
     def _complete_group(self, candidates: list[Candidate]) -> list[Candidate]:

@@ -40,7 +40,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class TableReader(Protocol):
-    """A table. `name` is what the report calls it."""
+    """A table. `name` is what the report calls it; it has no header where it is not there."""
 
     name: str
     header: list[str]
@@ -57,11 +57,27 @@ def open_table(folder: Path, source: Source, place: str) -> TableReader:
     if source.rows is not None:
         return _Inline(source.rows)
     assert source.file is not None
+    if source.optional and not (folder / source.file).exists():
+        return _Absent(source.file)
     kind = _READERS[source.format or Format.of(source.file)]
     try:
         return kind(folder / source.file, source, place)
     except (OSError, csv.Error, LookupError) as error:
         raise SourceError(f"{place}: cannot read {folder / source.file}: {error}") from error
+
+
+class _Absent:
+    """A file that need not be there, and is not."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.header: list[str] = []
+
+    def lines(self) -> Iterator[Line]:
+        return iter(())
+
+    def count(self) -> int:
+        return 0
 
 
 class _Inline:

@@ -36,10 +36,13 @@ _NO_TEXT: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffd]")
 
 
 class Compiler(msgspec.Struct, frozen=True):
-    """Makes functions of fields. `known` holds, per entity, the accepted rows by key: it grows while rows are read."""
+    """Makes functions of fields. `known` holds, per entity, the accepted rows by key: it grows while rows are read. `before` holds
+    those of earlier runs, and is full before the first row is read.
+    """
 
     view: View
     known: Known
+    before: Known
     currency: str
 
     def field(self, field: Field, place: str) -> Evaluate:
@@ -166,17 +169,21 @@ class Compiler(msgspec.Struct, frozen=True):
         entity = str(field.reference)
         if entity not in self.known:
             raise MappingError(f"{place}.reference", f"{entity!r} is filled by no step before; there are {', '.join(self.known)}")
-        rows, name = self.known[entity], place.rpartition(".")[2]
+        rows, before, name = self.known[entity], self.before, place.rpartition(".")[2]
+        part_of = self.view.part
         parts = [self._key_part(part, f"{place}.key[{number}]") for number, part in enumerate(field.key)]
 
         def refer(values: Values) -> UUID | None:
-            found = [str(part(values) or "") for part in parts]
+            found = [part_of(str(part(values) or "")) for part in parts]
             if not any(found):
                 return None
             key = key_text(found)
-            if key not in rows:
+            if key in rows:
+                return rows[key]
+            earlier = before.get(entity, {})
+            if key not in earlier:
                 raise RowRefusedError(Reason.MISSING_REFERENCE, f"{name}: there is no {entity} {' / '.join(found)}")
-            return rows[key]
+            return earlier[key]
 
         return refer
 

@@ -19,7 +19,7 @@ from server.integration.mapping import mapping_of
 from server.integration.models import ImportBatchModel, ImportOriginModel
 from server.integration.report import Report
 from server.runtime.database import Database
-from tests.server.integration.shop import FILES, document, write
+from tests.server.integration.shop import FILES, document, target, write
 from tests.support.databases import open_database
 
 BAD = "No,Name,Limit,Test\n1,Café Mitte,12 apples,\n2,Hotel,,\n2,Again,,\n"
@@ -172,3 +172,43 @@ def test_the_commands_show_it(database_url: str, tmp_path: Path) -> None:
     assert "customers.csv" in said("quarantine")
     assert {each["source"] for each in json.loads(said("quarantine", "--json"))} == {"shop"}
     assert "customers.csv" in said("origin", str(hotel))
+
+
+async def test_a_feed_of_changes_refers_to_what_earlier_runs_brought(database: Database, tmp_path: Path) -> None:
+    await run(database, tmp_path)
+    feed, found = tmp_path / "feed", document()
+    feed.mkdir()
+    for name in ("products", "customers", "orders", "lines"):
+        found["sources"][name]["optional"] = True
+    (feed / "orders.csv").write_text("Order,Customer,Date,Subtotal\n12,2,2026-08-01,2.50\n")
+    (feed / "lines.csv").write_text("Line,Order,Sku,Quantity,Price,Discount,Amount\n5,12,B,1,2.5000,,2.5\n")
+    report = await import_folder(database, feed, mapping_of(found))
+    assert report.holds
+    assert report.set_aside == 0
+    assert (report.accepted["sales_order"], report.accepted["sales_order_line"], report.accepted["product"]) == (1, 1, 0)
+    (feed / "orders.csv").write_text("Order,Customer,Date,Subtotal\n13,9,2026-08-01,2.50\n")
+    (feed / "lines.csv").unlink()
+    assert (await import_folder(database, feed, mapping_of(found))).set_aside == 1, "nobody ever brought customer 9"
+
+
+async def test_keys_may_differ_in_case_and_spaces_where_the_mapping_says_so(database: Database, tmp_path: Path) -> None:
+    found = document() | {"loose_keys": True}
+    told = {
+        "products": "Sku,Name,State,Parent\nA x,Apple,A,\na  X,Apple,A,\nb,Bread,D,A X \n",
+        "lines": FILES["lines.csv"].replace(",A,", ", A  X,").replace(",B,", ",B ,"),
+    }
+    strict = await import_folder(database, write(tmp_path, **told), mapping_of(document()), dry_run=True)
+    assert strict.set_aside == 1 + 4
+    report = await import_folder(database, tmp_path, mapping_of(found))
+    assert [(row.line, str(row.reason)) for step in report.steps for row in step.samples] == [(3, "duplicate_key")]
+    assert report.accepted["sales_order_line"] == 4
+
+
+async def test_of_rows_of_one_key_those_that_are_the_same_are_merged(database: Database, tmp_path: Path) -> None:
+    found = document()
+    target(found, "customer")["on_duplicate"] = "merge_equal"
+    twice = FILES["customers.csv"] + "2, Hotel Süd ,,\n2,Hotel Nord,,\n"
+    report = await import_folder(database, write(tmp_path, customers=twice), mapping_of(found))
+    (step,) = (each for each in report.steps if each.entity == "customer")
+    assert (step.merged, [row.line for row in step.samples]) == (1, [6])
+    assert step.adds_up
