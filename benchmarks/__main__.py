@@ -36,6 +36,7 @@ BUDGETS: Final = (
     "listeners",
     "images",
     "pricing",
+    "importing",
 )
 ENGINES: Final = ("sqlite", "postgresql")
 
