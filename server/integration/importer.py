@@ -67,7 +67,8 @@ async def import_folder(
     report.unread_columns, report.unread_files = _unread(folder, asked)
     if not dry_run:
         async with database.write() as session:
-            before |= await recorder.begin(session, clock.now_ms())
+            await recorder.begin(session, clock.now_ms())
+            before |= await recorder.rows_before(session, mapping.references())
         await _run(steps, recorder, database.write, on_progress)
         async with database.write() as session:
             report.checks = await database_checks(session, report)
@@ -75,7 +76,8 @@ async def import_folder(
         return report
     try:
         async with database.write() as session:
-            before |= await recorder.begin(session, clock.now_ms())
+            await recorder.begin(session, clock.now_ms())
+            before |= await recorder.rows_before(session, mapping.references())
             await _run(steps, recorder, lambda: nullcontext(session), on_progress)
             report.checks = await database_checks(session, report)
             raise _DryRunEnds  # noqa: TRY301  # leaving the block in any other way would commit

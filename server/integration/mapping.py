@@ -7,6 +7,7 @@ one spelling; an empty value is no value. There is no expression language: what 
 
 import re
 import tomllib
+from collections.abc import Iterator
 from copy import deepcopy
 from enum import StrEnum
 from pathlib import Path
@@ -95,6 +96,15 @@ class Field(_Part, frozen=True, kw_only=True):
             raise ValueError("`as = 'instant'` and `zone` (an IANA name, or a field that gives one) come together")
         if self.share_of is not None and (self.as_ is not As.AMOUNT or self.column is None):
             raise ValueError("`share_of` needs `column` and `as = 'amount'`")
+
+    def references(self) -> Iterator[str]:
+        """The entities that the field refers to, itself or in its parts."""
+        if self.reference is not None:
+            yield self.reference
+        parts = (*(self.first_of or ()), *(self.concat or ()), *self.key, self.zone)
+        for part in parts:
+            if isinstance(part, Field):
+                yield from part.references()
 
 
 class Join(_Part, frozen=True, kw_only=True):
@@ -198,6 +208,10 @@ class Mapping(_Part, frozen=True, kw_only=True):
     def complete(self) -> tuple[Target, ...]:
         """The targets with the fields that they share. Raises MappingError."""
         return tuple(self._complete(target, f"targets[{number}]") for number, target in enumerate(self.targets))
+
+    def references(self) -> set[str]:
+        """The entities that anything refers to."""
+        return {entity for target in self.complete() for field in target.fields.values() for entity in field.references()}
 
     def _complete(self, target: Target, place: str) -> Target:
         fields = dict(target.fields)

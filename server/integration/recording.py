@@ -50,17 +50,24 @@ class Recorder:
         self._times: Counter[bytes] = Counter()
         self._open: dict[str, dict[str, list[UUID]]] = {}
 
-    async def begin(self, session: WriteSession, now_ms: int) -> dict[str, dict[str, UUID | None]]:
-        """The run begins; one of the same source that never ended was stopped. What earlier runs brought, by entity and key."""
+    async def begin(self, session: WriteSession, now_ms: int) -> None:
+        """The run begins; one of the same source that never ended was stopped."""
         runs = sa.update(ImportBatchModel).where(ImportBatchModel.source == self._source, ImportBatchModel.state == RUNNING)
         await session.execute(runs.values(state=STOPPED))
         run = {"id": self.batch_id, "source": self._source, "state": RUNNING, "started_at_ms": now_ms}
         await session.execute(sa.insert(ImportBatchModel).values(**run))
+
+    async def rows_before(self, session: ReadSession, entities: Iterable[str]) -> dict[str, dict[str, UUID | None]]:
+        """The rows that earlier runs brought and that are there, by entity and key."""
         origin, batch = ImportOriginModel, ImportBatchModel
-        found = sa.select(origin.entity, origin.key, origin.row_id).join(batch, batch.id == origin.batch_id)
         before: dict[str, dict[str, UUID | None]] = {}
-        async for entity, key, row_id in await session.stream(found.where(batch.source == self._source)):
-            before.setdefault(entity, {})[key] = row_id
+        for entity in entities:
+            table = Base.metadata.tables[entity]
+            if "id" not in table.c:
+                continue
+            there = sa.select(origin.key, origin.row_id).join(table, table.c.id == origin.row_id)
+            theirs = there.join(batch, batch.id == origin.batch_id).where(batch.source == self._source, origin.entity == entity)
+            before[entity] = {key: row_id async for key, row_id in await session.stream(theirs)}
         return before
 
     def set_aside(self, row: SetAside) -> None:

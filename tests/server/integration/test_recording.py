@@ -189,6 +189,11 @@ async def test_a_feed_of_changes_refers_to_what_earlier_runs_brought(database: D
     (feed / "orders.csv").write_text("Order,Customer,Date,Subtotal\n13,9,2026-08-01,2.50\n")
     (feed / "lines.csv").unlink()
     assert (await import_folder(database, feed, mapping_of(found))).set_aside == 1, "nobody ever brought customer 9"
+    (feed / "orders.csv").write_text("Order,Customer,Date,Subtotal\n14,4,2026-08-01,2.50\n")
+    await run(database, tmp_path, customers=FILES["customers.csv"] + "4,Closed,,\n")
+    async with database.write() as session:
+        await session.execute(sa.delete(CustomerModel).where(CustomerModel.code == "4"))
+    assert (await import_folder(database, feed, mapping_of(found))).set_aside == 1, "customer 4 was deleted since"
 
 
 async def test_keys_may_differ_in_case_and_spaces_where_the_mapping_says_so(database: Database, tmp_path: Path) -> None:
