@@ -86,7 +86,7 @@ class Recorder:
         ]
         counts = await upsert_records(session, kind.table, changed)
         moved = [origin for origin in origins if tuple(known.get(origin[0], ())) != origin[1:-1]]
-        await upsert_records(session, _ORIGINS, moved)
+        await upsert_records(session, _ORIGINS, sorted(moved, key=_in_order))  # in the order of the index, page after page
         await self._heal_keys(session, kind, [each.key for each in chunk])
         if len(self._waiting) >= CHUNK_ROWS:
             await self._write_waiting(session)
@@ -153,17 +153,25 @@ class Recorder:
         await upsert_records(session, _QUARANTINE, list(rows.values()))
 
 
+def _in_order(origin: Sequence[Any]) -> int:
+    row_id: UUID = origin[0]
+    return row_id.int
+
+
 async def _known(session: ReadSession, origins: Sequence[tuple[Any, ...]]) -> dict[UUID, tuple[Any, ...]]:
     """What the record says of rows, by their ids, without the run."""
     statements = await BulkStatements.of(session)
     columns = _ORIGINS.columns[:-1]
-    found = await statements.select(Base.metadata.tables[_ORIGINS.name], columns, ("row_id",), [(each[0],) for each in origins])
+    keys = [(each[0],) for each in sorted(origins, key=_in_order)]
+    found = await statements.select(Base.metadata.tables[_ORIGINS.name], columns, ("row_id",), keys, as_join=True)
     return {_id(row[0]): tuple(row[1:]) for row in found}
 
 
 async def _there(session: ReadSession, kind: Importable, ids: Sequence[UUID]) -> set[UUID]:
     statements = await BulkStatements.of(session)
-    found = await statements.select(Base.metadata.tables[kind.table.name], ("id",), ("id",), [(each,) for each in ids])
+    found = await statements.select(
+        Base.metadata.tables[kind.table.name], ("id",), ("id",), [(each,) for each in ids], as_join=True
+    )
     return {_id(row[0]) for row in found}
 
 

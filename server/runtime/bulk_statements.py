@@ -34,11 +34,19 @@ class BulkStatements:
         return cls(await driver_connection(session), is_sqlite=session.get_bind().dialect.name == "sqlite")
 
     async def select(
-        self, table: sa.Table, columns: tuple[str, ...], where: tuple[str, ...], keys: Sequence[Record], *, lock: bool = False
+        self,
+        table: sa.Table,
+        columns: tuple[str, ...],
+        where: tuple[str, ...],
+        keys: Sequence[Record],
+        *,
+        lock: bool = False,
+        as_join: bool = False,
     ) -> list[Record]:
         """The records whose `where` columns are one of the keys; locked, where asked, in the order of these and of ids.
 
-        Without `where` columns the one key is empty, and finds every record; locked in the order of their ids.
+        Without `where` columns the one key is empty, and finds every record; locked in the order of their ids. `as_join` is for
+        thousands of keys of a table that has just grown: PostgreSQL, which takes it for small, would compare each row with each.
         """
         if not keys:
             return []
@@ -46,7 +54,7 @@ class BulkStatements:
             return await self._select_all(table, columns, lock=lock and not self.is_sqlite)
         if self.is_sqlite:
             return [record for some in _portions(keys) for record in await self._select_on_sqlite(table, columns, where, some)]
-        sql = _select_on_postgres(table, columns, where, lock=lock)
+        sql = _select_on_postgres(table, columns, where, lock=lock, as_join=as_join)
         with as_database_error(sql):
             found: list[Record] = await self._connection.fetch(sql, *_transposed(keys))
         return found
@@ -147,11 +155,13 @@ def _unnested(table: sa.Table, columns: tuple[str, ...]) -> str:
 
 
 @cache
-def _select_on_postgres(table: sa.Table, columns: tuple[str, ...], where: tuple[str, ...], *, lock: bool) -> str:
+def _select_on_postgres(
+    table: sa.Table, columns: tuple[str, ...], where: tuple[str, ...], *, lock: bool, as_join: bool = False
+) -> str:
     selected = ", ".join(f"kept.{name}" for name in columns)
     by = ", ".join(f"kept.{name}" for name in dict.fromkeys((*where, "id")))
     ordered = f" ORDER BY {by} FOR UPDATE OF kept" if lock else ""
-    if len(where) == 1:
+    if len(where) == 1 and not as_join:
         array = f"$1::{type_on_postgres(table, where[0])}[]"
         return f"SELECT {selected} FROM {table.name} AS kept WHERE kept.{where[0]} = ANY({array}){ordered}"  # noqa: S608  # as above
     same = " AND ".join(f"kept.{name} = wanted.{name}" for name in where)
