@@ -22,7 +22,7 @@ def imports() -> None:
     """What imports did: runs, rows that are set aside, and where a row comes from."""
 
 
-@imports.command("list")
+@imports.command("list", epilog="\b\nExample:\n  roadbook imports list --source our-erp")
 @click.option("--source", help="Of one legacy system: the name that its mapping gives it.")
 @AS_JSON
 def list_command(*, source: str | None, as_json: bool) -> None:
@@ -43,7 +43,7 @@ def list_command(*, source: str | None, as_json: bool) -> None:
     show(run(work), columns, as_json=as_json)
 
 
-@imports.command("show")
+@imports.command("show", epilog="\b\nExample:\n  roadbook imports show 019a6f3e-0c00-7000-8000-0000000000c8")
 @click.argument("batch_id", metavar="ID", type=click.UUID)
 def show_command(*, batch_id: UUID) -> None:
     """Print a run with its report, as JSON."""
@@ -55,7 +55,7 @@ def show_command(*, batch_id: UUID) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(run(work))))
 
 
-@imports.command("quarantine")
+@imports.command("quarantine", epilog="\b\nExample:\n  roadbook imports quarantine --source our-erp --json")
 @click.option("--source", help="Of one legacy system.")
 @click.option("--healed", is_flag=True, help="Those that were set aside once and are accepted, or gone, by now.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=200, show_default=True, help="How many at most.")
@@ -78,7 +78,7 @@ def quarantine_command(*, source: str | None, healed: bool, limit: int, as_json:
     show(run(work), columns, as_json=as_json)
 
 
-@imports.command("origin")
+@imports.command("origin", epilog="\b\nExample:\n  roadbook imports origin 99803e95-feef-8012-98a1-47ac6c5e2bb2")
 @click.argument("row_id", metavar="ID", type=click.UUID)
 @AS_JSON
 def origin_command(*, row_id: UUID, as_json: bool) -> None:
