@@ -75,16 +75,16 @@ def run(place: Premises) -> list[Figure]:
     (folder / "mapping.toml").write_text(_MAPPING, encoding="utf-8")
     _write(folder / "products.csv", ("sku", "name"), ((f"B-{n:06d}", f"Bolt {n}") for n in range(products)))
     _write(folder / "prices.csv", ("sku", "from", "price"), ())
-    idle_mb, _ = _import(place, folder)
+    idle_mb = _import(place, folder)
     rows = products * BREAKS
     figures = []
     for what, changed in (("new", 0), ("unchanged", 0), ("changed", 1)):
         _write(folder / "prices.csv", ("sku", "from", "price"), _prices(products, BREAKS, changed))
         with spending(*place.others) as spent:
-            peak_mb, _ = _import(place, folder)
+            peak_mb = _import(place, folder)
         figures.append(_figure(place, f"{rows:,} {what} prices", rows, spent, _bare(folder)))
     _write(folder / "prices.csv", ("sku", "from", "price"), _prices(products, BREAKS * LARGE, 2))
-    large_mb, _ = _import(place, folder)
+    large_mb = _import(place, folder)
     figures.append(_memory(place, rows, peak_mb, large_mb, idle_mb))
     return figures
 
@@ -103,10 +103,10 @@ def _prices(products: int, breaks: int, round_number: int) -> Iterator[tuple[obj
             yield f"B-{number:06d}", place + 1, f"{chance.randint(1, 99_999)}.{chance.randint(0, 99):02d}"
 
 
-def _import(place: Premises, folder: Path) -> tuple[float, float]:
-    """Run `roadbook import`; its peak of resident memory in megabytes, and its seconds."""
+def _import(place: Premises, folder: Path) -> float:
+    """Run `roadbook import`; its peak of resident memory in megabytes."""
     command = [sys.executable, "-m", "server", "import", str(folder), "--mapping", str(folder / "mapping.toml"), "--json"]
-    began, peak = time.perf_counter(), 0
+    peak = 0
     environment = {**os.environ, "ROADBOOK_DATABASE_URL": place.database_url}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         watched = psutil.Process(process.pid)
@@ -114,7 +114,7 @@ def _import(place: Premises, folder: Path) -> tuple[float, float]:
             peak = max(peak, watched.memory_info().rss)
             time.sleep(_WATCH_SECONDS)
     assert process.returncode == 0
-    return peak / MEGABYTE, time.perf_counter() - began
+    return peak / MEGABYTE
 
 
 def _bare(folder: Path) -> float:

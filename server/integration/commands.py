@@ -34,7 +34,7 @@ OnProgress = Callable[[str, int, int], None]
 OnSetAside = Callable[[SetAside], None]
 
 
-def _print_schema(context: click.Context, _option: click.Parameter, is_asked: bool) -> None:  # click's own order
+def _print_schema(context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
     if is_asked:
         click.echo(msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Mapping))))
         context.exit()

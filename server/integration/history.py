@@ -1,18 +1,19 @@
 """What imports did, to look at: runs, rows that are set aside, and where a row comes from."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
 from server.integration.models import ImportBatchModel, ImportOriginModel, ImportQuarantineModel
+from server.integration.row_ids import SEPARATOR
 from server.runtime.database import ReadSession
 from server.runtime.errors import NotFoundError
 from server.runtime.instants import iso, iso_or_none
 
-RUNS_SHOWN = 50
+RUNS_SHOWN: Final = 50
 
 
 class ImportRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,16 +113,14 @@ async def _run(session: ReadSession, stored: ImportBatchModel, report: msgspec.R
 
 
 async def quarantined(
-    session: ReadSession, *, source: str | None = None, healed: bool = False, after_id: UUID | None = None, limit: int = 200
+    session: ReadSession, *, source: str | None = None, healed: bool = False, limit: int = 200
 ) -> Sequence[QuarantinedRow]:
-    """Rows that are set aside, or were and are healed, in the order of their ids; from after `after_id`."""
+    """Rows that are set aside, or were and are healed, in the order of their ids."""
     quarantine = ImportQuarantineModel
     is_healed = quarantine.healed_batch_id.is_not(None)
     chosen = sa.select(quarantine).where(is_healed if healed else ~is_healed).order_by(quarantine.id).limit(limit)
     if source is not None:
         chosen = chosen.where(quarantine.source == source)
-    if after_id is not None:
-        chosen = chosen.where(quarantine.id > after_id)
     return [QuarantinedRow.of(stored) for stored in (await session.execute(chosen)).scalars()]
 
 
@@ -136,7 +135,7 @@ async def origin_of(session: ReadSession, row_id: UUID) -> Origin:
         row_id=origin.row_id,
         entity=origin.entity,
         source=batch.source,
-        key=origin.key.replace("\x1f", " / "),
+        key=origin.key.replace(SEPARATOR, " / "),
         file=origin.file,
         line=origin.line,
         batch_id=batch.id,

@@ -71,7 +71,7 @@ class Recorder:
         return before
 
     def set_aside(self, row: SetAside) -> None:
-        """A row is set aside: it is written down with the next chunk, or at the end of its step."""
+        """A row is set aside: it is written down at the end of its step, or with a chunk when many wait."""
         self._waiting.append(row)
 
     async def write(self, session: WriteSession, kind: Importable, file: str, chunk: Sequence[Landed]) -> Counts:
@@ -80,10 +80,9 @@ class Recorder:
             return await upsert_records(session, kind.table, [each.record for each in chunk])
         origins = [self._origin(kind, file, each) for each in chunk]
         known = await _known(session, origins)
-        there = await _there(session, kind, [origin[0] for origin in origins if _is_same(origin, known)])
-        changed = [
-            each.record for each, origin in zip(chunk, origins, strict=True) if not (_is_same(origin, known) and origin[0] in there)
-        ]
+        same = [origin[0] for origin in origins if _is_same(origin, known)]
+        there = await _there(session, kind, same)
+        changed = [each.record for each, origin in zip(chunk, origins, strict=True) if origin[0] not in there]
         counts = await upsert_records(session, kind.table, changed)
         moved = [origin for origin in origins if tuple(known.get(origin[0], ())) != origin[1:-1]]
         await upsert_records(session, _ORIGINS, sorted(moved, key=_in_order))  # in the order of the index, page after page

@@ -177,7 +177,7 @@ class Stepper:
 
     def _refuse(self, line: Line, reason: Reason, detail: str) -> None:
         whole = len(line.values) == len(self.view.header)
-        values = dict(zip(self.view.header, line.values, strict=False)) if whole else {"": "\x1f".join(line.values)}
+        values = dict(zip(self.view.header, line.values, strict=False)) if whole else {"": SEPARATOR.join(line.values)}
         key = self._key(line.values) if whole else None
         found = SetAside(self.view.file, line.number, self.target.entity, reason, detail, key, values)
         self.report.set_aside[reason] = self.report.set_aside.get(reason, 0) + 1
